@@ -1,0 +1,1 @@
+//! Declarative multi-VM compose engine for libvirt.

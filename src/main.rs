@@ -1,0 +1,2 @@
+//! The `vmcompose` command.
+fn main() {}

@@ -1,0 +1,105 @@
+//! Where vms live: the one trait between the engine and a hypervisor.
+//!
+//! Owns the contract and its errors. The engine knows nothing below it, a backend nothing above it.
+
+pub mod libvirt;
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Probe;
+use crate::names::{ProjectName, VmName};
+use crate::plan::Operation;
+use crate::state::ActualState;
+
+/// A place where vms live. Every call blocks; the executor moves it off its threads in one place.
+pub trait Hypervisor: Send + Sync + 'static {
+    /// Looks at everything that belongs to `project`, and at what stands in its way. Changes nothing.
+    fn observe(&self, project: &ProjectName) -> Result<ActualState, HypervisorError>;
+
+    /// Performs exactly one operation, all or nothing. Applying it again after it succeeded is harmless, and so is
+    /// removing what is not there. Never touches an object that is not the project's own.
+    fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError>;
+
+    /// Makes one attempt. Repetition and patience belong to the gate. `Err` means that no further attempt can
+    /// succeed; anything that may yet come right is [`Health::Failing`].
+    fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError>;
+}
+
+/// One attempt of a probe.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The vm.
+    pub vm: VmName,
+    /// Its first address, for probes that name no host.
+    pub address: Option<Ipv4Addr>,
+    /// What to try.
+    pub probe: Probe,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// The answer to one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It passed.
+    Passing,
+    /// It did not; what was observed instead.
+    Failing(String),
+}
+
+/// Why a hypervisor did not do what it was asked to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HypervisorError {
+    /// What sort of failure it is.
+    pub kind: ErrorKind,
+    /// What went wrong: a lower-case fragment that names the thing.
+    pub message: String,
+    /// The hypervisor's own words, for `-v`.
+    pub detail: Option<String>,
+    /// What the user could do about it.
+    pub hint: Option<String>,
+}
+
+/// Sorts of failure, as far as they are handled differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// There is no connection.
+    Unreachable,
+    /// Something that should be there is not.
+    NotFound,
+    /// Something of that name is there, and is not ours.
+    Conflict,
+    /// This hypervisor cannot do it.
+    Unsupported,
+    /// The vm does not run, so that no probe can pass.
+    NotRunning,
+    /// The hypervisor refused or failed.
+    Rejected,
+}
+
+impl HypervisorError {
+    /// An error without the hypervisor's own words.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), detail: None, hint: None }
+    }
+
+    /// Adds what the user could do about it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for HypervisorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for HypervisorError {}

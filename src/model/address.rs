@@ -1,0 +1,185 @@
+//! Addresses: which subnet a network gets, which MAC and IP a vm gets on it.
+//!
+//! Owns the choice, a pure function of names, of what the user fixed and of what is in use already. The same names get
+//! the same addresses everywhere; a vm that has one keeps it, whoever comes or goes. Knows nothing of libvirt, which
+//! only reports what is in use.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+use crate::names::{NetworkName, ProjectName, VmName};
+
+/// A 48-bit hardware address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        f.pad(&format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}"))
+    }
+}
+
+impl FromStr for Mac {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let malformed = || {
+            format!("`{text}` is not a MAC address; write six pairs of hexadecimal digits, such as `52:54:00:12:34:56`")
+        };
+        let parts: Vec<&str> = text.split([':', '-']).collect();
+        let octets: Vec<u8> =
+            parts.iter().filter(|p| p.len() == 2).filter_map(|p| u8::from_str_radix(p, 16).ok()).collect();
+        let octets: [u8; 6] =
+            if parts.len() == 6 { octets.try_into().map_err(|_| malformed())? } else { return Err(malformed()) };
+        if octets[0] & 1 == 1 {
+            return Err(format!("`{text}` is a multicast address (the first octet is odd); a vm needs a unicast one"));
+        }
+        Ok(Self(octets))
+    }
+}
+
+impl Serialize for Mac {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mac {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What is in use around a project before it is planned: the input that keeps addresses apart and in place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Subnets of other projects, other networks and the host itself, each with who has it.
+    pub subnets: Vec<(Ipv4Net, String)>,
+    /// Subnets that networks of this project have now.
+    pub own_subnets: BTreeMap<NetworkName, Ipv4Net>,
+    /// Addresses that vms of this project have now.
+    pub leases: BTreeMap<(NetworkName, VmName), Ipv4Addr>,
+}
+
+/// From where subnets are taken when the file names none: 16,384 of them, inside RFC 1918's 10.0.0.0/8 but away from
+/// the low numbers that people and clouds use.
+const SUBNETS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 192, 0, 0), 10);
+const PREFIX: u8 = 24;
+
+fn hash(parts: &[&str]) -> u64 {
+    let mut sha = Sha256::new();
+    for part in parts {
+        sha.update(part.as_bytes());
+        sha.update([0]);
+    }
+    let bytes: [u8; 32] = sha.finalize().into();
+    u64::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
+}
+
+fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {
+    a.contains(b) || b.contains(a)
+}
+
+/// A subnet for each network that has none: the one it has now, else one picked by its name, the next free one where
+/// that is taken. `fixed` are the subnets that the file gives to other networks.
+///
+/// Returns no entry for a network only when all 16,384 subnets are taken.
+pub fn subnets(
+    project: &ProjectName,
+    wanted: &BTreeSet<NetworkName>,
+    fixed: &[Ipv4Net],
+    surroundings: &Surroundings,
+) -> BTreeMap<NetworkName, Ipv4Net> {
+    let taken = surroundings.subnets.iter().map(|(net, _)| *net);
+    let mut taken: Vec<Ipv4Net> = taken.chain(fixed.iter().copied()).collect();
+    let mut chosen = BTreeMap::new();
+    let keeps = |name: &&NetworkName| surroundings.own_subnets.contains_key(*name);
+    let (kept, new): (Vec<_>, Vec<_>) = wanted.iter().partition(keeps);
+    for name in kept.into_iter().chain(new) {
+        let count = 1u64 << (PREFIX - SUBNETS.prefix_len());
+        let start = hash(&[project.as_str(), name.as_str()]) % count;
+        let current = surroundings.own_subnets.get(name).copied();
+        let candidates = current.into_iter().chain((0..count).map(|step| nth_subnet((start + step) % count)));
+        let free = |net: &Ipv4Net| !taken.iter().any(|other| overlap(net, other));
+        if let Some(net) = candidates.into_iter().find(free) {
+            taken.push(net);
+            chosen.insert(name.clone(), net);
+        }
+    }
+    chosen
+}
+
+fn nth_subnet(n: u64) -> Ipv4Net {
+    let base = u32::from(SUBNETS.network());
+    let offset = u32::try_from(n).unwrap_or(0) << (32 - PREFIX);
+    Ipv4Net::new_assert(Ipv4Addr::from(base + offset), PREFIX)
+}
+
+/// An address for each vm of a network that has none: the one it has now, else one picked by its name, the next free
+/// one where that is taken. `fixed` are the addresses that the file gives.
+///
+/// Network, broadcast and gateway (the first host) are never given out. Returns no entry for a vm that finds the
+/// subnet full.
+pub fn addresses(
+    project: &ProjectName,
+    network: &NetworkName,
+    subnet: Ipv4Net,
+    wanted: &BTreeSet<VmName>,
+    fixed: &BTreeSet<Ipv4Addr>,
+    surroundings: &Surroundings,
+) -> BTreeMap<VmName, Ipv4Addr> {
+    let usable = usable(subnet);
+    let mut taken = fixed.clone();
+    let mut chosen = BTreeMap::new();
+    let current = |vm: &VmName| surroundings.leases.get(&(network.clone(), vm.clone())).copied();
+    let keeps = |vm: &&VmName| current(vm).is_some_and(|ip| usable.contains(&u32::from(ip)) && !fixed.contains(&ip));
+    // Those who have an address choose first, so that a newcomer never takes it from them.
+    let (kept, new): (Vec<_>, Vec<_>) = wanted.iter().partition(keeps);
+    let count = u64::from(usable.end - usable.start);
+    for vm in kept.into_iter().chain(new) {
+        if let Some(ip) = current(vm).filter(|ip| usable.contains(&u32::from(*ip)) && taken.insert(*ip)) {
+            chosen.insert(vm.clone(), ip);
+            continue;
+        }
+        let start = hash(&[project.as_str(), network.as_str(), vm.as_str()]).checked_rem(count).unwrap_or(0);
+        let nth = |step: u64| Ipv4Addr::from(usable.start + u32::try_from((start + step) % count).unwrap_or(0));
+        if let Some(ip) = (0..count).map(nth).find(|ip| taken.insert(*ip)) {
+            chosen.insert(vm.clone(), ip);
+        }
+    }
+    chosen
+}
+
+/// The addresses of a subnet that a vm may have, as numbers: without network, gateway and broadcast.
+fn usable(subnet: Ipv4Net) -> std::ops::Range<u32> {
+    let first = u32::from(subnet.network()).saturating_add(2);
+    first..u32::from(subnet.broadcast()).max(first)
+}
+
+/// Whether a vm may have this address on this subnet, and if not, whose it is.
+pub fn check(subnet: Ipv4Net, ip: Ipv4Addr) -> Result<(), &'static str> {
+    match ip {
+        ip if !subnet.contains(&ip) => Err("outside the network's subnet"),
+        ip if ip == subnet.network() => Err("the address of the network itself"),
+        ip if ip == subnet.broadcast() => Err("the network's broadcast address"),
+        ip if Some(ip) == subnet.hosts().next() => Err("the gateway's address"),
+        _ => Ok(()),
+    }
+}
+
+/// The MAC of a vm on a network. QEMU's own prefix and 24 bits of the names' hash; where the user fixed the address,
+/// `be:ef:` and its four octets, so that one can be read from the other.
+pub fn mac(project: &ProjectName, network: &NetworkName, vm: &VmName, fixed: Option<Ipv4Addr>) -> Mac {
+    if let Some(ip) = fixed {
+        let [a, b, c, d] = ip.octets();
+        return Mac([0xbe, 0xef, a, b, c, d]);
+    }
+    let [a, b, c, ..] = hash(&["mac", project.as_str(), network.as_str(), vm.as_str()]).to_be_bytes();
+    Mac([0x52, 0x54, 0x00, a, b, c])
+}

@@ -1,0 +1,217 @@
+//! The plan: what will be done, in which order, why, and what each step must reach.
+//!
+//! A plan is a plain value. The planner makes it from two states, `plan` prints it, the executor carries it out, and a
+//! rollback is one more of it. Knows nothing of files, libvirt or time.
+
+pub mod operation;
+pub mod planner;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use operation::Operation;
+pub use planner::{Options, PlanError, plan};
+
+use crate::model::{Healthcheck, Origin};
+use crate::names::{ProjectName, ResourceId, VmName};
+
+/// What will be done to a project.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The project.
+    pub project: ProjectName,
+    /// The steps, by topological level: for display, events and scopes of rollback. What a step really waits for is
+    /// in [`Step::after`].
+    pub waves: Vec<Wave>,
+    /// Resources that are as they should be.
+    pub unchanged: Vec<ResourceId>,
+    /// Resources of this project that the file does not have and that are left alone.
+    pub orphans: Vec<ResourceId>,
+    /// Named volumes that outlive this plan.
+    pub kept: Vec<ResourceId>,
+}
+
+/// Steps of one topological level.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Wave {
+    /// Its steps, sorted by resource.
+    pub steps: Vec<Step>,
+}
+
+/// Number of a step within its plan, from 0, in the order of the waves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub usize);
+
+/// Everything that is done to one resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its number.
+    pub id: StepId,
+    /// What it is done to.
+    pub resource: ResourceId,
+    /// What is done.
+    pub action: Action,
+    /// Why.
+    pub cause: Cause,
+    /// Where the file asks for it.
+    pub origin: Option<Origin>,
+    /// What else it brings about.
+    pub effect: Option<Effect>,
+    /// The calls, one after the other.
+    pub operations: Vec<Operation>,
+    /// What it waits for: other steps, each up to a milestone.
+    pub after: BTreeMap<StepId, Milestone>,
+    /// What it must reach after its operations.
+    pub gate: Gate,
+}
+
+/// How far a step has come, as others wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Milestone {
+    /// Its operations are applied.
+    Applied,
+    /// Its gate is open too.
+    Passed,
+}
+
+/// What is done to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Made, and started where it can be.
+    Create,
+    /// Started; it was there.
+    Start,
+    /// Removed.
+    Delete,
+    /// Nothing; it is as it should be, but others wait for its gate.
+    Verify,
+}
+
+impl Action {
+    /// The sign that stands before it in a plan.
+    pub fn sign(self) -> char {
+        match self {
+            Self::Create => '+',
+            Self::Start => '>',
+            Self::Delete => '-',
+            Self::Verify => '=',
+        }
+    }
+
+    /// The verb for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Start => "start",
+            Self::Delete => "delete",
+            Self::Verify => "verify",
+        }
+    }
+}
+
+/// Why a step is in the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Cause {
+    /// The file has it, the hypervisor has not.
+    Missing,
+    /// It is there but does not run.
+    NotRunning {
+        /// How it was found.
+        phase: String,
+    },
+    /// An upload of it was cut short.
+    Incomplete,
+    /// The hypervisor has it, the file no longer has.
+    Orphan,
+    /// The whole project is taken down.
+    Down,
+    /// It is unchanged, but a step of this plan needs it in a condition.
+    Awaited {
+        /// Whose step.
+        by: ResourceId,
+    },
+    /// A failure later in the run.
+    Rollback,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("does not exist"),
+            Self::NotRunning { phase } => write!(f, "is {phase}"),
+            Self::Incomplete => f.write_str("was uploaded only in part"),
+            Self::Orphan => f.write_str("no longer in the file"),
+            Self::Down => f.write_str("taken down"),
+            Self::Awaited { by } => write!(f, "{by} waits for it"),
+            Self::Rollback => f.write_str("rolled back"),
+        }
+    }
+}
+
+/// What a step brings about beyond its action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Bytes that a user may have written are gone for good.
+    DataLoss,
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DataLoss => f.write_str("data loss"),
+        }
+    }
+}
+
+/// What a step must reach after its operations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Gate {
+    /// Nothing more.
+    None,
+    /// The vm's healthcheck passes.
+    Healthy {
+        /// Which vm.
+        vm: VmName,
+        /// Where its probes go unless they say otherwise: its first address.
+        address: Option<std::net::Ipv4Addr>,
+        /// What is tried, how often and how long.
+        healthcheck: Healthcheck,
+    },
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Healthy { healthcheck, .. } => {
+                let probes: Vec<String> = healthcheck.probes.iter().map(ToString::to_string).collect();
+                write!(f, "healthy ({})", probes.join(", "))
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// All steps, in the order of their numbers.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.waves.iter().flat_map(|wave| &wave.steps)
+    }
+
+    /// Whether it would change anything.
+    pub fn is_empty(&self) -> bool {
+        self.steps().all(|step| step.operations.is_empty())
+    }
+
+    /// How many steps have this action.
+    pub fn count(&self, action: Action) -> usize {
+        self.steps().filter(|step| step.action == action).count()
+    }
+}

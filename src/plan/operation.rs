@@ -1,0 +1,164 @@
+//! Operations: one call of a backend each, as plain values that know their inverse.
+//!
+//! Owns what can be done and what undoes it. How it is done is the backend's business; when, the executor's.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Image, ImageRef, Network, Vm, Volume};
+use crate::names::{NetworkName, Pool, ResourceId, VmName, VolumeName};
+use crate::units::{Bytes, Span};
+
+/// One call of a backend. All or nothing; applying it again after it succeeded is harmless.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "operation", content = "of", rename_all = "snake_case")]
+pub enum Operation {
+    /// Makes and starts a storage pool.
+    CreatePool(Pool),
+    /// Removes a storage pool, if nothing is in it.
+    DeletePool(Pool),
+    /// Starts a storage pool that is there.
+    StartPool(Pool),
+    /// Stops a storage pool; nothing in it is touched.
+    StopPool(Pool),
+    /// Uploads a boot medium.
+    UploadImage(Image),
+    /// Removes a boot medium from the hypervisor; the user's own file stays.
+    DeleteImage(Image),
+    /// Defines a network.
+    DefineNetwork(Network),
+    /// Removes a network's definition.
+    UndefineNetwork(Network),
+    /// Starts a network.
+    StartNetwork(NetworkName),
+    /// Stops a network.
+    StopNetwork(NetworkName),
+    /// Makes an empty named volume.
+    CreateVolume(Volume),
+    /// Removes a named volume with all that is on it.
+    DeleteVolume(Volume),
+    /// Makes a disk of a vm's own.
+    CreateDisk(VmDisk),
+    /// Removes a disk of a vm's own with all that is on it.
+    DeleteDisk(VmDisk),
+    /// Defines a vm.
+    DefineVm(Box<Vm>),
+    /// Removes a vm's definition; its disks stay.
+    UndefineVm(Box<Vm>),
+    /// Starts a vm.
+    StartVm(VmName),
+    /// Shuts a vm down, and pulls the plug after `grace`; at once where that is zero.
+    StopVm {
+        /// Which.
+        name: VmName,
+        /// How long the guest may take.
+        grace: Span,
+    },
+}
+
+/// A disk that belongs to one vm and goes with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VmDisk {
+    /// Whose.
+    pub vm: VmName,
+    /// Which of its disks: [`VmDisk::ROOT`], or the name the file gives.
+    pub disk: VolumeName,
+    /// What the guest sees; the image's own size where `None`.
+    pub size: Option<Bytes>,
+    /// The image it is an overlay of.
+    pub backing: Option<ImageRef>,
+}
+
+impl VmDisk {
+    /// Name of the root disk.
+    pub const ROOT: &'static str = "root";
+
+    /// The disks that a vm has of its own, root disk first.
+    pub fn of(vm: &Vm) -> Vec<Self> {
+        use crate::model::{Boot, Disk};
+        let own = |disk: VolumeName, size, backing| Self { vm: vm.name.clone(), disk, size, backing };
+        let root = match &vm.boot {
+            Boot::Image(image) => {
+                let name = VolumeName::new(Self::ROOT).expect("`root` is a legal name");
+                Some(own(name, vm.disk, Some(image.clone())))
+            }
+            Boot::Kernel { .. } => None,
+        };
+        let others = vm.disks.iter().filter_map(|disk| match disk {
+            Disk::Own { name, size } => Some(own(name.clone(), Some(*size), None)),
+            Disk::Volume { .. } => None,
+        });
+        root.into_iter().chain(others).collect()
+    }
+}
+
+impl Operation {
+    /// What undoes it; `None` where nothing does, because bytes are gone.
+    ///
+    /// Where both are defined, `undo` of `undo` is the operation itself, up to the grace of a stop: a rollback does
+    /// not wait for a guest that this run booted.
+    pub fn undo(&self) -> Option<Self> {
+        let now = Span::secs(0);
+        Some(match self {
+            Self::CreatePool(pool) => Self::DeletePool(*pool),
+            Self::DeletePool(pool) => Self::CreatePool(*pool),
+            Self::StartPool(pool) => Self::StopPool(*pool),
+            Self::StopPool(pool) => Self::StartPool(*pool),
+            Self::UploadImage(image) => Self::DeleteImage(image.clone()),
+            Self::DefineNetwork(network) => Self::UndefineNetwork(network.clone()),
+            Self::UndefineNetwork(network) => Self::DefineNetwork(network.clone()),
+            Self::StartNetwork(name) => Self::StopNetwork(name.clone()),
+            Self::StopNetwork(name) => Self::StartNetwork(name.clone()),
+            Self::CreateVolume(volume) => Self::DeleteVolume(volume.clone()),
+            Self::CreateDisk(disk) => Self::DeleteDisk(disk.clone()),
+            Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
+            Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
+            Self::StartVm(name) => Self::StopVm { name: name.clone(), grace: now },
+            Self::StopVm { name, .. } => Self::StartVm(name.clone()),
+            Self::DeleteImage(_) | Self::DeleteVolume(_) | Self::DeleteDisk(_) => return None,
+        })
+    }
+
+    /// The resource whose step it belongs to.
+    pub fn resource(&self) -> ResourceId {
+        match self {
+            Self::CreatePool(pool) | Self::DeletePool(pool) | Self::StartPool(pool) | Self::StopPool(pool) => {
+                ResourceId::Pool(*pool)
+            }
+            Self::UploadImage(image) | Self::DeleteImage(image) => ResourceId::Image(image.name.clone()),
+            Self::DefineNetwork(network) | Self::UndefineNetwork(network) => ResourceId::Network(network.name.clone()),
+            Self::StartNetwork(name) | Self::StopNetwork(name) => ResourceId::Network(name.clone()),
+            Self::CreateVolume(volume) | Self::DeleteVolume(volume) => ResourceId::Volume(volume.name.clone()),
+            Self::CreateDisk(disk) | Self::DeleteDisk(disk) => ResourceId::Vm(disk.vm.clone()),
+            Self::DefineVm(vm) | Self::UndefineVm(vm) => ResourceId::Vm(vm.name.clone()),
+            Self::StartVm(name) | Self::StopVm { name, .. } => ResourceId::Vm(name.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    /// A fragment that fits "failed to …".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreatePool(pool) => write!(f, "create pool `{pool}`"),
+            Self::DeletePool(pool) => write!(f, "delete pool `{pool}`"),
+            Self::StartPool(pool) => write!(f, "start pool `{pool}`"),
+            Self::StopPool(pool) => write!(f, "stop pool `{pool}`"),
+            Self::UploadImage(image) => write!(f, "upload image `{}`", image.name),
+            Self::DeleteImage(image) => write!(f, "delete image `{}`", image.name),
+            Self::DefineNetwork(network) => write!(f, "define network `{}`", network.name),
+            Self::UndefineNetwork(network) => write!(f, "undefine network `{}`", network.name),
+            Self::StartNetwork(name) => write!(f, "start network `{name}`"),
+            Self::StopNetwork(name) => write!(f, "stop network `{name}`"),
+            Self::CreateVolume(volume) => write!(f, "create volume `{}`", volume.name),
+            Self::DeleteVolume(volume) => write!(f, "delete volume `{}`", volume.name),
+            Self::CreateDisk(disk) => write!(f, "create disk `{}` of vm `{}`", disk.disk, disk.vm),
+            Self::DeleteDisk(disk) => write!(f, "delete disk `{}` of vm `{}`", disk.disk, disk.vm),
+            Self::DefineVm(vm) => write!(f, "define vm `{}`", vm.name),
+            Self::UndefineVm(vm) => write!(f, "undefine vm `{}`", vm.name),
+            Self::StartVm(name) => write!(f, "start vm `{name}`"),
+            Self::StopVm { name, .. } => write!(f, "stop vm `{name}`"),
+        }
+    }
+}

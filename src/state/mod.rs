@@ -1,0 +1,130 @@
+//! What is wanted and what is there, side by side and in the same words.
+//!
+//! Owns both states; a backend fills in the actual one, the planner compares them. Knows nothing of files or libvirt.
+
+pub mod record;
+
+use std::collections::BTreeMap;
+
+use crate::graph::{CycleError, Graph};
+use crate::model::{Boot, Disk, Image, Origin, Project, Spec, Surroundings, Vm};
+use crate::names::{ImageName, Pool, ProjectName, ResourceId};
+
+/// What is wanted of a whole project.
+#[derive(Debug, Clone)]
+pub struct DesiredState {
+    /// The project.
+    pub project: ProjectName,
+    /// Every resource that should be there.
+    pub specs: BTreeMap<ResourceId, Spec>,
+    /// Their order.
+    pub graph: Graph,
+    /// Where each stands in the user's files.
+    pub origins: BTreeMap<ResourceId, Origin>,
+}
+
+impl DesiredState {
+    /// Everything that the project describes. `images` are its boot media, looked at.
+    pub fn up(project: &Project, images: &BTreeMap<ImageName, Image>) -> Result<Self, CycleError> {
+        let mut specs = BTreeMap::new();
+        let mut add = |spec: Spec| {
+            specs.insert(spec.id(), spec);
+        };
+        for image in images.values() {
+            add(Spec::Image(image.clone()));
+        }
+        for network in project.networks.values() {
+            add(Spec::Network(network.clone()));
+        }
+        for volume in project.volumes.values() {
+            add(Spec::Volume(volume.clone()));
+        }
+        for vm in project.vms.values() {
+            add(Spec::Vm(Box::new(seen(vm, images))));
+        }
+        if !images.is_empty() {
+            add(Spec::Pool(Pool::Images));
+        }
+        if !project.volumes.is_empty() || project.vms.values().any(has_disk) {
+            add(Spec::Pool(Pool::Disks));
+        }
+        let graph = Graph::build(specs.values())?;
+        Ok(Self { project: project.name.clone(), specs, graph, origins: project.origins.clone() })
+    }
+
+    /// Nothing at all.
+    pub fn nothing(project: &ProjectName) -> Self {
+        Self { project: project.clone(), specs: BTreeMap::new(), graph: Graph::default(), origins: BTreeMap::new() }
+    }
+}
+
+fn has_disk(vm: &Vm) -> bool {
+    matches!(vm.boot, Boot::Image(_)) || vm.disks.iter().any(|disk| matches!(disk, Disk::Own { .. }))
+}
+
+/// The vm with its images' content filled in: that is what makes a changed image a changed vm.
+fn seen(vm: &Vm, images: &BTreeMap<ImageName, Image>) -> Vm {
+    let mut vm = vm.clone();
+    for reference in vm.boot.images_mut() {
+        if let Some(image) = images.get(&reference.name) {
+            reference.digest = Some(image.digest.clone());
+            reference.format = Some(image.format);
+        }
+    }
+    vm
+}
+
+/// What a hypervisor has of a project, and what stands around it.
+#[derive(Debug, Clone, Default)]
+pub struct ActualState {
+    /// What is the project's own, by its metadata or, for volumes and images, by its unmistakable name.
+    pub resources: BTreeMap<ResourceId, Actual>,
+    /// Names that the project would use and that something else has already: what that is, in words.
+    pub foreign: BTreeMap<ResourceId, String>,
+    /// Addresses in use.
+    pub surroundings: Surroundings,
+}
+
+/// One resource as it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Actual {
+    /// The spec last applied to it.
+    pub recorded: Spec,
+    /// Whether it runs.
+    pub phase: Phase,
+}
+
+/// Whether a resource is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// A vm that runs; anything else that is there and usable.
+    Running,
+    /// A vm whose processors are held.
+    Paused,
+    /// A vm that is shut off; a network or a pool that is not active.
+    Stopped,
+    /// A vm that ended in a fault.
+    Crashed,
+    /// An image whose upload was cut short.
+    Incomplete,
+}
+
+impl Phase {
+    /// One word for people and for formats.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Crashed => "crashed",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
+impl ActualState {
+    /// The recorded specs, for order where there is no file.
+    pub fn recorded(&self) -> impl Iterator<Item = &Spec> {
+        self.resources.values().map(|actual| &actual.recorded)
+    }
+}

@@ -21,8 +21,7 @@ pub struct Mac(pub [u8; 6]);
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        f.pad(&format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}"))
+        f.pad(&self.0.map(|octet| format!("{octet:02x}")).join(":"))
     }
 }
 
@@ -82,8 +81,8 @@ fn hash(parts: &[&str]) -> u64 {
     u64::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
 }
 
-fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {
-    a.contains(b) || b.contains(a)
+fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
+    a.contains(&b) || b.contains(&a)
 }
 
 /// A subnet for each network that has none: the one it has now, else one picked by its name, the next free one where
@@ -106,7 +105,7 @@ pub fn subnets(
         let start = hash(&[project.as_str(), name.as_str()]) % count;
         let current = surroundings.own_subnets.get(name).copied();
         let candidates = current.into_iter().chain((0..count).map(|step| nth_subnet((start + step) % count)));
-        let free = |net: &Ipv4Net| !taken.iter().any(|other| overlap(net, other));
+        let free = |net: &Ipv4Net| !taken.iter().any(|other| overlap(*net, *other));
         if let Some(net) = candidates.into_iter().find(free) {
             taken.push(net);
             chosen.insert(name.clone(), net);

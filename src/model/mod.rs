@@ -6,18 +6,20 @@
 
 pub mod address;
 pub mod health;
+pub mod image;
+pub mod network;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 
-use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{Mac, Surroundings};
 pub use health::{Condition, Healthcheck, Probe};
+pub use image::{Digest, Image, ImageFormat, ImageRef, ImageRole, ImageSource};
+pub use network::{Host, Network, NetworkMode};
 
 use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::units::{Bytes, Span};
@@ -54,60 +56,6 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A network of the project's own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Network {
-    /// Its name.
-    pub name: NetworkName,
-    /// How it reaches the outside.
-    pub mode: NetworkMode,
-    /// Its addresses; the first host address is the gateway's.
-    pub subnet: Ipv4Net,
-    /// Names and addresses that its DHCP and DNS hand out, by vm, settled before anything boots.
-    pub hosts: BTreeMap<VmName, Host>,
-    /// Free text of the user's, kept with the network.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-}
-
-impl Network {
-    /// The address of the hypervisor on this network: the first host of the subnet.
-    pub fn gateway(&self) -> Ipv4Addr {
-        self.subnet.hosts().next().unwrap_or(self.subnet.addr())
-    }
-}
-
-/// One reservation of a network: this MAC gets this address, and answers to these names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Host {
-    /// The interface's hardware address.
-    pub mac: Mac,
-    /// The address reserved for it.
-    pub ip: Ipv4Addr,
-    /// DNS names: the host name first, then aliases.
-    pub names: Vec<String>,
-}
-
-/// How a network reaches the outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum NetworkMode {
-    /// Through the hypervisor, its address translated.
-    #[default]
-    Nat,
-    /// Not at all; the vms and the hypervisor see one another.
-    Isolated,
-}
-
-impl fmt::Display for NetworkMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nat => "nat",
-            Self::Isolated => "isolated",
-        })
-    }
-}
-
 /// A named volume: an empty qcow2 disk that survives `down`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Volume {
@@ -115,107 +63,6 @@ pub struct Volume {
     pub name: VolumeName,
     /// What the guest sees; allocated as it is written.
     pub size: Bytes,
-}
-
-/// A boot medium as the file names it; nobody has opened it yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageSource {
-    /// Its name: the one under `images`, or the file name of a kernel or initrd.
-    pub name: ImageName,
-    /// Where it is, absolute.
-    pub path: PathBuf,
-    /// What it is for.
-    pub role: ImageRole,
-}
-
-/// What a boot medium is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImageRole {
-    /// A disk that root disks are overlays of.
-    Disk,
-    /// A kernel or an initrd, loaded by the hypervisor.
-    Kernel,
-}
-
-/// A boot medium that was looked at: content, not just a path.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Image {
-    /// Its name.
-    pub name: ImageName,
-    /// Where its bytes are on this machine; empty when it is only known from the hypervisor.
-    pub path: PathBuf,
-    /// How the bytes are laid out.
-    pub format: ImageFormat,
-    /// Length of the file.
-    pub length: Bytes,
-    /// SHA-256 of the bytes: its identity.
-    pub digest: Digest,
-}
-
-/// How an image's bytes are laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImageFormat {
-    /// QEMU's own format, version 2 or 3.
-    Qcow2,
-    /// The bytes of the disk, or of a kernel, as they are.
-    Raw,
-}
-
-impl ImageFormat {
-    /// Its name, as QEMU and libvirt have it too.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Qcow2 => "qcow2",
-            Self::Raw => "raw",
-        }
-    }
-}
-
-/// The first 48 bits of a SHA-256, in hexadecimal: enough to tell contents apart within a project, short enough to read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Digest(String);
-
-impl Digest {
-    /// Number of hexadecimal digits.
-    pub const LEN: usize = 12;
-
-    /// Takes a text of [`Digest::LEN`] lower-case hexadecimal digits.
-    pub fn new(text: &str) -> Option<Self> {
-        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        (text.len() == Self::LEN && text.bytes().all(hex)).then(|| Self(text.to_owned()))
-    }
-
-    /// Shortens a whole SHA-256.
-    pub fn of(sha256: &[u8; 32]) -> Self {
-        Self(sha256.iter().take(Self::LEN / 2).map(|b| format!("{b:02x}")).collect())
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-/// An image by name, and by content once it was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageRef {
-    /// The image.
-    pub name: ImageName,
-    /// Its content; `None` between parsing and looking at the file.
-    pub digest: Option<Digest>,
-    /// Its layout; `None` likewise.
-    pub format: Option<ImageFormat>,
-}
-
-impl ImageRef {
-    /// A reference to an image nobody has looked at.
-    pub fn unseen(name: ImageName) -> Self {
-        Self { name, digest: None, format: None }
-    }
 }
 
 /// What a vm starts from.

@@ -30,6 +30,13 @@ pub enum Operation {
     DefineNetwork(Network),
     /// Removes a network's definition.
     UndefineNetwork(Network),
+    /// Changes what a network hands out (reservations, names) and what is recorded of it, while it runs.
+    UpdateNetwork {
+        /// As it was.
+        from: Box<Network>,
+        /// As it shall be; of the same mode and subnet.
+        to: Box<Network>,
+    },
     /// Starts a network.
     StartNetwork(NetworkName),
     /// Stops a network.
@@ -46,6 +53,13 @@ pub enum Operation {
     DefineVm(Box<Vm>),
     /// Removes a vm's definition; its disks stay.
     UndefineVm(Box<Vm>),
+    /// Changes what is recorded of a vm (healthcheck, dependencies, labels), not its hardware.
+    RecordVm {
+        /// As it was.
+        from: Box<Vm>,
+        /// As it shall be.
+        to: Box<Vm>,
+    },
     /// Starts a vm.
     StartVm(VmName),
     /// Shuts a vm down, and pulls the plug after `grace`; at once where that is zero.
@@ -108,12 +122,14 @@ impl Operation {
             Self::UploadImage(image) => Self::DeleteImage(image.clone()),
             Self::DefineNetwork(network) => Self::UndefineNetwork(network.clone()),
             Self::UndefineNetwork(network) => Self::DefineNetwork(network.clone()),
+            Self::UpdateNetwork { from, to } => Self::UpdateNetwork { from: to.clone(), to: from.clone() },
             Self::StartNetwork(name) => Self::StopNetwork(name.clone()),
             Self::StopNetwork(name) => Self::StartNetwork(name.clone()),
             Self::CreateVolume(volume) => Self::DeleteVolume(volume.clone()),
             Self::CreateDisk(disk) => Self::DeleteDisk(disk.clone()),
             Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
             Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
+            Self::RecordVm { from, to } => Self::RecordVm { from: to.clone(), to: from.clone() },
             Self::StartVm(name) => Self::StopVm { name: name.clone(), grace: now },
             Self::StopVm { name, .. } => Self::StartVm(name.clone()),
             Self::DeleteImage(_) | Self::DeleteVolume(_) | Self::DeleteDisk(_) => return None,
@@ -128,6 +144,8 @@ impl Operation {
             }
             Self::UploadImage(image) | Self::DeleteImage(image) => ResourceId::Image(image.name.clone()),
             Self::DefineNetwork(network) | Self::UndefineNetwork(network) => ResourceId::Network(network.name.clone()),
+            Self::UpdateNetwork { to, .. } => ResourceId::Network(to.name.clone()),
+            Self::RecordVm { to, .. } => ResourceId::Vm(to.name.clone()),
             Self::StartNetwork(name) | Self::StopNetwork(name) => ResourceId::Network(name.clone()),
             Self::CreateVolume(volume) | Self::DeleteVolume(volume) => ResourceId::Volume(volume.name.clone()),
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => ResourceId::Vm(disk.vm.clone()),
@@ -149,6 +167,8 @@ impl fmt::Display for Operation {
             Self::DeleteImage(image) => write!(f, "delete image `{}`", image.name),
             Self::DefineNetwork(network) => write!(f, "define network `{}`", network.name),
             Self::UndefineNetwork(network) => write!(f, "undefine network `{}`", network.name),
+            Self::UpdateNetwork { to, .. } => write!(f, "update network `{}`", to.name),
+            Self::RecordVm { to, .. } => write!(f, "update the record of vm `{}`", to.name),
             Self::StartNetwork(name) => write!(f, "start network `{name}`"),
             Self::StopNetwork(name) => write!(f, "stop network `{name}`"),
             Self::CreateVolume(volume) => write!(f, "create volume `{}`", volume.name),

@@ -1,18 +1,322 @@
 //! Compares two states and decides what has to be done: a pure, total, deterministic function.
+//!
+//! Owns every decision. What it returns is carried out as it stands; knows nothing of how.
 
-use crate::plan::Plan;
-use crate::state::{ActualState, DesiredState};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::graph::{CycleError, Graph};
+use crate::model::{Condition, Spec, Vm};
+use crate::names::ResourceId;
+use crate::plan::diff::{FieldChange, changes};
+use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected};
+use crate::plan::operation::{Operation, VmDisk};
+use crate::plan::{Action, Cause, Effect, Gate, Milestone, Plan, Step, StepId, Wave};
+use crate::state::{Actual, ActualState, DesiredState, Phase};
 
 /// What the user asked for besides the file.
-#[derive(Debug, Clone, Default)]
-pub struct Options {}
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Where to go.
+    pub goal: Goal,
+    /// Whether resources that the file no longer has are deleted.
+    pub remove_orphans: bool,
+}
 
-/// Why there is no plan.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum PlanError {}
+/// Where a plan leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// All that the file describes is there and runs.
+    Up,
+    /// Nothing of the project is there.
+    Down {
+        /// Not even its named volumes.
+        volumes: bool,
+    },
+}
 
-/// Makes the plan.
+/// Makes the plan that leads from `actual` to `desired`.
 pub fn plan(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result<Plan, PlanError> {
-    let _ = (desired, actual, options);
-    Err(panic!())
+    match options.goal {
+        Goal::Up => up(desired, actual, options.remove_orphans),
+        Goal::Down { volumes } => down(desired, actual, volumes),
+    }
+}
+
+/// A step before it has a number: it is found by its resource.
+struct Draft {
+    resource: ResourceId,
+    action: Action,
+    cause: Cause,
+    changes: Vec<FieldChange>,
+    effect: Option<Effect>,
+    operations: Vec<Operation>,
+    after: BTreeMap<ResourceId, Milestone>,
+    gate: Gate,
+    wave: usize,
+}
+
+fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Result<Plan, PlanError> {
+    let mut obstacles = Vec::new();
+    let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
+    for (wave, ids) in desired.graph.waves().into_iter().enumerate() {
+        for id in ids {
+            let found = actual.resources.get(id);
+            obstacles.extend(obstacle(desired, actual, id, found));
+            drafts.extend(decide(&desired.specs[id], found, wave).map(|draft| (id.clone(), draft)));
+        }
+    }
+    for (id, draft) in awaited(desired, &drafts) {
+        drafts.insert(id, draft);
+    }
+    connect(&desired.graph, &mut drafts);
+    let unchanged = |id: &&ResourceId| drafts.get(*id).is_none_or(|draft| draft.action == Action::Verify);
+    let unchanged = desired.specs.keys().filter(unchanged).cloned().collect();
+
+    let orphans: BTreeMap<&ResourceId, &Actual> = orphans(desired, actual);
+    let mut left = Vec::new();
+    if remove_orphans {
+        obstacles.extend(protected(orphans.values().copied()));
+        // Last, when all else has succeeded: until then a rollback can still put everything back.
+        let done: BTreeMap<ResourceId, Milestone> = drafts.keys().map(|id| (id.clone(), Milestone::Passed)).collect();
+        let first = drafts.values().map(|draft| draft.wave + 1).max().unwrap_or(0);
+        for mut draft in deletions(&orphans, &Cause::Orphan)? {
+            draft.wave += first;
+            draft.after.extend(done.clone());
+            drafts.insert(draft.resource.clone(), draft);
+        }
+    } else {
+        left = orphans.into_keys().cloned().collect();
+    }
+    if !obstacles.is_empty() {
+        return Err(PlanError::Blocked(obstacles));
+    }
+    Ok(number(desired, drafts, unchanged, left, Vec::new()))
+}
+
+fn down(desired: &DesiredState, actual: &ActualState, volumes: bool) -> Result<Plan, PlanError> {
+    let is_volume = |id: &ResourceId| matches!(id, ResourceId::Volume(_));
+    let pool = |id: &ResourceId| matches!(id, ResourceId::Pool(_));
+    let goes = |(id, _): &(&ResourceId, &Actual)| !pool(id) && (volumes || !is_volume(id));
+    let going: BTreeMap<&ResourceId, &Actual> = actual.resources.iter().filter(goes).collect();
+    let obstacles: Vec<Obstacle> = protected(going.values().copied()).collect();
+    if !obstacles.is_empty() {
+        return Err(PlanError::Blocked(obstacles));
+    }
+    let kept = actual.resources.keys().filter(|id| is_volume(id) && !volumes).cloned().collect();
+    let drafts = deletions(&going, &Cause::Down)?;
+    let drafts = drafts.into_iter().map(|draft| (draft.resource.clone(), draft)).collect();
+    Ok(number(desired, drafts, Vec::new(), Vec::new(), kept))
+}
+
+/// What has to be done to one resource; `None` where nothing.
+fn decide(spec: &Spec, found: Option<&Actual>, wave: usize) -> Option<Draft> {
+    let draft = |action, cause, operations| Draft {
+        resource: spec.id(),
+        action,
+        cause,
+        changes: Vec::new(),
+        effect: None,
+        operations,
+        after: BTreeMap::new(),
+        gate: gate(spec),
+        wave,
+    };
+    let Some(actual) = found else {
+        return Some(draft(Action::Create, Cause::Missing, creation(spec)));
+    };
+    if actual.phase == Phase::Incomplete {
+        return Some(draft(Action::Create, Cause::Incomplete, creation(spec)));
+    }
+    let changes = changes(&actual.recorded, spec);
+    let update = update(&actual.recorded, spec, &changes);
+    let start = if actual.phase == Phase::Running { Vec::new() } else { starting(spec) };
+    match (update, start.is_empty()) {
+        (None, true) => None,
+        (None, false) => {
+            let cause = Cause::NotRunning { phase: actual.phase.as_str().to_owned() };
+            Some(draft(Action::Start, cause, start))
+        }
+        (Some(update), _) => {
+            let operations = std::iter::once(update).chain(start).collect();
+            let mut draft = draft(Action::Update, Cause::Changed, operations);
+            draft.changes = changes;
+            draft.effect = Some(Effect::Live);
+            Some(draft)
+        }
+    }
+}
+
+fn creation(spec: &Spec) -> Vec<Operation> {
+    match spec {
+        Spec::Pool(pool) => vec![Operation::CreatePool(*pool)],
+        Spec::Image(image) => vec![Operation::UploadImage(image.clone())],
+        Spec::Network(network) => {
+            vec![Operation::DefineNetwork(network.clone()), Operation::StartNetwork(network.name.clone())]
+        }
+        Spec::Volume(volume) => vec![Operation::CreateVolume(volume.clone())],
+        Spec::Vm(vm) => {
+            let disks = VmDisk::of(vm).into_iter().map(Operation::CreateDisk);
+            let rest = [Operation::DefineVm(vm.clone()), Operation::StartVm(vm.name.clone())];
+            disks.chain(rest).collect()
+        }
+    }
+}
+
+fn starting(spec: &Spec) -> Vec<Operation> {
+    match spec {
+        Spec::Pool(pool) => vec![Operation::StartPool(*pool)],
+        Spec::Network(network) => vec![Operation::StartNetwork(network.name.clone())],
+        Spec::Vm(vm) => vec![Operation::StartVm(vm.name.clone())],
+        Spec::Image(_) | Spec::Volume(_) => Vec::new(),
+    }
+}
+
+fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> Option<Operation> {
+    if changes.is_empty() {
+        return None;
+    }
+    match (recorded, spec) {
+        (Spec::Network(from), Spec::Network(to)) => {
+            Some(Operation::UpdateNetwork { from: Box::new(from.clone()), to: Box::new(to.clone()) })
+        }
+        (Spec::Vm(from), Spec::Vm(to)) => Some(Operation::RecordVm { from: from.clone(), to: to.clone() }),
+        _ => None,
+    }
+}
+
+fn gate(spec: &Spec) -> Gate {
+    let healthy = |vm: &Vm| {
+        let healthcheck = vm.healthcheck.clone()?;
+        Some(Gate::Healthy {
+            vm: vm.name.clone(),
+            address: vm.interfaces.first().map(|interface| interface.ip),
+            healthcheck,
+        })
+    };
+    spec.as_vm().and_then(healthy).unwrap_or(Gate::None)
+}
+
+/// Vms that are as they should be, but whose health a step of the plan depends on: nothing may start on the word of a
+/// healthcheck that nobody has looked at in this run.
+fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
+    let verify = |id: &ResourceId| {
+        let dependents = desired.graph.dependents(id);
+        let by = dependents.iter().find(|(dependent, condition)| {
+            let starts = |draft: &Draft| matches!(draft.action, Action::Create | Action::Start);
+            *condition == Condition::Healthy && drafts.get(dependent).is_some_and(starts)
+        });
+        by.map(|(by, _)| Draft {
+            resource: id.clone(),
+            action: Action::Verify,
+            cause: Cause::Awaited { by: (*by).clone() },
+            changes: Vec::new(),
+            effect: None,
+            operations: Vec::new(),
+            after: BTreeMap::new(),
+            gate: gate(&desired.specs[id]),
+            wave: desired.graph.level(id).unwrap_or(0),
+        })
+    };
+    let idle = desired.specs.keys().filter(|id| !drafts.contains_key(*id));
+    idle.filter_map(|id| verify(id).map(|draft| (id.clone(), draft))).collect()
+}
+
+/// Lets each step wait for the steps of what its resource requires; through a resource without a step, for that one's.
+fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
+    let mut frontier: BTreeMap<ResourceId, BTreeMap<ResourceId, Milestone>> = BTreeMap::new();
+    for id in graph.in_order() {
+        let mut before: BTreeMap<ResourceId, Milestone> = BTreeMap::new();
+        for (required, condition) in graph.requirements(id) {
+            let milestone = if condition == Condition::Healthy { Milestone::Passed } else { Milestone::Applied };
+            if drafts.contains_key(required) {
+                let entry = before.entry(required.clone()).or_insert(milestone);
+                *entry = milestone.max(*entry);
+            } else if let Some(through) = frontier.get(required) {
+                before.extend(through.iter().map(|(id, milestone)| (id.clone(), *milestone)));
+            }
+        }
+        match drafts.get_mut(id) {
+            Some(draft) => draft.after = before,
+            None => drop(frontier.insert(id.clone(), before)),
+        }
+    }
+}
+
+fn orphans<'a>(desired: &DesiredState, actual: &'a ActualState) -> BTreeMap<&'a ResourceId, &'a Actual> {
+    // A volume that the file no longer has is data that it no longer mentions: `down --volumes` is there for it.
+    let counts = |id: &ResourceId| !matches!(id, ResourceId::Pool(_) | ResourceId::Volume(_));
+    actual.resources.iter().filter(|(id, _)| counts(id) && !desired.specs.contains_key(id)).collect()
+}
+
+/// Deletes these resources, dependents first. The order is the recorded one: there may be no file any more.
+fn deletions(going: &BTreeMap<&ResourceId, &Actual>, cause: &Cause) -> Result<Vec<Draft>, CycleError> {
+    let graph = Graph::build(going.values().map(|actual| &actual.recorded))?;
+    let last = graph.waves().len().saturating_sub(1);
+    let draft = |(id, actual): (&&ResourceId, &&Actual)| {
+        let operations = deletion(actual);
+        let loses = |operation: &Operation| matches!(operation, Operation::DeleteVolume(_) | Operation::DeleteDisk(_));
+        Draft {
+            resource: (*id).clone(),
+            action: Action::Delete,
+            cause: cause.clone(),
+            changes: Vec::new(),
+            effect: operations.iter().any(loses).then_some(Effect::DataLoss),
+            after: graph.dependents(id).iter().map(|(id, _)| ((*id).clone(), Milestone::Applied)).collect(),
+            operations,
+            gate: Gate::None,
+            wave: last - graph.level(id).unwrap_or(0),
+        }
+    };
+    Ok(going.iter().map(draft).collect())
+}
+
+fn deletion(actual: &Actual) -> Vec<Operation> {
+    let active = actual.phase != Phase::Stopped;
+    match &actual.recorded {
+        Spec::Pool(pool) => vec![Operation::DeletePool(*pool)],
+        Spec::Image(image) => vec![Operation::DeleteImage(image.clone())],
+        Spec::Volume(volume) => vec![Operation::DeleteVolume(volume.clone())],
+        Spec::Network(network) => {
+            let stop = active.then(|| Operation::StopNetwork(network.name.clone()));
+            stop.into_iter().chain([Operation::UndefineNetwork(network.clone())]).collect()
+        }
+        Spec::Vm(vm) => {
+            let stop = active.then(|| Operation::StopVm { name: vm.name.clone(), grace: vm.stop_grace_period });
+            let disks = VmDisk::of(vm).into_iter().map(Operation::DeleteDisk);
+            stop.into_iter().chain([Operation::UndefineVm(vm.clone())]).chain(disks).collect()
+        }
+    }
+}
+
+/// Gives the steps their numbers and sorts them into waves, without gaps.
+fn number(
+    desired: &DesiredState,
+    drafts: BTreeMap<ResourceId, Draft>,
+    unchanged: Vec<ResourceId>,
+    orphans: Vec<ResourceId>,
+    kept: Vec<ResourceId>,
+) -> Plan {
+    let levels: BTreeSet<usize> = drafts.values().map(|draft| draft.wave).collect();
+    let mut waves: BTreeMap<usize, Vec<Draft>> = levels.iter().map(|level| (*level, Vec::new())).collect();
+    for draft in drafts.into_values() {
+        waves.entry(draft.wave).or_default().push(draft);
+    }
+    let in_order = waves.values().flatten();
+    let ids: BTreeMap<ResourceId, StepId> =
+        in_order.enumerate().map(|(n, draft)| (draft.resource.clone(), StepId(n))).collect();
+    let step = |draft: Draft| Step {
+        id: ids[&draft.resource],
+        origin: desired.origins.get(&draft.resource).cloned(),
+        action: draft.action,
+        cause: draft.cause,
+        changes: draft.changes,
+        effect: draft.effect,
+        operations: draft.operations,
+        after: draft.after.iter().map(|(id, milestone)| (ids[id], *milestone)).collect(),
+        gate: draft.gate,
+        resource: draft.resource,
+    };
+    let wave = |drafts: Vec<Draft>| Wave { steps: drafts.into_iter().map(step).collect() };
+    let waves = waves.into_values().map(wave).collect();
+    Plan { project: desired.project.clone(), waves, unchanged, orphans, kept }
 }

@@ -1,0 +1,128 @@
+//! Waits until a gate is open, can no longer open, or nobody wants it any more.
+//!
+//! Owns patience: when to try again, when to give up. One attempt is the backend's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Problem;
+use crate::backend::{Attempt, ErrorKind, Health, Hypervisor, HypervisorError};
+use crate::model::{Healthcheck, Probe};
+use crate::names::{ProjectName, VmName};
+use crate::plan::Gate;
+
+/// A gate that is being waited for.
+pub(super) struct Watch<H> {
+    pub(super) hypervisor: Arc<H>,
+    pub(super) project: ProjectName,
+    /// Ends the wait.
+    pub(super) halt: CancellationToken,
+}
+
+// Derived, this would ask for `H: Clone`.
+impl<H> Clone for Watch<H> {
+    fn clone(&self) -> Self {
+        Self { hypervisor: Arc::clone(&self.hypervisor), project: self.project.clone(), halt: self.halt.clone() }
+    }
+}
+
+/// One attempt that did not pass.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting {
+    pub(super) attempt: u32,
+    pub(super) probe: String,
+    pub(super) answer: String,
+}
+
+/// Waits until the gate is open; `Ok(false)` where the wait was cancelled. All probes of a healthcheck are tried side by
+/// side, so that several take as long as the slowest.
+pub(super) async fn wait<H: Hypervisor>(
+    watch: &Watch<H>,
+    gate: &Gate,
+    tell: impl Fn(Waiting) + Clone + Send + 'static,
+) -> Result<bool, Problem> {
+    let Gate::Healthy { vm, address, healthcheck } = gate else { return Ok(true) };
+    let mut probes = JoinSet::new();
+    for probe in &healthcheck.probes {
+        let attempt =
+            Attempt { vm: vm.clone(), address: *address, probe: probe.clone(), timeout: healthcheck.timeout.0 };
+        let (watch, healthcheck, tell) = (watch.clone(), healthcheck.clone(), tell.clone());
+        probes.spawn(async move { pass(&watch, attempt, &healthcheck, tell).await });
+    }
+    let mut open = true;
+    while let Some(ended) = probes.join_next().await {
+        // The first that cannot pass decides; dropping the set ends the others between two attempts.
+        open &= ended.unwrap_or_else(|panic| Err(panicked(vm, &panic)))?;
+    }
+    Ok(open)
+}
+
+async fn pass<H: Hypervisor>(
+    watch: &Watch<H>,
+    attempt: Attempt,
+    healthcheck: &Healthcheck,
+    tell: impl Fn(Waiting),
+) -> Result<bool, Problem> {
+    let start = Instant::now();
+    let name = shown(&attempt);
+    let mut failures = 0;
+    for number in 1.. {
+        // An attempt changes nothing, so one that nobody waits for any more may end by itself, within its timeout.
+        let tried = tokio::select! {
+            biased;
+            () = watch.halt.cancelled() => return Ok(false),
+            tried = once(watch, &attempt) => tried,
+        };
+        let answer = match tried {
+            Ok(Health::Passing) => return Ok(true),
+            Ok(Health::Failing(answer)) => answer,
+            Err(error) => return Err(Problem::Hopeless { probe: name, error }),
+        };
+        let waited = start.elapsed();
+        let booting = waited < healthcheck.start_period.0;
+        failures = if booting { 0 } else { failures + 1 };
+        tell(Waiting { attempt: number, probe: name.clone(), answer: answer.clone() });
+        if failures > 0 && failures >= healthcheck.retries {
+            let waited_s = waited.as_secs();
+            return Err(Problem::Unhealthy { probe: name, attempts: number, waited_s, answer });
+        }
+        let pause = if booting { quick(waited, healthcheck) } else { healthcheck.interval.0 };
+        tokio::select! {
+            () = watch.halt.cancelled() => return Ok(false),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    Ok(false)
+}
+
+/// While a guest boots, the next attempt comes after a twentieth of the time waited so far: quick guests are seen
+/// quickly, slow ones at most 5 % late, and neither is flooded.
+fn quick(waited: Duration, healthcheck: &Healthcheck) -> Duration {
+    const SHORTEST: Duration = Duration::from_millis(100);
+    (waited / 20).max(SHORTEST).min(healthcheck.interval.0)
+}
+
+async fn once<H: Hypervisor>(watch: &Watch<H>, attempt: &Attempt) -> Result<Health, HypervisorError> {
+    let (hypervisor, project, own) = (Arc::clone(&watch.hypervisor), watch.project.clone(), attempt.clone());
+    let call = tokio::task::spawn_blocking(move || hypervisor.probe(&project, &own));
+    call.await.unwrap_or_else(|panic| Err(HypervisorError::new(ErrorKind::Rejected, panic.to_string())))
+}
+
+/// The probe as people read it: with the address it goes to.
+fn shown(attempt: &Attempt) -> String {
+    let address = attempt.address.map(|ip| ip.to_string());
+    match attempt.probe.clone() {
+        Probe::Tcp { host, port } => Probe::Tcp { host: host.or(address), port }.to_string(),
+        Probe::Http { host, port, path } => Probe::Http { host: host.or(address), port, path }.to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn panicked(vm: &VmName, panic: &tokio::task::JoinError) -> Problem {
+    let error = HypervisorError::new(ErrorKind::Rejected, format!("the gate of vm `{vm}` broke off: {panic}"));
+    Problem::Hopeless { probe: "all".to_owned(), error }
+}

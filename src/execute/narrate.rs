@@ -1,0 +1,96 @@
+//! Turns what the loop sees into events.
+//!
+//! Owns the sending end of the stream and its clock. Decides nothing.
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+
+use super::event::{Event, EventKind, StepResult, StepSummary};
+use super::worker::{Ended, Message};
+use super::{Failure, Problem, Told};
+use crate::names::ResourceId;
+use crate::plan::{Plan, Step};
+
+/// The way events leave a run.
+#[derive(Debug, Clone)]
+pub struct EventSender {
+    began: Instant,
+    events: UnboundedSender<Event>,
+}
+
+/// A channel for the events of one run, whose clock starts now.
+pub fn channel() -> (EventSender, UnboundedReceiver<Event>) {
+    let (events, stream) = unbounded_channel();
+    (EventSender { began: Instant::now(), events }, stream)
+}
+
+impl EventSender {
+    pub(super) fn send(&self, kind: EventKind) {
+        // A run does not depend on being watched.
+        let _ = self.events.send(Event { elapsed: self.began.elapsed(), kind });
+    }
+}
+
+/// The steps of a plan as observers know them.
+pub(super) fn summaries(plan: &Plan) -> Vec<StepSummary> {
+    let waves = plan.waves.iter().enumerate();
+    let summary = |(wave, step): (usize, &Step)| StepSummary {
+        step: step.id,
+        wave: wave + 1,
+        resource: step.resource.clone(),
+        action: step.action,
+        after: step.after.keys().copied().collect(),
+        gate: step.gate.to_string(),
+    };
+    waves.flat_map(|(n, wave)| wave.steps.iter().map(move |step| (n, step))).map(summary).collect()
+}
+
+/// Tells of a step on the way forward.
+pub(super) fn narrate(events: &EventSender, step: &Step, told: Told) {
+    let (resource, step) = (&step.resource, step.id);
+    events.send(match told {
+        Told::Started => EventKind::StepStarted { step },
+        Told::NotStarted => EventKind::StepFinished { step, result: StepResult::NotStarted },
+        Told::Message(Message::Begun(operation)) => {
+            EventKind::OperationStarted { step, operation: operation.to_string() }
+        }
+        Told::Message(Message::Applied(operation)) => {
+            EventKind::OperationFinished { step, operation: operation.to_string() }
+        }
+        Told::Message(Message::AllApplied) => EventKind::StepApplied { step },
+        Told::Message(Message::Waiting(waiting)) => {
+            EventKind::GateWaiting { step, attempt: waiting.attempt, probe: waiting.probe, answer: waiting.answer }
+        }
+        Told::Message(Message::Ended(ended)) => EventKind::StepFinished { step, result: result(resource, ended) },
+    });
+}
+
+fn result(resource: &ResourceId, ended: Ended) -> StepResult {
+    match ended {
+        Ended::Done => StepResult::Done,
+        Ended::Cancelled => StepResult::Cancelled,
+        Ended::Failed(problem) => StepResult::Failed { failure: Failure { resource: resource.clone(), problem } },
+    }
+}
+
+/// Tells of a step on the way back: by operation, for an undo has no gate.
+pub(super) fn narrate_undo(events: &EventSender, step: &Step, told: Told) {
+    let resource = step.resource.clone();
+    match told {
+        Told::Message(Message::Begun(operation)) => {
+            events.send(EventKind::UndoStarted { resource, operation: operation.to_string() });
+        }
+        Told::Message(Message::Applied(operation)) => {
+            events.send(EventKind::UndoFinished { resource, operation: operation.to_string(), failure: None });
+        }
+        Told::Message(Message::Ended(Ended::Failed(problem))) => {
+            let operation = match &problem {
+                Problem::Operation { operation, .. } => operation.clone(),
+                _ => String::new(),
+            };
+            let failure = Some(Failure { resource: resource.clone(), problem });
+            events.send(EventKind::UndoFinished { resource, operation, failure });
+        }
+        Told::Started | Told::NotStarted | Told::Message(_) => {}
+    }
+}

@@ -1,0 +1,113 @@
+//! Boot media: named by the file, then looked at, then referred to by content.
+//!
+//! Knows nothing of how they are read or where they are kept.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::ImageName;
+use crate::units::Bytes;
+
+/// A boot medium as the file names it; nobody has opened it yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSource {
+    /// Its name: the one under `images`, or the file name of a kernel or initrd.
+    pub name: ImageName,
+    /// Where it is, absolute.
+    pub path: PathBuf,
+    /// What it is for.
+    pub role: ImageRole,
+}
+
+/// What a boot medium is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageRole {
+    /// A disk that root disks are overlays of.
+    Disk,
+    /// A kernel or an initrd, loaded by the hypervisor.
+    Kernel,
+}
+
+/// A boot medium that was looked at: content, not just a path.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Image {
+    /// Its name.
+    pub name: ImageName,
+    /// Where its bytes are on this machine; empty when it is only known from the hypervisor.
+    pub path: PathBuf,
+    /// How the bytes are laid out.
+    pub format: ImageFormat,
+    /// Length of the file.
+    pub length: Bytes,
+    /// SHA-256 of the bytes: its identity.
+    pub digest: Digest,
+}
+
+/// How an image's bytes are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageFormat {
+    /// QEMU's own format, version 2 or 3.
+    Qcow2,
+    /// The bytes of the disk, or of a kernel, as they are.
+    Raw,
+}
+
+impl ImageFormat {
+    /// Its name, as QEMU and libvirt have it too.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+/// The first 48 bits of a SHA-256, in hexadecimal: enough to tell contents apart within a project, short enough to read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+impl Digest {
+    /// Number of hexadecimal digits.
+    pub const LEN: usize = 12;
+
+    /// Takes a text of [`Digest::LEN`] lower-case hexadecimal digits.
+    pub fn new(text: &str) -> Option<Self> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (text.len() == Self::LEN && text.bytes().all(hex)).then(|| Self(text.to_owned()))
+    }
+
+    /// Shortens a whole SHA-256.
+    pub fn of(sha256: &[u8; 32]) -> Self {
+        let hex = sha256.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        Self(hex.take(Self::LEN).filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// An image by name, and by content once it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRef {
+    /// The image.
+    pub name: ImageName,
+    /// Its content; `None` between parsing and looking at the file.
+    pub digest: Option<Digest>,
+    /// Its layout; `None` likewise.
+    pub format: Option<ImageFormat>,
+}
+
+impl ImageRef {
+    /// A reference to an image nobody has looked at.
+    pub fn unseen(name: ImageName) -> Self {
+        Self { name, digest: None, format: None }
+    }
+}

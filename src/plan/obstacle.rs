@@ -1,0 +1,130 @@
+//! What stands in a plan's way: found before anything is done, and all of it at once.
+//!
+//! Owns the refusals: foreign objects, busy subnets, changes that cannot be made, protection. Decides nothing else.
+
+use ipnet::Ipv4Net;
+
+use crate::graph::CycleError;
+use crate::model::{Network, Origin, Spec};
+use crate::names::{NetworkName, ResourceId};
+use crate::plan::diff::{FieldChange, changes};
+use crate::state::{Actual, ActualState, DesiredState};
+
+/// Why there is no plan: everything that stands in its way, at once.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// Resources wait for one another for ever.
+    #[error(transparent)]
+    Cycle(#[from] CycleError),
+    /// Something has to be settled by the user first.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Blocked(Vec<Obstacle>),
+}
+
+/// One thing that stands in a plan's way.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Obstacle {
+    /// The name is taken by something that is not ours.
+    #[error("{resource} cannot be made: there is {holder}")]
+    Foreign {
+        /// What was to be made.
+        resource: ResourceId,
+        /// What has its name.
+        holder: String,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// The subnet is in use by something that is not ours.
+    #[error("network `{network}` cannot have subnet {subnet}: {holder} uses {taken}")]
+    BusySubnet {
+        /// Which network.
+        network: NetworkName,
+        /// What it asks for.
+        subnet: Ipv4Net,
+        /// What is in use.
+        taken: Ipv4Net,
+        /// By whom.
+        holder: String,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// Something that is there would have to change in a way that is not supported.
+    #[error("{resource} cannot be changed in place: {}", fields(.changes))]
+    Unchangeable {
+        /// Which.
+        resource: ResourceId,
+        /// In what.
+        changes: Vec<FieldChange>,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// `protect: true` forbids it.
+    #[error("{resource} is protected and would be deleted")]
+    Protected {
+        /// Which.
+        resource: ResourceId,
+    },
+}
+
+fn fields(changes: &[FieldChange]) -> String {
+    let none = || "none".to_owned();
+    let text = |change: &FieldChange| {
+        let old = change.old.clone().unwrap_or_else(none);
+        let new = change.new.clone().unwrap_or_else(none);
+        format!("{} {old} → {new}", change.field)
+    };
+    changes.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// What keeps one resource from being made or changed.
+pub(super) fn obstacle(
+    desired: &DesiredState,
+    actual: &ActualState,
+    id: &ResourceId,
+    found: Option<&Actual>,
+) -> Option<Obstacle> {
+    let spec = &desired.specs[id];
+    let origin = || desired.origins.get(id).cloned();
+    let Some(found) = found else {
+        if let Some(holder) = actual.foreign.get(id) {
+            return Some(Obstacle::Foreign { resource: id.clone(), holder: holder.clone(), origin: origin() });
+        }
+        return if let Spec::Network(network) = spec { busy(network, actual, origin()) } else { None };
+    };
+    let changes: Vec<FieldChange> = changes(&found.recorded, spec);
+    let fixed: Vec<FieldChange> = changes.into_iter().filter(|change| !changeable(spec, change)).collect();
+    (!fixed.is_empty()).then(|| Obstacle::Unchangeable { resource: id.clone(), changes: fixed, origin: origin() })
+}
+
+fn busy(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Option<Obstacle> {
+    let overlaps = |taken: &Ipv4Net| taken.contains(&network.subnet) || network.subnet.contains(taken);
+    let (taken, holder) = actual.surroundings.subnets.iter().find(|(taken, _)| overlaps(taken))?;
+    Some(Obstacle::BusySubnet {
+        network: network.name.clone(),
+        subnet: network.subnet,
+        taken: *taken,
+        holder: holder.clone(),
+        origin,
+    })
+}
+
+/// Fields of a vm that the hypervisor does not act on: they are only recorded with it.
+const RECORDED_ONLY: [&str; 7] =
+    ["depends_on", "healthcheck", "stop_grace_period", "protect", "labels", "annotations", "replica_of"];
+
+/// Fields of a network that can change while it runs.
+const LIVE_NETWORK: [&str; 2] = ["hosts", "labels"];
+
+fn changeable(spec: &Spec, change: &FieldChange) -> bool {
+    match spec {
+        Spec::Vm(_) => RECORDED_ONLY.contains(&change.top()),
+        Spec::Network(_) => LIVE_NETWORK.contains(&change.top()),
+        Spec::Pool(_) | Spec::Image(_) | Spec::Volume(_) => false,
+    }
+}
+
+/// What forbids that these go.
+pub(super) fn protected<'a>(going: impl Iterator<Item = &'a Actual>) -> impl Iterator<Item = Obstacle> {
+    let is = |actual: &&Actual| actual.recorded.as_vm().is_some_and(|vm| vm.protect);
+    going.filter(is).map(|actual| Obstacle::Protected { resource: actual.recorded.id() })
+}

@@ -1,0 +1,201 @@
+//! Everything that can end a command early, and the exit code of each ending.
+//!
+//! Owns the public exit codes. The errors themselves live beside the stage that meets them.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::backend::{ErrorKind, HypervisorError};
+use crate::compose::Diagnostics;
+use crate::execute::{Failure, Outcome, Problem};
+use crate::image::ImageError;
+use crate::names::ResourceId;
+use crate::plan::{Obstacle, PlanError};
+
+/// How a command ends, as the shell sees it. Public: scripts rely on these numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// It did what it was asked to.
+    Done = 0,
+    /// The command line or a file cannot be read.
+    Usage = 1,
+    /// The compose file is wrong.
+    Compose = 2,
+    /// There is no connection to the hypervisor.
+    Unreachable = 3,
+    /// An operation on a vm failed.
+    Vm = 4,
+    /// An operation on storage, an image or a network failed.
+    Resource = 5,
+    /// A health gate failed or timed out.
+    Unhealthy = 6,
+    /// It failed, and something was left behind.
+    LeftBehind = 7,
+    /// It refused: something has to be settled or confirmed first.
+    Refused = 8,
+    /// `plan --exit-code` found changes.
+    Changes = 10,
+    /// The user interrupted.
+    Interrupted = 130,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// What ends a command before, or instead of, a run.
+#[derive(Debug)]
+pub enum Error {
+    /// The compose file is wrong, or cannot be read.
+    Compose(Diagnostics),
+    /// Boot media cannot be used.
+    Images(Vec<ImageError>),
+    /// The hypervisor cannot be reached or looked at.
+    Hypervisor(HypervisorError),
+    /// Something stands in the plan's way.
+    Plan(PlanError),
+    /// The user has to confirm, and has not.
+    Unconfirmed {
+        /// What would be done, in words.
+        what: String,
+    },
+    /// A file cannot be read or written.
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is nothing to work on.
+    Missing {
+        /// What, in words.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+impl Error {
+    /// The exit code that it ends with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Compose(diagnostics) if diagnostics.unreadable() => Exit::Usage,
+            Self::Compose(_) => Exit::Compose,
+            Self::Images(_) => Exit::Resource,
+            Self::Hypervisor(error) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
+            Self::Hypervisor(_) => Exit::Vm,
+            Self::Plan(PlanError::Cycle(_)) => Exit::Compose,
+            Self::Plan(PlanError::Blocked(obstacles)) => {
+                let busy = |obstacle: &Obstacle| matches!(obstacle, Obstacle::BusySubnet { .. });
+                if obstacles.iter().all(busy) { Exit::Resource } else { Exit::Refused }
+            }
+            Self::Unconfirmed { .. } => Exit::Refused,
+            Self::Io { .. } | Self::Missing { .. } => Exit::Usage,
+        }
+    }
+
+    /// What the user could do about it, one line each.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Compose(_) | Self::Images(_) | Self::Io { .. } => Vec::new(),
+            Self::Hypervisor(error) => error.hint.iter().cloned().collect(),
+            Self::Plan(PlanError::Cycle(_)) => Vec::new(),
+            Self::Plan(PlanError::Blocked(obstacles)) => {
+                let mut hints: Vec<String> = obstacles.iter().map(remedy).collect();
+                hints.dedup();
+                hints
+            }
+            Self::Unconfirmed { .. } => vec!["`--yes` confirms it where there is no terminal to ask on".to_owned()],
+            Self::Missing { hint, .. } => vec![hint.clone()],
+        }
+    }
+}
+
+fn remedy(obstacle: &Obstacle) -> String {
+    match obstacle {
+        Obstacle::Foreign { .. } => {
+            "nothing was changed; rename yours, choose another project name with `-p`, or remove the other".to_owned()
+        }
+        Obstacle::BusySubnet { .. } => {
+            "nothing was changed; choose another subnet, or leave it out to have a free one chosen".to_owned()
+        }
+        Obstacle::Unchangeable { .. } => {
+            "nothing was changed; `vmcompose down` and `up` make it anew, named volumes survive that".to_owned()
+        }
+        Obstacle::Protected { .. } => "nothing was changed; remove `protect: true` from it and run `up` first".to_owned(),
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Compose(diagnostics) => write!(f, "{diagnostics}"),
+            Self::Images(errors) => {
+                f.write_str(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            }
+            Self::Hypervisor(error) => write!(f, "{error}"),
+            Self::Plan(error) => write!(f, "{error}"),
+            Self::Unconfirmed { what } => write!(f, "{what} has to be confirmed"),
+            Self::Io { path, source } => write!(f, "`{}`: {source}", path.display()),
+            Self::Missing { what, .. } => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Diagnostics> for Error {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self::Compose(diagnostics)
+    }
+}
+
+impl From<HypervisorError> for Error {
+    fn from(error: HypervisorError) -> Self {
+        Self::Hypervisor(error)
+    }
+}
+
+impl From<PlanError> for Error {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+impl From<Vec<ImageError>> for Error {
+    fn from(errors: Vec<ImageError>) -> Self {
+        Self::Images(errors)
+    }
+}
+
+/// The exit code of a run. An interrupt outweighs everything but something left behind by an undo that failed; else the
+/// first failure decides.
+pub fn exit_of(outcome: &Outcome) -> Exit {
+    let (causes, stuck) = match outcome {
+        Outcome::Completed => return Exit::Done,
+        Outcome::RolledBack { causes } => (causes, false),
+        Outcome::Stuck { causes, .. } => (causes, true),
+    };
+    let interrupted = causes.iter().any(|failure| failure.problem == Problem::Interrupted);
+    match (stuck, interrupted) {
+        (true, _) => Exit::LeftBehind,
+        (false, true) => Exit::Interrupted,
+        (false, false) => causes.first().map_or(Exit::Done, exit_of_failure),
+    }
+}
+
+fn exit_of_failure(failure: &Failure) -> Exit {
+    match (&failure.problem, &failure.resource) {
+        (Problem::Unhealthy { .. } | Problem::Hopeless { .. }, _) => Exit::Unhealthy,
+        (Problem::Interrupted, _) => Exit::Interrupted,
+        (Problem::Operation { error, .. }, _) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
+        (_, ResourceId::Vm(_)) => Exit::Vm,
+        (_, ResourceId::Pool(_) | ResourceId::Image(_) | ResourceId::Network(_) | ResourceId::Volume(_)) => {
+            Exit::Resource
+        }
+    }
+}

@@ -75,7 +75,7 @@ fn seen(vm: &Vm, images: &BTreeMap<ImageName, Image>) -> Vm {
 }
 
 /// What a hypervisor has of a project, and what stands around it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ActualState {
     /// What is the project's own, by its metadata or, for volumes and images, by its unmistakable name.
     pub resources: BTreeMap<ResourceId, Actual>,

@@ -4,11 +4,11 @@
 
 pub mod record;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{CycleError, Graph};
 use crate::model::{Boot, Disk, Image, Origin, Project, Spec, Surroundings, Vm};
-use crate::names::{ImageName, Pool, ProjectName, ResourceId};
+use crate::names::{ImageName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 
 /// What is wanted of a whole project.
 #[derive(Debug, Clone)]
@@ -81,6 +81,9 @@ pub struct ActualState {
     pub resources: BTreeMap<ResourceId, Actual>,
     /// Names that the project would use and that something else has already: what that is, in words.
     pub foreign: BTreeMap<ResourceId, String>,
+    /// Disks of vms of the project's that no recorded vm has: a run was cut short between a vm and its disks, or
+    /// somebody removed the vm by other means.
+    pub loose_disks: BTreeSet<(VmName, VolumeName)>,
     /// Addresses in use.
     pub surroundings: Surroundings,
 }

@@ -1,1 +1,160 @@
-//! libvirt.
+//! libvirt: the backend that talks to a real hypervisor, or to libvirt's own test driver.
+//!
+//! The only place that knows libvirt. A call comes in as a plain value, takes one of a few connections, looks whose the
+//! object is, and becomes XML and calls. What goes in is in the files by kind of object (`vms`, `networks`, `storage`,
+//! `volumes`, `upload`), what comes out in `observe` and `probe`; `names` says what everything is called, `record` whose
+//! it is. No handle of libvirt's outlives a call, and nothing here decides what should be done.
+
+mod agent;
+mod connections;
+mod error;
+mod host;
+mod names;
+mod networks;
+mod observe;
+mod probe;
+mod record;
+mod storage;
+mod upload;
+mod vms;
+mod volumes;
+mod xml;
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use virt::connect::Connect;
+
+use self::connections::Connections;
+use self::host::{Offer, Place};
+use self::names::Stored;
+use self::storage::Turns;
+use crate::backend::{Attempt, Health, Hypervisor, HypervisorError};
+use crate::model::Spec;
+use crate::names::ProjectName;
+use crate::plan::Operation;
+use crate::plan::operation::VmDisk;
+use crate::state::ActualState;
+use crate::state::record::Record;
+
+/// A hypervisor behind libvirt.
+pub struct Libvirt {
+    connections: Connections,
+    place: Place,
+    turns: Turns,
+    offer: OnceLock<Offer>,
+}
+
+/// What is at the other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versions {
+    /// libvirt's version there, as `11.3.0`.
+    pub libvirt: String,
+    /// The driver: `QEMU`, `TEST`, …
+    pub driver: String,
+    /// The hypervisor's version, as `10.0.2`.
+    pub hypervisor: String,
+}
+
+impl Libvirt {
+    /// Connects. `None` is libvirt's own choice: `LIBVIRT_DEFAULT_URI`, its configuration file, what it finds.
+    ///
+    /// Fails with [`crate::backend::ErrorKind::Unreachable`]. Switches off libvirt's habit of printing errors itself,
+    /// for the whole process.
+    pub fn connect(uri: Option<&str>) -> Result<Self, HypervisorError> {
+        let connections = Connections::open(uri)?;
+        let place = connections.with(|connect| Place::of(connect, connections.uri()))?;
+        Ok(Self { connections, place, turns: Turns::default(), offer: OnceLock::new() })
+    }
+
+    /// The URI of the hypervisor, as libvirt reports it.
+    pub fn uri(&self) -> String {
+        self.connections.uri().to_owned()
+    }
+
+    /// What is at the other end, and in which version.
+    pub fn versions(&self) -> Result<Versions, HypervisorError> {
+        // libvirt packs a version into one number: 1,000,000 × major + 1,000 × minor + release.
+        let dotted = |n: u32| format!("{}.{}.{}", n / 1_000_000, n / 1000 % 1000, n % 1000);
+        self.connections.with(|connect| {
+            let asked = || error::failed("cannot ask the hypervisor for its version");
+            Ok(Versions {
+                libvirt: dotted(connect.get_lib_version().map_err(asked())?),
+                driver: connect.get_type().map_err(asked())?,
+                hypervisor: dotted(connect.get_hyp_version().map_err(asked())?),
+            })
+        })
+    }
+
+    fn offer(&self, connect: &Connect) -> Result<&Offer, HypervisorError> {
+        if let Some(offer) = self.offer.get() {
+            return Ok(offer);
+        }
+        // The test driver's capabilities are made up.
+        let offer = if self.place.test { Offer::default() } else { Offer::of(connect)? };
+        Ok(self.offer.get_or_init(|| offer))
+    }
+}
+
+impl fmt::Debug for Libvirt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Libvirt").field("uri", &self.connections.uri()).finish_non_exhaustive()
+    }
+}
+
+impl Hypervisor for Libvirt {
+    fn observe(&self, project: &ProjectName) -> Result<ActualState, HypervisorError> {
+        self.connections.with(|connect| observe::observe(connect, &self.place, project))
+    }
+
+    fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
+        let Self { connections, place, turns, .. } = self;
+        let on = |call: &dyn Fn(&Connect) -> Result<(), HypervisorError>| connections.with(call);
+        let delete = |stored: Stored, what: String| {
+            connections.with(|connect| volumes::delete(connect, turns, project, &stored, &what))
+        };
+        match operation {
+            Operation::CreatePool(pool) => on(&|connect| storage::create(connect, place, turns, *pool)),
+            Operation::DeletePool(pool) => on(&|connect| storage::delete(connect, place, turns, *pool)),
+            Operation::StartPool(pool) => on(&|connect| storage::start(connect, *pool)),
+            Operation::StopPool(pool) => on(&|connect| storage::stop(connect, turns, *pool)),
+            Operation::UploadImage(image) => on(&|connect| upload::upload(connect, place, turns, project, image)),
+            Operation::DeleteImage(image) => delete(Stored::image(image), operation.resource().to_string()),
+            Operation::CreateVolume(volume) => on(&|connect| volumes::create_volume(connect, turns, project, volume)),
+            Operation::DeleteVolume(volume) => {
+                delete(Stored::Volume(volume.name.clone()), operation.resource().to_string())
+            }
+            Operation::CreateDisk(disk) => on(&|connect| volumes::create_disk(connect, place, turns, project, disk)),
+            Operation::DeleteDisk(VmDisk { vm, disk, .. }) => {
+                let what = format!("disk `{disk}` of vm `{vm}`");
+                delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, what)
+            }
+            Operation::DefineNetwork(network) => {
+                let record = record(project, Spec::Network(network.clone()));
+                on(&|connect| networks::define(connect, &record, network))
+            }
+            Operation::UndefineNetwork(network) => on(&|connect| networks::undefine(connect, project, &network.name)),
+            Operation::StartNetwork(network) => on(&|connect| networks::start(connect, project, network)),
+            Operation::StopNetwork(network) => on(&|connect| networks::stop(connect, project, network)),
+            Operation::DefineVm(vm) => {
+                let record = record(project, Spec::Vm(vm.clone()));
+                on(&|connect| vms::define(connect, place, self.offer(connect)?, &record, vm))
+            }
+            Operation::UndefineVm(vm) => on(&|connect| vms::undefine(connect, place, project, &vm.name)),
+            Operation::StartVm(vm) => on(&|connect| vms::start(connect, project, vm)),
+            // Waits for a guest, and takes a connection only when it looks.
+            Operation::StopVm { name, grace } => vms::stop(connections, place, project, name, grace.0),
+        }
+    }
+
+    fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
+        probe::probe(&self.connections, project, attempt)
+    }
+}
+
+fn record(project: &ProjectName, spec: Spec) -> Record {
+    // A clock before 1970 is wrong anyway; the stamp is for people.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Record::new(project.clone(), spec, now)
+}

@@ -1,0 +1,192 @@
+//! The guest agent: its commands and its answers.
+//!
+//! Owns the JSON of the QEMU guest agent's protocol and the words for an agent that does not answer. Knows nothing of
+//! probes.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use virt::domain::Domain;
+use virt::error::{Error, ErrorNumber};
+
+use super::error::{is_absent, reason};
+
+/// Why an agent did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AgentError {
+    /// Not now; in words.
+    NotYet(String),
+    /// This hypervisor has no agents at all.
+    Unsupported,
+    /// The vm is not there or does not run.
+    NotRunning,
+}
+
+/// How a command in the guest ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Exit {
+    /// Its exit code, or the signal that ended it, in words: "exit code 1".
+    pub(super) how: String,
+    /// Whether it exited 0.
+    pub(super) success: bool,
+    /// What it wrote to stderr, or to stdout where that is empty.
+    pub(super) output: String,
+}
+
+#[derive(Deserialize)]
+struct Answer<T> {
+    #[serde(rename = "return")]
+    value: T,
+}
+
+#[derive(Deserialize)]
+struct Started {
+    pid: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Status {
+    exited: bool,
+    #[serde(rename = "exitcode")]
+    code: Option<i32>,
+    signal: Option<i32>,
+    out_data: Option<String>,
+    err_data: Option<String>,
+}
+
+/// Asks the agent for a sign of life.
+pub(super) fn ping(domain: &Domain, timeout: Duration) -> Result<(), AgentError> {
+    call::<Value>(domain, &json!({ "execute": "guest-ping" }), timeout).map(|_| ())
+}
+
+/// Starts a command in the guest. Returns its process id.
+pub(super) fn start(domain: &Domain, command: &[String], timeout: Duration) -> Result<i64, AgentError> {
+    let (path, arguments) =
+        command.split_first().ok_or_else(|| AgentError::NotYet("no command was given".to_owned()))?;
+    let request = json!({
+        "execute": "guest-exec",
+        "arguments": { "path": path, "arg": arguments, "capture-output": true },
+    });
+    call::<Started>(domain, &request, timeout).map(|started| started.pid)
+}
+
+/// How a command ended; `None` while it runs.
+pub(super) fn status(domain: &Domain, pid: i64, timeout: Duration) -> Result<Option<Exit>, AgentError> {
+    let request = json!({ "execute": "guest-exec-status", "arguments": { "pid": pid } });
+    let status: Status = call(domain, &request, timeout)?;
+    Ok(status.exited.then(|| exit(&status)))
+}
+
+/// Waits for a command to end; `None` when it has not by then.
+pub(super) fn wait<E>(
+    deadline: Instant,
+    mut look: impl FnMut(Duration) -> Result<Option<Exit>, E>,
+) -> Result<Option<Exit>, E> {
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        if let Some(exit) = look(left)? {
+            return Ok(Some(exit));
+        }
+        // The agent tells nobody when a command ends.
+        thread::sleep(pause.min(left));
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}
+
+fn exit(status: &Status) -> Exit {
+    let how = match (status.code, status.signal) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("ended by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    };
+    let text = |data: &Option<String>| data.as_deref().map(decode).unwrap_or_default();
+    let (err, out) = (text(&status.err_data), text(&status.out_data));
+    let output = if err.trim().is_empty() { out } else { err };
+    Exit { how, success: status.code == Some(0), output }
+}
+
+fn call<T: for<'de> Deserialize<'de>>(domain: &Domain, request: &Value, timeout: Duration) -> Result<T, AgentError> {
+    // libvirt counts in whole seconds, and takes zero for "do not wait at all".
+    let seconds = i32::try_from(timeout.as_millis().div_ceil(1000)).unwrap_or(i32::MAX).max(1);
+    let text = domain.qemu_agent_command(&request.to_string(), seconds, 0).map_err(|error| explain(&error))?;
+    let answer: Answer<T> = serde_json::from_str(&text)
+        .map_err(|error| AgentError::NotYet(format!("the guest agent's answer cannot be read: {error}")))?;
+    Ok(answer.value)
+}
+
+fn explain(error: &Error) -> AgentError {
+    let words = reason(error);
+    let not_yet = |words: &str| AgentError::NotYet(words.to_owned());
+    match error.code() {
+        _ if is_absent(error) => AgentError::NotRunning,
+        ErrorNumber::NoSupport => AgentError::Unsupported,
+        ErrorNumber::OperationInvalid if words.contains("not running") => AgentError::NotRunning,
+        ErrorNumber::AgentUnresponsive if words.contains("not connected") => {
+            not_yet("the guest agent is not connected")
+        }
+        ErrorNumber::AgentUnresponsive => not_yet("the guest agent does not answer"),
+        ErrorNumber::AgentUnsynced => not_yet("the guest agent still answers an earlier request"),
+        ErrorNumber::AgentCommandTimeout | ErrorNumber::OperationTimeout => {
+            not_yet("the guest agent did not answer in time")
+        }
+        // libvirt quotes the agent: "unable to execute QEMU agent command 'guest-exec': …".
+        _ => AgentError::NotYet(words.split_once("': ").map_or(words.as_str(), |(_, rest)| rest).to_owned()),
+    }
+}
+
+/// Base64 (RFC 4648 section 4), as the agent writes output. What is not base64 is skipped, and what is not UTF-8 shown
+/// as such: this is for people to read.
+fn decode(text: &str) -> String {
+    let value = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut buffer, mut bits) = (0u32, 0);
+    for six in text.bytes().filter_map(value) {
+        buffer = (buffer << 6 | u32::from(six)) & 0xff_ffff;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((buffer >> bits & 0xff) as u8);
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_read() {
+        // The vectors of RFC 4648 section 10.
+        let vectors =
+            [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob"), ("Zm9vYmFy", "foobar")];
+        for (text, plain) in vectors {
+            assert_eq!(decode(text), plain);
+        }
+        assert_eq!(decode("w7wKLw=="), "ü\n/");
+    }
+
+    #[test]
+    fn the_end_of_a_command_is_told_in_words() {
+        let read = |json: &str| exit(&serde_json::from_str(json).expect("a status"));
+        let failed = read(r#"{"exited":true,"exitcode":1,"out-data":"Zm9v","err-data":"YmFy"}"#);
+        assert_eq!(failed, Exit { how: "exit code 1".to_owned(), success: false, output: "bar".to_owned() });
+        let killed = read(r#"{"exited":true,"signal":9,"out-data":"Zm9v"}"#);
+        assert_eq!(killed, Exit { how: "ended by signal 9".to_owned(), success: false, output: "foo".to_owned() });
+        assert!(read(r#"{"exited":true,"exitcode":0}"#).success);
+    }
+}

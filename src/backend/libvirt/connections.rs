@@ -1,0 +1,160 @@
+//! The connections to one hypervisor, and how many calls each may have in flight.
+//!
+//! Owns opening, keeping alive, sharing and replacing them. libvirt's daemon serves five calls of one client at once and
+//! lets the sixth wait unseen; here it waits where it can be counted, and takes the next connection first. Knows nothing
+//! of what is called.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use virt::connect::Connect;
+
+use super::error;
+use crate::backend::{ErrorKind, HypervisorError};
+
+/// Calls in flight per connection: `max_client_requests` of a daemon as it is shipped.
+const CALLS: usize = 5;
+/// Connections at most: together they leave a quarter of a daemon's twenty workers to others.
+const CONNECTIONS: usize = 3;
+/// Seconds between two signs of life on an idle connection, and how many may stay out before it counts as dead. A host
+/// under software emulation can be slow to answer, so this is generous.
+const KEEPALIVE: (i32, u32) = (10, 6);
+
+/// A small pool of connections to one URI.
+pub(super) struct Connections {
+    uri: Option<String>,
+    reported: String,
+    /// Calls in flight, by connection.
+    calls: Mutex<Vec<usize>>,
+    freed: Condvar,
+    limit: usize,
+    open: Vec<Mutex<Option<Arc<Connect>>>>,
+}
+
+struct Lease<'a> {
+    of: &'a Connections,
+    index: usize,
+    connect: Arc<Connect>,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.of.give_back(self.index);
+    }
+}
+
+impl Connections {
+    /// Opens the first connection. `None` is libvirt's own choice.
+    pub(super) fn open(uri: Option<&str>) -> Result<Self, HypervisorError> {
+        if uri.is_some_and(|uri| uri.contains('\0')) {
+            return Err(HypervisorError::new(ErrorKind::Unreachable, "the connection's URI contains a NUL character"));
+        }
+        virt::error::clear_error_callback();
+        run_event_loop();
+        let first = connect(uri)?;
+        let reported = first.get_uri().map_err(error::failed("cannot ask the hypervisor for its URI"))?;
+        // The test driver's `test:///file` is a world of its own in each connection, and has no daemon to spare.
+        let in_process = reported.starts_with("test:");
+        let (count, limit) = if in_process { (1, usize::MAX) } else { (CONNECTIONS, CALLS) };
+        let open = std::iter::once(Some(Arc::new(first))).chain((1..count).map(|_| None)).map(Mutex::new).collect();
+        let calls = Mutex::new(vec![0; count]);
+        Ok(Self { uri: uri.map(ToOwned::to_owned), reported, calls, freed: Condvar::new(), limit, open })
+    }
+
+    /// The URI that libvirt reports.
+    pub(super) fn uri(&self) -> &str {
+        &self.reported
+    }
+
+    /// Makes a call, or several one after the other. A connection that turns out to be dead is replaced at the next.
+    pub(super) fn with<T>(
+        &self,
+        call: impl FnOnce(&Connect) -> Result<T, HypervisorError>,
+    ) -> Result<T, HypervisorError> {
+        let lease = self.lease()?;
+        let result = call(&lease.connect);
+        match result {
+            Err(cause) if !lease.connect.is_alive().unwrap_or(false) => {
+                self.forget(&lease);
+                Err(error::lost(&self.reported, cause))
+            }
+            result => result,
+        }
+    }
+
+    fn lease(&self) -> Result<Lease<'_>, HypervisorError> {
+        let index = self.wait_for_room();
+        // From here on the place is taken; an error has to give it back.
+        let mut slot = lock(&self.open[index]);
+        let connect = match &*slot {
+            Some(connect) => Ok(Arc::clone(connect)),
+            None => connect(self.uri.as_deref()).map(Arc::new),
+        };
+        match connect {
+            Ok(connect) => {
+                *slot = Some(Arc::clone(&connect));
+                Ok(Lease { of: self, index, connect })
+            }
+            Err(error) => {
+                self.give_back(index);
+                Err(error)
+            }
+        }
+    }
+
+    /// The first connection with room, so that a second one is opened only when the first is full.
+    fn wait_for_room(&self) -> usize {
+        let mut calls = lock(&self.calls);
+        loop {
+            if let Some(index) = calls.iter().position(|calls| *calls < self.limit) {
+                calls[index] += 1;
+                return index;
+            }
+            calls = self.freed.wait(calls).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn give_back(&self, index: usize) {
+        lock(&self.calls)[index] -= 1;
+        self.freed.notify_one();
+    }
+
+    fn forget(&self, lease: &Lease<'_>) {
+        let mut slot = lock(&self.open[lease.index]);
+        if slot.as_ref().is_some_and(|open| Arc::ptr_eq(open, &lease.connect)) {
+            *slot = None;
+        }
+    }
+}
+
+/// Takes a lock; what it protects is whole even if a holder panicked.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn connect(uri: Option<&str>) -> Result<Connect, HypervisorError> {
+    let connect = Connect::open(uri).map_err(|cause| error::unreachable(uri, &cause))?;
+    // A driver without a wire, or an old daemon, has no keepalive; then a dead peer is noticed by the kernel alone.
+    let _ = connect.set_keep_alive(KEEPALIVE.0, KEEPALIVE.1);
+    Ok(connect)
+}
+
+/// Keepalive needs libvirt's event loop, which must be registered before the first connection is opened.
+fn run_event_loop() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        if virt::event::event_register_default_impl().is_err() {
+            return;
+        }
+        let turn = || {
+            loop {
+                if virt::event::event_run_default_impl().is_err() {
+                    thread::sleep(Duration::from_secs(1));
+                }
+            }
+        };
+        // Without the thread there is no keepalive, and everything else works.
+        let _ = thread::Builder::new().name("libvirt-events".to_owned()).spawn(turn);
+    });
+}

@@ -1,0 +1,218 @@
+//! What sort of hypervisor is at the other end, and what it can really do.
+//!
+//! Owns the reading of the URI, of libvirt's capabilities and of this machine's routes. Knows nothing of any project.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use ipnet::Ipv4Net;
+use roxmltree::{Document, Node};
+use virt::connect::Connect;
+
+use super::error::failed;
+use crate::backend::{ErrorKind, HypervisorError};
+use crate::model::Accel;
+use crate::names::Pool;
+
+/// Where a system's daemon keeps its state, and where ours has its place beside it.
+const SYSTEM_STATE: &str = "/var/lib/libvirt";
+
+/// What kind of driver, and whose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// libvirt's test driver: everything but guests, agents and bytes.
+    pub(super) test: bool,
+    /// The hypervisor is this machine.
+    pub(super) local: bool,
+    /// A daemon of one user's own.
+    session: bool,
+}
+
+impl Place {
+    pub(super) fn of(connect: &Connect, uri: &str) -> Result<Self, HypervisorError> {
+        let driver = connect.get_type().map_err(failed("cannot ask the hypervisor for its type"))?;
+        Ok(Self { test: driver.eq_ignore_ascii_case("test"), local: is_local(uri), session: is_session(uri) })
+    }
+
+    /// Folder of a pool.
+    pub(super) fn folder(&self, pool: Pool) -> Result<PathBuf, HypervisorError> {
+        Ok(self.state()?.join(pool.as_str()))
+    }
+
+    /// The folder that holds the pools' folders.
+    pub(super) fn state(&self) -> Result<PathBuf, HypervisorError> {
+        // The session daemon of root has root's rights and the system's users: QEMU could not enter root's own folder.
+        if !self.session || (self.local && is_root()) {
+            return Ok(Path::new(SYSTEM_STATE).join("vmcompose"));
+        }
+        if !self.local {
+            let message =
+                "the session of a user on another machine has no folder that is known here for disks and images";
+            return Err(HypervisorError::new(ErrorKind::Unsupported, message)
+                .with_hint("connect to that machine's `/system`, or run vmcompose there"));
+        }
+        let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+        let data = data.ok_or_else(|| {
+            HypervisorError::new(
+                ErrorKind::Rejected,
+                "neither `XDG_DATA_HOME` nor `HOME` names a folder for disks and images",
+            )
+        })?;
+        Ok(data.join("vmcompose"))
+    }
+}
+
+/// A URI without a host, over no transport or a local socket, leads to this machine.
+fn is_local(uri: &str) -> bool {
+    let (scheme, rest) = uri.split_once(':').unwrap_or((uri, ""));
+    let host = rest.strip_prefix("//").and_then(|rest| rest.split('/').next()).unwrap_or("");
+    let transport = scheme.split_once('+').map(|(_, transport)| transport);
+    host.is_empty() && matches!(transport, None | Some("unix"))
+}
+
+fn is_session(uri: &str) -> bool {
+    uri.split('?').next().is_some_and(|path| path.ends_with("/session"))
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+/// What domains this hypervisor offers, for its own architecture.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Offer {
+    /// The host's architecture.
+    pub(super) arch: Option<String>,
+    /// The machine type that we take of those offered.
+    pub(super) machine: Option<String>,
+    /// The processor runs guests itself, and not only says so.
+    kvm: bool,
+}
+
+/// Machine types, the best first.
+const MACHINES: [&str; 3] = ["q35", "virt", "pc"];
+
+impl Offer {
+    pub(super) fn of(connect: &Connect) -> Result<Self, HypervisorError> {
+        let xml = connect.get_capabilities().map_err(failed("cannot read the hypervisor's capabilities"))?;
+        Self::parse(&xml).ok_or_else(|| {
+            HypervisorError::new(
+                ErrorKind::Rejected,
+                "the hypervisor's capabilities are not the XML that they should be",
+            )
+        })
+    }
+
+    fn parse(xml: &str) -> Option<Self> {
+        let document = Document::parse(xml).ok()?;
+        let root = document.root_element();
+        let cpu = root.descendants().find(|node| node.has_tag_name("cpu"))?;
+        let arch = child(cpu, "arch").and_then(|arch| arch.text())?;
+        let features = cpu.children().filter_map(|node| node.attribute("name"));
+        // A device /dev/kvm alone proves nothing: without these, guests of a nested host spin for ever.
+        let virtualises = features.into_iter().any(|name| name == "vmx" || name == "svm");
+        let guest = root
+            .children()
+            .filter(|node| node.has_tag_name("guest"))
+            .find_map(|guest| child(guest, "arch").filter(|offered| offered.attribute("name") == Some(arch)));
+        let machines: Vec<&str> = guest
+            .map(|guest| guest.descendants().filter(|n| n.has_tag_name("machine")).filter_map(|n| n.text()).collect())
+            .unwrap_or_default();
+        let offers_kvm = guest.is_some_and(|guest| {
+            guest.children().any(|node| node.has_tag_name("domain") && node.attribute("type") == Some("kvm"))
+        });
+        let x86 = matches!(arch, "x86_64" | "i686");
+        Some(Self {
+            arch: Some(arch.to_owned()),
+            machine: MACHINES.into_iter().find(|name| machines.contains(name)).map(ToOwned::to_owned),
+            kvm: offers_kvm && (virtualises || !x86),
+        })
+    }
+
+    /// Whether the processor shall run this guest.
+    pub(super) fn kvm(&self, accel: Accel) -> Result<bool, HypervisorError> {
+        match accel {
+            Accel::Auto => Ok(self.kvm),
+            Accel::Tcg => Ok(false),
+            Accel::Kvm if self.kvm => Ok(true),
+            Accel::Kvm => Err(HypervisorError::new(
+                ErrorKind::Unsupported,
+                "`accel: kvm` is not possible: this host's processor cannot run guests",
+            )
+            .with_hint("enable virtualisation in the firmware or for this nested host, or write `accel: auto`")),
+        }
+    }
+}
+
+pub(super) fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
+    node.children().find(|child| child.has_tag_name(name))
+}
+
+/// The subnets that this machine reaches directly, with the interface of each.
+pub(super) fn routes() -> Vec<(Ipv4Net, String)> {
+    // Elsewhere than on Linux there is no such file, and libvirt runs no networks either.
+    fs::read_to_string("/proc/net/route").map(|table| parse_routes(&table)).unwrap_or_default()
+}
+
+/// Format: proc_pid_net(5); numbers are in the machine's byte order, hexadecimal.
+fn parse_routes(table: &str) -> Vec<(Ipv4Net, String)> {
+    let parse = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let address = |text: &str| u32::from_str_radix(text, 16).ok().map(|n| Ipv4Addr::from(n.to_ne_bytes()));
+        let net = Ipv4Net::with_netmask(address(fields.get(1)?)?, address(fields.get(7)?)?).ok()?;
+        // The default route is no subnet.
+        (net.prefix_len() > 0).then(|| (net.trunc(), (*fields[0]).to_owned()))
+    };
+    table.lines().skip(1).filter_map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_and_remote_are_told_apart() {
+        for uri in ["qemu:///system", "qemu+unix:///system?socket=/run/x", "test:///default", "qemu:///session"] {
+            assert!(is_local(uri), "{uri}");
+        }
+        for uri in
+            ["qemu+ssh://host/system", "qemu://host/system", "qemu+tls://u@host:16514/system", "qemu+ssh:///system"]
+        {
+            assert!(!is_local(uri), "{uri}");
+        }
+        assert!(is_session("qemu:///session?socket=/x") && !is_session("qemu:///system"));
+    }
+
+    fn capabilities(feature: &str) -> String {
+        format!(
+            "<capabilities><host><cpu><arch>x86_64</arch><feature name='{feature}'/></cpu></host>
+             <guest><os_type>hvm</os_type><arch name='i686'><machine>isapc</machine></arch></guest>
+             <guest><os_type>hvm</os_type><arch name='x86_64'><machine>pc</machine><machine canonical='x'>q35</machine>
+             <domain type='qemu'/><domain type='kvm'/></arch></guest></capabilities>"
+        )
+    }
+
+    #[test]
+    fn kvm_is_believed_only_where_the_processor_has_it() {
+        for (feature, really) in [("vmx", true), ("svm", true), ("hypervisor", false)] {
+            let offer = Offer::parse(&capabilities(feature)).expect("capabilities");
+            assert_eq!(offer.kvm(Accel::Auto), Ok(really), "{feature}");
+            assert_eq!(offer.kvm(Accel::Kvm).is_ok(), really, "{feature}");
+            assert_eq!(offer.kvm(Accel::Tcg), Ok(false), "{feature}");
+            assert_eq!(offer.machine.as_deref(), Some("q35"));
+        }
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn routes_are_read() {
+        let table = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+                     eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+                     virbr77\t00004D0A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
+        assert_eq!(parse_routes(table), [("10.77.0.0/24".parse().expect("a net"), "virbr77".to_owned())]);
+    }
+}

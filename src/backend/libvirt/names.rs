@@ -1,0 +1,259 @@
+//! Which object of libvirt's belongs to which resource, and back.
+//!
+//! Owns every name, path component and identifier that is given to libvirt. Domains and networks are read by people, so
+//! their names are plain; they are owned by their metadata. Volumes have no metadata: their names use a separator that
+//! no name may contain, so that each leads back to exactly one resource of exactly one project. Asks libvirt nothing.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::model::{Digest, Image, ImageFormat};
+use crate::names::{ImageName, NetworkName, Pool, ProjectName, VmName, VolumeName};
+use crate::units::Bytes;
+
+/// Stands between the parts of a volume's name; [`crate::names`] lets no name contain it.
+const SEPARATOR: char = '.';
+
+/// Name of the domain of a vm.
+pub(super) fn domain(project: &ProjectName, vm: &VmName) -> String {
+    format!("{project}-{vm}")
+}
+
+/// The vm whose domain this name would be. Another project can have the same domain name (`a-b` and `c`, `a` and
+/// `b-c`), so this is a claim to check, not ownership.
+pub(super) fn vm_of_domain(project: &ProjectName, domain: &str) -> Option<VmName> {
+    VmName::new(local(project, domain)?).ok()
+}
+
+/// Name of a network.
+pub(super) fn network(project: &ProjectName, network: &NetworkName) -> String {
+    format!("{project}-{network}")
+}
+
+/// The network whose libvirt name this would be; as little proof as [`vm_of_domain`].
+pub(super) fn network_of(project: &ProjectName, name: &str) -> Option<NetworkName> {
+    NetworkName::new(local(project, name)?).ok()
+}
+
+fn local<'a>(project: &ProjectName, name: &'a str) -> Option<&'a str> {
+    name.strip_prefix(project.as_str())?.strip_prefix('-')
+}
+
+/// Name of the bridge of a network: readable, the same every time, and within the 15 characters that the kernel gives
+/// an interface. The hash tells apart what would be the same after shortening.
+pub(super) fn bridge(project: &ProjectName, network: &NetworkName) -> String {
+    let short: String = network.as_str().chars().take(5).collect();
+    let short = short.trim_end_matches(['-', '_']);
+    let tail = base32(&hash(&["bridge", project.as_str(), network.as_str()]), 5);
+    format!("vmc-{short}-{tail}")
+}
+
+/// Name of a pool; all projects of a hypervisor share it.
+pub(super) fn pool(pool: Pool) -> String {
+    format!("vmcompose-{pool}")
+}
+
+/// A volume in one of the pools, as its name tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// A named volume, in the pool of disks.
+    Volume(VolumeName),
+    /// A disk of a vm's own, in the pool of disks.
+    Disk { vm: VmName, disk: VolumeName },
+    /// A boot medium, in the pool of images. The length is in the name because it proves that an upload came to its
+    /// end: a volume that is shorter than its name says was cut short, and no machine has to remember it.
+    Image { name: ImageName, digest: Digest, length: Bytes, format: ImageFormat },
+}
+
+impl Stored {
+    /// The name for an image's content.
+    pub(super) fn image(image: &Image) -> Self {
+        let Image { name, digest, length, format, .. } = image.clone();
+        Self::Image { name, digest, length, format }
+    }
+
+    /// The pool it is in.
+    pub(super) fn pool(&self) -> Pool {
+        match self {
+            Self::Volume(_) | Self::Disk { .. } => Pool::Disks,
+            Self::Image { .. } => Pool::Images,
+        }
+    }
+
+    /// Its name in the pool.
+    pub(super) fn name(&self, project: &ProjectName) -> String {
+        match self {
+            Self::Volume(volume) => format!("{project}.{volume}.qcow2"),
+            Self::Disk { vm, disk } => format!("{project}.{vm}.{disk}.qcow2"),
+            Self::Image { name, digest, length, format } => {
+                format!("{project}.{name}.{digest}.{}.{}", length.0, format.as_str())
+            }
+        }
+    }
+
+    /// What a volume of this name is to the project; `None` when it is not the project's.
+    pub(super) fn parse(project: &ProjectName, pool: Pool, name: &str) -> Option<Self> {
+        let parts: Vec<&str> = name.split(SEPARATOR).collect();
+        let stored = match (pool, parts.as_slice()) {
+            (Pool::Disks, [_, volume, "qcow2"]) => Self::Volume(volume.parse().ok()?),
+            (Pool::Disks, [_, vm, disk, "qcow2"]) => Self::Disk { vm: vm.parse().ok()?, disk: disk.parse().ok()? },
+            (Pool::Images, [_, image, digest, length, format]) => Self::Image {
+                name: image.parse().ok()?,
+                digest: Digest::new(digest)?,
+                length: Bytes(length.parse().ok()?),
+                format: [ImageFormat::Qcow2, ImageFormat::Raw].into_iter().find(|f| f.as_str() == *format)?,
+            },
+            _ => return None,
+        };
+        // Only what is written exactly so is ours: `007` is a length too, but not one that we write.
+        (stored.name(project) == name).then_some(stored)
+    }
+}
+
+/// A UUID that is the same for the same resource everywhere. libvirt lets nobody take a name over whose object has
+/// another UUID, so a foreign object that appears between our look and our definition is safe.
+pub(super) fn uuid(kind: &str, project: &ProjectName, name: &str) -> String {
+    let mut bytes = [0u8; 16];
+    bytes.copy_from_slice(&hash(&["uuid", kind, project.as_str(), name])[..16]);
+    // Version 8, custom, and the variant of RFC 9562.
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// Name of the n-th virtio disk (from 0) in the guest: `vda` … `vdz`, `vdaa` …
+pub(super) fn target(index: usize) -> String {
+    let mut letters = Vec::new();
+    let mut rest = index + 1;
+    while rest > 0 {
+        rest -= 1;
+        letters.push(b"abcdefghijklmnopqrstuvwxyz"[rest % 26]);
+        rest /= 26;
+    }
+    let letters: String = letters.iter().rev().map(|byte| char::from(*byte)).collect();
+    format!("vd{letters}")
+}
+
+/// Serial number of a disk, by which the guest finds it under `/dev/disk/by-id/virtio-…`: its name, shortened where
+/// it exceeds the 20 characters of a virtio disk's serial.
+pub(super) fn serial(disk: &str) -> String {
+    if disk.len() <= 20 {
+        return disk.to_owned();
+    }
+    format!("{}-{}", &disk[..14], base32(&hash(&["serial", disk]), 5))
+}
+
+fn hash(parts: &[&str]) -> [u8; 32] {
+    let mut sha = Sha256::new();
+    for part in parts {
+        sha.update(part.as_bytes());
+        sha.update([0]);
+    }
+    sha.finalize().into()
+}
+
+fn base32(bytes: &[u8], length: usize) -> String {
+    let letter = |byte: &u8| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(byte % 32)]);
+    bytes.iter().take(length).map(letter).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project(name: &str) -> ProjectName {
+        ProjectName::new(name).expect("legal")
+    }
+
+    fn volume(name: &str) -> VolumeName {
+        VolumeName::new(name).expect("legal")
+    }
+
+    fn examples() -> Vec<Stored> {
+        let vm = VmName::new("b-c").expect("legal");
+        let digest = Digest::new("0123456789ab").expect("legal");
+        let image = |format| Stored::Image {
+            name: ImageName::new("c").expect("legal"),
+            digest: digest.clone(),
+            length: Bytes(42),
+            format,
+        };
+        vec![
+            Stored::Volume(volume("b-c")),
+            Stored::Disk { vm, disk: volume("root") },
+            image(ImageFormat::Raw),
+            image(ImageFormat::Qcow2),
+        ]
+    }
+
+    #[test]
+    fn volumes_survive_a_round_trip() {
+        for stored in examples() {
+            let name = stored.name(&project("a"));
+            assert_eq!(Stored::parse(&project("a"), stored.pool(), &name), Some(stored), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_volume_is_never_another_projects() {
+        for stored in examples() {
+            let name = stored.name(&project("a-b"));
+            for other in ["a", "a-b-c", "a_b", "b", "a-b-b-c"] {
+                assert_eq!(Stored::parse(&project(other), stored.pool(), &name), None, "{name} for {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_we_would_not_write_is_not_ours() {
+        let parse = |pool, name| Stored::parse(&project("a"), pool, name);
+        for name in ["a.b", "a.b.raw", "a.B.qcow2", "a..qcow2", "a.b.c.d.qcow2", "a.b.qcow2.part", "b.qcow2", ""] {
+            assert_eq!(parse(Pool::Disks, name), None, "{name}");
+        }
+        for name in ["a.c.0123456789ab.042.raw", "a.c.0123456789AB.42.raw", "a.c.0123456789ab.42.vdi", "a.c.qcow2"] {
+            assert_eq!(parse(Pool::Images, name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_claimed_by_every_project_that_could_name_it_so() {
+        assert_eq!(vm_of_domain(&project("a"), "a-b-c").expect("a claim").as_str(), "b-c");
+        assert_eq!(vm_of_domain(&project("a-b"), "a-b-c").expect("a claim").as_str(), "c");
+        assert_eq!(vm_of_domain(&project("a"), "ab-c"), None);
+        assert_eq!(vm_of_domain(&project("a"), "a-"), None);
+        assert_eq!(network_of(&project("a"), "a-back_end").expect("a claim").as_str(), "back_end");
+    }
+
+    #[test]
+    fn bridges_fit_the_kernel_and_tell_networks_apart() {
+        let of = |p: &str, n: &str| bridge(&project(p), &NetworkName::new(n).expect("legal"));
+        let all = [of("a", "b-c"), of("a-b", "c"), of("shop", "backend"), of("shop", "backend2"), of("s", "four-")]
+            .map(|name| {
+                assert!(name.len() <= 15, "{name}");
+                name
+            });
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+        assert!(of("shop", "backend").starts_with("vmc-backe-"));
+        assert!(of("shop", "four-x").starts_with("vmc-four-"), "{}", of("shop", "four-x"));
+    }
+
+    #[test]
+    fn uuids_are_stable_and_distinct() {
+        let of = |kind, p: &str, name| uuid(kind, &project(p), name);
+        assert_eq!(of("vm", "a", "b-c"), of("vm", "a", "b-c"));
+        assert_ne!(of("vm", "a", "b-c"), of("vm", "a-b", "c"));
+        assert_ne!(of("vm", "a", "b"), of("network", "a", "b"));
+        assert_eq!(&of("vm", "a", "b")[14..15], "8");
+    }
+
+    #[test]
+    fn disks_are_named_as_the_guest_names_them() {
+        let names: Vec<String> = [0, 1, 25, 26, 27, 701, 702].into_iter().map(target).collect();
+        assert_eq!(names, ["vda", "vdb", "vdz", "vdaa", "vdab", "vdzz", "vdaaa"]);
+        assert_eq!(serial("pgdata"), "pgdata");
+        let long = "a-very-long-volume-name-indeed";
+        assert_eq!(serial(long).len(), 20);
+        assert_ne!(serial(long), serial("a-very-long-volume-name-altered"));
+    }
+}

@@ -1,0 +1,225 @@
+//! What a hypervisor has of a project, and what stands around it.
+//!
+//! Owns the sweep: one list per kind of object, and one call more for each object that could be the project's. What
+//! disappears between the list and the look was not there. Changes nothing.
+
+use std::collections::{BTreeSet, HashSet};
+
+use ipnet::Ipv4Net;
+use roxmltree::Document;
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::network::Network;
+use virt_sys::{
+    VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED,
+    VIR_DOMAIN_SHUTOFF_CRASHED,
+};
+
+use super::error::{failed, is_absent};
+use super::host::{self, Place};
+use super::names::{self, Stored};
+use super::record::{self, Owner};
+use super::{storage, vms, volumes};
+use crate::backend::{ErrorKind, HypervisorError};
+use crate::model::{Image, Spec, Volume};
+use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::plan::operation::VmDisk;
+use crate::state::{Actual, ActualState, Phase};
+
+/// Looks at everything.
+pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -> Result<ActualState, HypervisorError> {
+    let mut state = ActualState::default();
+    let bridges = networks(connect, project, &mut state)?;
+    // Which routes a machine elsewhere has is not known here, and the test driver has none.
+    if place.local && !place.test {
+        let others = host::routes().into_iter().filter(|(_, interface)| !bridges.contains(interface));
+        state.surroundings.subnets.extend(others.map(|(net, interface)| (net, format!("interface `{interface}`"))));
+    }
+    domains(connect, project, &mut state)?;
+    let mut disks = Vec::new();
+    for pool in [Pool::Images, Pool::Disks] {
+        stored(connect, place, project, pool, &mut state, &mut disks)?;
+    }
+    leases(&mut state);
+    state.loose_disks = disks.into_iter().filter(|(vm, disk)| !has_disk(&state, vm, disk)).collect();
+    Ok(state)
+}
+
+/// Notes the networks, own and foreign; returns the bridges of all, because the subnets behind them are noted already.
+fn networks(
+    connect: &Connect,
+    project: &ProjectName,
+    state: &mut ActualState,
+) -> Result<BTreeSet<String>, HypervisorError> {
+    let mut bridges = BTreeSet::new();
+    for network in connect.list_all_networks(0).map_err(failed("cannot list the networks"))? {
+        let name = network.get_name().map_err(failed("cannot ask a network for its name"))?;
+        let xml = match record::definition(&network) {
+            Ok(xml) => xml,
+            Err(error) if is_absent(&error) => continue,
+            Err(error) => return Err(failed(format!("cannot read the definition of network `{name}`"))(error)),
+        };
+        let (bridge, subnets) = addresses(&xml);
+        bridges.extend(bridge);
+        let Some(local) = names::network_of(project, &name) else {
+            around(state, subnets, &name);
+            continue;
+        };
+        let id = ResourceId::Network(local);
+        match record::in_definition(&xml, project, &id)? {
+            Owner::Us(record) => own_network(&network, id, record.spec, state)?,
+            owner => {
+                around(state, subnets, &name);
+                state.foreign.extend(owner.describe("network", &name).map(|words| (id, words)));
+            }
+        }
+    }
+    Ok(bridges)
+}
+
+fn around(state: &mut ActualState, subnets: Vec<Ipv4Net>, network: &str) {
+    state.surroundings.subnets.extend(subnets.into_iter().map(|net| (net, format!("network `{network}`"))));
+}
+
+fn own_network(
+    network: &Network,
+    id: ResourceId,
+    recorded: Spec,
+    state: &mut ActualState,
+) -> Result<(), HypervisorError> {
+    let phase = match network.is_active() {
+        Ok(true) => Phase::Running,
+        Ok(false) => Phase::Stopped,
+        Err(error) if is_absent(&error) => return Ok(()),
+        Err(error) => return Err(failed(format!("cannot ask for the state of {id}"))(error)),
+    };
+    state.resources.insert(id, Actual { recorded, phase });
+    Ok(())
+}
+
+/// The bridge of a network and its IPv4 subnets, from its XML.
+fn addresses(xml: &str) -> (Option<String>, Vec<Ipv4Net>) {
+    let Ok(document) = Document::parse(xml) else { return (None, Vec::new()) };
+    let root = document.root_element();
+    let bridge = host::child(root, "bridge").and_then(|bridge| bridge.attribute("name")).map(ToOwned::to_owned);
+    let subnet = |ip: roxmltree::Node<'_, '_>| {
+        let address = ip.attribute("address")?.parse().ok()?;
+        let net = match (ip.attribute("prefix"), ip.attribute("netmask")) {
+            (Some(prefix), _) => Ipv4Net::new(address, prefix.parse().ok()?).ok()?,
+            (None, Some(mask)) => Ipv4Net::with_netmask(address, mask.parse().ok()?).ok()?,
+            (None, None) => return None,
+        };
+        Some(net.trunc())
+    };
+    let subnets = root.children().filter(|node| node.has_tag_name("ip")).filter_map(subnet).collect();
+    (bridge, subnets)
+}
+
+fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) -> Result<(), HypervisorError> {
+    let list = |flags| connect.list_all_domains(flags).map_err(failed("cannot list the vms"));
+    let name = |domain: &Domain| domain.get_name().map_err(failed("cannot ask a vm for its name"));
+    // Most domains run, and one list says so of all of them; only the others are asked one by one.
+    let running = list(VIR_CONNECT_LIST_DOMAINS_RUNNING)?;
+    let running = running.iter().map(name).collect::<Result<HashSet<_>, _>>()?;
+    for domain in list(0)? {
+        let name = name(&domain)?;
+        let Some(vm) = names::vm_of_domain(project, &name) else { continue };
+        let id = ResourceId::Vm(vm);
+        let Some(owner) = record::of_domain(&domain, project, &id)? else { continue };
+        match owner {
+            Owner::Us(record) => {
+                let phase = if running.contains(&name) { Some(Phase::Running) } else { phase(&domain, &id)? };
+                state.resources.extend(phase.map(|phase| (id, Actual { recorded: record.spec, phase })));
+            }
+            owner => state.foreign.extend(owner.describe("domain", &name).map(|words| (id, words))),
+        }
+    }
+    Ok(())
+}
+
+fn phase(domain: &Domain, id: &ResourceId) -> Result<Option<Phase>, HypervisorError> {
+    Ok(vms::state(domain, id)?.map(|(state, reason)| match state {
+        VIR_DOMAIN_PAUSED | VIR_DOMAIN_PMSUSPENDED => Phase::Paused,
+        VIR_DOMAIN_CRASHED => Phase::Crashed,
+        state if vms::is_off(state) && reason.cast_unsigned() == VIR_DOMAIN_SHUTOFF_CRASHED => Phase::Crashed,
+        state if vms::is_off(state) => Phase::Stopped,
+        _ => Phase::Running,
+    }))
+}
+
+/// Notes a pool and what is in it; vm disks go to `disks`.
+fn stored(
+    connect: &Connect,
+    place: &Place,
+    project: &ProjectName,
+    pool: Pool,
+    state: &mut ActualState,
+    disks: &mut Vec<(VmName, VolumeName)>,
+) -> Result<(), HypervisorError> {
+    let Some(found) = storage::find(connect, pool)? else { return Ok(()) };
+    let id = ResourceId::Pool(pool);
+    if let Some(words) = storage::foreign(&found, pool)? {
+        state.foreign.insert(id, words);
+        return Ok(());
+    }
+    if !storage::is_active(&found, pool)? {
+        // Whoever took its volumes for missing would make them anew, and undo that by deleting what was there before.
+        let message = format!("{id} is stopped, so that nobody can see what is in it");
+        return Err(HypervisorError::new(ErrorKind::Rejected, message)
+            .with_hint(format!("start it: `virsh pool-start {}`", names::pool(pool))));
+    }
+    for (volume, stored) in volumes::list(&found, project, pool)? {
+        match stored {
+            Stored::Disk { vm, disk } => disks.push((vm, disk)),
+            Stored::Volume(name) => {
+                let id = ResourceId::Volume(name.clone());
+                if let Some(size) = volumes::capacity(&volume, &id.to_string())? {
+                    let recorded = Spec::Volume(Volume { name, size });
+                    state.resources.insert(id, Actual { recorded, phase: Phase::Running });
+                }
+            }
+            Stored::Image { .. } => {
+                let whole = volumes::is_whole(place, &volume, &stored)?;
+                image(stored, whole, state);
+            }
+        }
+    }
+    state.resources.insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Running });
+    Ok(())
+}
+
+/// Of several contents under one name, a whole one counts; a half one is noted only where there is no other.
+fn image(stored: Stored, whole: bool, state: &mut ActualState) {
+    let Stored::Image { name, digest, length, format } = stored else { return };
+    let id = ResourceId::Image(name.clone());
+    let phase = if whole { Phase::Running } else { Phase::Incomplete };
+    if !whole && state.resources.contains_key(&id) {
+        return;
+    }
+    let recorded = Spec::Image(Image { name, path: std::path::PathBuf::new(), format, length, digest });
+    state.resources.insert(id, Actual { recorded, phase });
+}
+
+/// Notes the addresses that the project's networks and vms have. What the vm itself was given counts most.
+fn leases(state: &mut ActualState) {
+    let around = &mut state.surroundings;
+    let specs = || state.resources.values().map(|actual| &actual.recorded);
+    for spec in specs() {
+        if let Spec::Network(network) = spec {
+            around.own_subnets.insert(network.name.clone(), network.subnet);
+            let hosts = network.hosts.iter().map(|(vm, host)| ((network.name.clone(), vm.clone()), host.ip));
+            around.leases.extend(hosts);
+        }
+    }
+    for spec in specs() {
+        if let Spec::Vm(vm) = spec {
+            let interfaces = vm.interfaces.iter();
+            around.leases.extend(interfaces.map(|nic| ((nic.network.clone(), vm.name.clone()), nic.ip)));
+        }
+    }
+}
+
+fn has_disk(state: &ActualState, vm: &VmName, disk: &VolumeName) -> bool {
+    let vm = state.resources.get(&ResourceId::Vm(vm.clone())).and_then(|actual| actual.recorded.as_vm());
+    vm.is_some_and(|vm| VmDisk::of(vm).iter().any(|own| own.disk == *disk))
+}

@@ -1,0 +1,215 @@
+//! One attempt of a probe.
+//!
+//! Owns what is tried and the words for what came back. Patience is not here: an attempt that fails says so at once.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use virt_sys::{
+    VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
+    VIR_DOMAIN_SHUTOFF_DESTROYED, VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_SHUTOFF_SAVED, VIR_DOMAIN_SHUTOFF_SHUTDOWN,
+};
+
+use super::agent::{self, AgentError, Exit};
+use super::connections::Connections;
+use super::vms;
+use crate::backend::{Attempt, ErrorKind, Health, HypervisorError};
+use crate::model::Probe;
+use crate::names::{ProjectName, ResourceId};
+
+/// Makes the attempt.
+pub(super) fn probe(
+    connections: &Connections,
+    project: &ProjectName,
+    attempt: &Attempt,
+) -> Result<Health, HypervisorError> {
+    let deadline = Instant::now() + attempt.timeout;
+    if let Some(health) = connections.with(|connect| not_running(connect, project, attempt))? {
+        return Ok(health);
+    }
+    match &attempt.probe {
+        Probe::Tcp { host, port } => {
+            Ok(connect(host.as_deref(), *port, attempt, deadline).map_or_else(Health::Failing, |_| Health::Passing))
+        }
+        Probe::Http { host, port, path } => Ok(get(host.as_deref(), *port, path, attempt, deadline)),
+        Probe::Agent => agent_call(connections, project, attempt, deadline, agent::ping).map(|answer| match answer {
+            Ok(()) => Health::Passing,
+            Err(words) => Health::Failing(words),
+        }),
+        Probe::Exec(command) => exec(connections, project, attempt, deadline, command),
+    }
+}
+
+/// An error where the vm does not run, a failure where it does so only later, `None` where it runs.
+fn not_running(
+    connect: &virt::connect::Connect,
+    project: &ProjectName,
+    attempt: &Attempt,
+) -> Result<Option<Health>, HypervisorError> {
+    let id = ResourceId::Vm(attempt.vm.clone());
+    let gone = || HypervisorError::new(ErrorKind::NotRunning, format!("{id} does not exist any more"));
+    let domain = vms::find(connect, project, &attempt.vm)?.ok_or_else(gone)?;
+    let (state, reason) = vms::state(&domain, &id)?.ok_or_else(gone)?;
+    if state == VIR_DOMAIN_CRASHED {
+        return Err(HypervisorError::new(ErrorKind::NotRunning, format!("{id} crashed")));
+    }
+    if vms::is_off(state) {
+        let message = format!("{id} is shut off: {}", why_off(reason.cast_unsigned()));
+        return Err(HypervisorError::new(ErrorKind::NotRunning, message));
+    }
+    Ok(match state {
+        VIR_DOMAIN_PAUSED => Some(Health::Failing("the vm is paused".to_owned())),
+        VIR_DOMAIN_PMSUSPENDED => Some(Health::Failing("the guest sleeps".to_owned())),
+        _ => None,
+    })
+}
+
+fn why_off(reason: u32) -> &'static str {
+    match reason {
+        VIR_DOMAIN_SHUTOFF_SHUTDOWN => "the guest powered itself off",
+        VIR_DOMAIN_SHUTOFF_DESTROYED => "somebody pulled the plug",
+        VIR_DOMAIN_SHUTOFF_CRASHED => "it crashed",
+        VIR_DOMAIN_SHUTOFF_SAVED => "its memory was saved to disk",
+        VIR_DOMAIN_SHUTOFF_FAILED => "it failed to start",
+        _ => "it was not started",
+    }
+}
+
+/// Where a probe goes, as text for a URL and as addresses.
+fn target(host: Option<&str>, port: u16, attempt: &Attempt) -> Result<(String, Vec<SocketAddr>), String> {
+    let host = match (host, attempt.address) {
+        (Some(host), _) => host.to_owned(),
+        (None, Some(address)) => address.to_string(),
+        (None, None) => return Err("the vm has no address, and the probe names no host".to_owned()),
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses = (bare, port).to_socket_addrs().map_err(|error| format!("cannot resolve `{bare}`: {error}"))?;
+    let addresses: Vec<SocketAddr> = addresses.collect();
+    if addresses.is_empty() {
+        return Err(format!("`{bare}` has no address"));
+    }
+    let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
+    Ok((host, addresses))
+}
+
+fn connect(host: Option<&str>, port: u16, attempt: &Attempt, deadline: Instant) -> Result<TcpStream, String> {
+    let (_, addresses) = target(host, port, attempt)?;
+    let mut last = String::new();
+    for address in addresses {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = network_words(&error),
+        }
+    }
+    Err(last)
+}
+
+/// Why a connection failed, without the number of the error.
+fn network_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
+        io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
+        io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
+        io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
+        io::ErrorKind::UnexpectedEof => "the connection was closed without an answer".to_owned(),
+        _ => error.to_string().to_lowercase(),
+    }
+}
+
+fn get(host: Option<&str>, port: u16, path: &str, attempt: &Attempt, deadline: Instant) -> Health {
+    let (host, _) = match target(host, port, attempt) {
+        Ok(target) => target,
+        Err(words) => return Health::Failing(words),
+    };
+    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    // What is asked is what is judged: no redirect is followed, no proxy of this user's comes between.
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(left))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .user_agent(concat!("vmcompose/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into();
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    match agent.get(format!("http://{host}:{port}{slash}{path}")).call() {
+        Ok(response) if response.status().is_success() => Health::Passing,
+        Ok(response) => Health::Failing(format!("HTTP {}", response.status())),
+        Err(error) => Health::Failing(http_words(&error)),
+    }
+}
+
+fn http_words(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => network_words(error),
+        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
+        ureq::Error::HostNotFound => "the host's name cannot be resolved".to_owned(),
+        ureq::Error::ConnectionFailed => "connection failed".to_owned(),
+        ureq::Error::Protocol(error) => format!("no HTTP: {error}"),
+        error => error.to_string(),
+    }
+}
+
+/// One request to the agent. The outer error is for good, the inner one for now.
+fn agent_call<T>(
+    connections: &Connections,
+    project: &ProjectName,
+    attempt: &Attempt,
+    deadline: Instant,
+    call: impl FnOnce(&virt::domain::Domain, Duration) -> Result<T, AgentError>,
+) -> Result<Result<T, String>, HypervisorError> {
+    let id = ResourceId::Vm(attempt.vm.clone());
+    let left = deadline.saturating_duration_since(Instant::now());
+    connections.with(|connect| {
+        let gone = || HypervisorError::new(ErrorKind::NotRunning, format!("{id} does not run any more"));
+        let domain = vms::find(connect, project, &attempt.vm)?.ok_or_else(gone)?;
+        match call(&domain, left) {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(AgentError::NotYet(words)) => Ok(Err(words)),
+            Err(AgentError::NotRunning) => Err(gone()),
+            Err(AgentError::Unsupported) => {
+                let message = format!("this hypervisor has no guest agent to ask about {id}");
+                Err(HypervisorError::new(ErrorKind::Unsupported, message))
+            }
+        }
+    })
+}
+
+fn exec(
+    connections: &Connections,
+    project: &ProjectName,
+    attempt: &Attempt,
+    deadline: Instant,
+    command: &[String],
+) -> Result<Health, HypervisorError> {
+    let start = |domain: &virt::domain::Domain, left| agent::start(domain, command, left);
+    let pid = match agent_call(connections, project, attempt, deadline, start)? {
+        Ok(pid) => pid,
+        Err(words) => return Ok(Health::Failing(words)),
+    };
+    let mut for_now = None;
+    let end = agent::wait(deadline, |left| {
+        let look = |domain: &virt::domain::Domain, _| agent::status(domain, pid, left);
+        let answer = agent_call(connections, project, attempt, deadline, look)?;
+        Ok::<_, HypervisorError>(answer.unwrap_or_else(|words| {
+            for_now = Some(words);
+            None
+        }))
+    })?;
+    Ok(match end {
+        Some(exit) if exit.success => Health::Passing,
+        Some(exit) => Health::Failing(exit_words(&exit)),
+        None => Health::Failing(for_now.unwrap_or_else(|| "the command did not end in time".to_owned())),
+    })
+}
+
+fn exit_words(exit: &Exit) -> String {
+    match exit.output.lines().map(str::trim).find(|line| !line.is_empty()) {
+        Some(line) => format!("{}: {}", exit.how, line.chars().take(200).collect::<String>()),
+        None => exit.how.clone(),
+    }
+}

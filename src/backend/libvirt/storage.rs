@@ -1,0 +1,211 @@
+//! Storage pools.
+//!
+//! Owns their making, starting and removing, and who may do so beside whom. Their volumes are the business of
+//! `volumes` and `upload`.
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use virt::connect::Connect;
+use virt::storage_pool::StoragePool;
+
+use super::error::{failed, present};
+use super::host::{Place, child};
+use super::{names, xml};
+use crate::backend::{ErrorKind, HypervisorError};
+use crate::names::Pool;
+
+/// Who works on a pool. libvirt refuses to refresh or stop a pool while a volume is being made in it, so whoever does
+/// either waits for all who make or remove volumes; those do not wait for one another.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    images: RwLock<()>,
+    disks: RwLock<()>,
+}
+
+impl Turns {
+    /// To make or remove volumes.
+    pub(super) fn volumes(&self, pool: Pool) -> RwLockReadGuard<'_, ()> {
+        self.of(pool).read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To change the pool itself.
+    pub(super) fn pool(&self, pool: Pool) -> RwLockWriteGuard<'_, ()> {
+        self.of(pool).write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To change both: in one order, so that nobody waits for ever.
+    fn both(&self) -> (RwLockWriteGuard<'_, ()>, RwLockWriteGuard<'_, ()>) {
+        (self.pool(Pool::Images), self.pool(Pool::Disks))
+    }
+
+    fn of(&self, pool: Pool) -> &RwLock<()> {
+        match pool {
+            Pool::Images => &self.images,
+            Pool::Disks => &self.disks,
+        }
+    }
+}
+
+/// The pool, where it is there.
+pub(super) fn find(connect: &Connect, pool: Pool) -> Result<Option<StoragePool>, HypervisorError> {
+    present(StoragePool::lookup_by_name(connect, &names::pool(pool)), format!("cannot look for pool `{pool}`"))
+}
+
+/// The pool, which must be there.
+pub(super) fn get(connect: &Connect, pool: Pool) -> Result<StoragePool, HypervisorError> {
+    find(connect, pool)?.ok_or_else(|| {
+        HypervisorError::new(ErrorKind::NotFound, format!("pool `{pool}` does not exist on the hypervisor"))
+    })
+}
+
+/// What is in the way of our pool, in words, where something is: pools carry no metadata, so a folder of files under
+/// our name is ours wherever it lies, and anything else is not.
+pub(super) fn foreign(pool: &StoragePool, of: Pool) -> Result<Option<String>, HypervisorError> {
+    let xml = pool.get_xml_desc(0).map_err(failed(format!("cannot read the definition of pool `{of}`")))?;
+    let kind = roxmltree::Document::parse(&xml)
+        .ok()
+        .and_then(|document| document.root_element().attribute("type").map(ToOwned::to_owned))
+        .unwrap_or_default();
+    Ok((kind != "dir").then(|| format!("a pool `{}` of type `{kind}` that vmcompose did not make", names::pool(of))))
+}
+
+fn refuse_foreign(pool: &StoragePool, of: Pool) -> Result<(), HypervisorError> {
+    match foreign(pool, of)? {
+        None => Ok(()),
+        Some(words) => {
+            Err(HypervisorError::new(ErrorKind::Conflict, format!("pool `{of}` is in conflict with {words}")))
+        }
+    }
+}
+
+pub(super) fn create(connect: &Connect, place: &Place, turns: &Turns, pool: Pool) -> Result<(), HypervisorError> {
+    let _turns = turns.both();
+    if let Some(found) = find(connect, pool)? {
+        refuse_foreign(&found, pool)?;
+        return start_found(&found, pool);
+    }
+    let xml = xml::pool(&names::pool(pool), &place.folder(pool)?)?;
+    let made = StoragePool::define_xml(connect, &xml, 0).map_err(failed(format!("cannot define pool `{pool}`")))?;
+    let started = made
+        .build(0)
+        .and_then(|_| made.create(0))
+        .and_then(|_| made.set_autostart(true))
+        .map_err(failed(format!("cannot start pool `{pool}`")));
+    if let Err(error) = started {
+        // Whatever of this works: the first error is the one to tell.
+        let _ = made.destroy();
+        let _ = made.delete(0);
+        let _ = made.undefine();
+        remove_parent(connect, place);
+        return Err(error);
+    }
+    Ok(())
+}
+
+pub(super) fn delete(connect: &Connect, place: &Place, turns: &Turns, pool: Pool) -> Result<(), HypervisorError> {
+    let _turns = turns.both();
+    let Some(found) = find(connect, pool)? else { return Ok(()) };
+    refuse_foreign(&found, pool)?;
+    if is_active(&found, pool)? {
+        refresh_now(&found, pool)?;
+        if found.num_of_volumes().map_err(failed(format!("cannot count the volumes of pool `{pool}`")))? > 0 {
+            return Ok(());
+        }
+        found.destroy().map_err(failed(format!("cannot stop pool `{pool}`")))?;
+    }
+    // libvirt removes the folder only when it is empty, so what appeared in the meantime is safe: then the pool starts
+    // again. It does not start when the folder is gone already, and then only the definition is left to remove.
+    if found.delete(0).is_err() && found.create(0).is_ok() {
+        return Ok(());
+    }
+    found.undefine().map_err(failed(format!("cannot remove the definition of pool `{pool}`")))?;
+    remove_parent(connect, place);
+    Ok(())
+}
+
+/// Removes the folder that held both pools' folders once both are gone. libvirt makes it on the way to a pool's
+/// folder and has no call to remove it; but it removes the folder of a pool, so that is what the folder becomes for a
+/// moment. This works on another machine too, and a folder that is not empty stays.
+fn remove_parent(connect: &Connect, place: &Place) {
+    let gone = |pool| matches!(find(connect, pool), Ok(None));
+    if place.test || !gone(Pool::Images) || !gone(Pool::Disks) {
+        return;
+    }
+    let define = || {
+        let xml = xml::pool("vmcompose", &place.state().ok()?).ok()?;
+        StoragePool::define_xml(connect, &xml, 0).ok()
+    };
+    if let Some(parent) = define() {
+        let _ = parent.delete(0);
+        let _ = parent.undefine();
+    }
+}
+
+pub(super) fn start(connect: &Connect, pool: Pool) -> Result<(), HypervisorError> {
+    let found = get(connect, pool)?;
+    refuse_foreign(&found, pool)?;
+    start_found(&found, pool)
+}
+
+fn start_found(found: &StoragePool, pool: Pool) -> Result<(), HypervisorError> {
+    if is_active(found, pool)? {
+        return Ok(());
+    }
+    match found.create(0) {
+        Ok(_) => Ok(()),
+        // Somebody else was faster.
+        Err(_) if found.is_active() == Ok(true) => Ok(()),
+        Err(error) => Err(failed(format!("cannot start pool `{pool}`"))(error)),
+    }
+}
+
+pub(super) fn stop(connect: &Connect, turns: &Turns, pool: Pool) -> Result<(), HypervisorError> {
+    let _turn = turns.pool(pool);
+    let Some(found) = find(connect, pool)? else { return Ok(()) };
+    refuse_foreign(&found, pool)?;
+    if is_active(&found, pool)? {
+        found.destroy().map_err(failed(format!("cannot stop pool `{pool}`")))?;
+    }
+    Ok(())
+}
+
+pub(super) fn is_active(found: &StoragePool, pool: Pool) -> Result<bool, HypervisorError> {
+    found.is_active().map_err(failed(format!("cannot ask for the state of pool `{pool}`")))
+}
+
+/// Has libvirt look at the files anew, formats included.
+pub(super) fn refresh(connect: &Connect, turns: &Turns, pool: Pool) -> Result<(), HypervisorError> {
+    let _turn = turns.pool(pool);
+    refresh_now(&get(connect, pool)?, pool)
+}
+
+/// Another process may be making a volume, during which libvirt refuses and tells nobody when it is done.
+fn refresh_now(found: &StoragePool, pool: Pool) -> Result<(), HypervisorError> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match found.refresh(0) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.message().contains("asynchronous jobs") && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(100));
+            }
+            Err(error) => return Err(failed(format!("cannot refresh pool `{pool}`"))(error)),
+        }
+    }
+}
+
+/// The format of a volume as libvirt believes it to be.
+pub(super) fn format_in(volume_xml: &str) -> Option<String> {
+    let document = roxmltree::Document::parse(volume_xml).ok()?;
+    let format = child(child(document.root_element(), "target")?, "format")?;
+    format.attribute("type").map(ToOwned::to_owned)
+}
+
+/// The path of what a volume is an overlay of, as its header has it.
+pub(super) fn backing_in(volume_xml: &str) -> Option<String> {
+    let document = roxmltree::Document::parse(volume_xml).ok()?;
+    let path = child(child(document.root_element(), "backingStore")?, "path")?;
+    path.text().map(ToOwned::to_owned)
+}

@@ -1,0 +1,138 @@
+//! Images: getting a file's bytes into the pool of images, whole or not at all.
+//!
+//! Owns the upload and its proof. The volume starts with length zero and grows as bytes arrive, and its name says how long it
+//! must get: so a half-uploaded image is known as one by anybody, after any crash, without a note anywhere.
+//! Knows nothing of who boots from it.
+
+use std::fs::File;
+use std::io::Read;
+
+use sha2::{Digest as _, Sha256};
+use virt::connect::Connect;
+use virt::storage_pool::StoragePool;
+use virt::storage_vol::StorageVol;
+use virt::stream::Stream;
+
+use super::error::failed;
+use super::host::Place;
+use super::names::Stored;
+use super::storage::{self, Turns};
+use super::{volumes, xml};
+use crate::backend::{ErrorKind, HypervisorError};
+use crate::model::{Digest, Image};
+use crate::names::{Pool, ProjectName, ResourceId};
+
+/// Bytes handed to libvirt at once; larger ones it would cut up itself.
+const CHUNK: usize = 256 << 10;
+
+/// Uploads an image. The test driver takes no bytes; there only the volume is made.
+pub(super) fn upload(
+    connect: &Connect,
+    place: &Place,
+    turns: &Turns,
+    project: &ProjectName,
+    image: &Image,
+) -> Result<(), HypervisorError> {
+    let id = ResourceId::Image(image.name.clone());
+    let stored = Stored::image(image);
+    let pool = storage::get(connect, Pool::Images)?;
+    {
+        let _turn = turns.volumes(Pool::Images);
+        if let Some(found) = volumes::find_in(&pool, &stored.name(project))? {
+            if volumes::is_whole(place, &found, &stored)? {
+                return Ok(());
+            }
+            found.delete(0).map_err(failed(format!("cannot delete what an earlier upload left of {id}")))?;
+        }
+        let file = open(image, &id)?;
+        let volume = create(&pool, place, project, image, &stored, &id)?;
+        if place.test {
+            return Ok(());
+        }
+        if let Err(error) = send(connect, &volume, file, image, &id) {
+            // What is left would be known as incomplete; better there is nothing.
+            let _ = volume.delete(0);
+            return Err(error);
+        }
+    }
+    // libvirt believes the volume to be raw and without a size until it looks again. Where this fails, whoever needs the
+    // size has libvirt look.
+    let _ = storage::refresh(connect, turns, Pool::Images);
+    Ok(())
+}
+
+fn open(image: &Image, id: &ResourceId) -> Result<File, HypervisorError> {
+    if image.path.as_os_str().is_empty() {
+        return Err(HypervisorError::new(ErrorKind::NotFound, format!("the file of {id} is not known any more")));
+    }
+    File::open(&image.path).map_err(|error| {
+        HypervisorError::new(ErrorKind::Rejected, format!("cannot open `{}` for {id}: {error}", image.path.display()))
+    })
+}
+
+fn create(
+    pool: &StoragePool,
+    place: &Place,
+    project: &ProjectName,
+    image: &Image,
+    stored: &Stored,
+    id: &ResourceId,
+) -> Result<StorageVol, HypervisorError> {
+    let (capacity, format) = if place.test { (image.length.0, image.format.as_str()) } else { (0, "raw") };
+    let xml = xml::volume(&xml::Volume { name: stored.name(project), capacity, empty: true, format, backing: None })?;
+    StorageVol::create_xml(pool, &xml, 0).map_err(failed(format!("cannot create the volume of {id}")))
+}
+
+fn send(
+    connect: &Connect,
+    volume: &StorageVol,
+    file: File,
+    image: &Image,
+    id: &ResourceId,
+) -> Result<(), HypervisorError> {
+    let what = || failed(format!("cannot upload {id}"));
+    let stream = Stream::new(connect, 0).map_err(what())?;
+    volume.upload(&stream, 0, image.length.0, 0).map_err(what())?;
+    match copy(&stream, file, image, id) {
+        Ok(()) => stream.finish().map_err(what()),
+        Err(error) => {
+            let _ = stream.abort();
+            Err(error)
+        }
+    }
+}
+
+/// Sends the file and measures it on the way: what arrives is what was planned, or nothing is.
+fn copy(stream: &Stream, mut file: File, image: &Image, id: &ResourceId) -> Result<(), HypervisorError> {
+    let mut sha = Sha256::new();
+    let mut length = 0;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = file.read(&mut chunk).map_err(|error| {
+            HypervisorError::new(ErrorKind::Rejected, format!("cannot read `{}`: {error}", image.path.display()))
+        })?;
+        if read == 0 {
+            break;
+        }
+        length += read as u64;
+        // A file that grew under us: the bytes beyond the planned length have no place.
+        if length > image.length.0 {
+            return Err(changed(image));
+        }
+        let mut rest = &chunk[..read];
+        sha.update(rest);
+        while !rest.is_empty() {
+            let sent = stream.send(rest).map_err(failed(format!("cannot upload {id}")))?;
+            rest = &rest[sent..];
+        }
+    }
+    if length != image.length.0 || Digest::of(&sha.finalize().into()) != image.digest {
+        return Err(changed(image));
+    }
+    Ok(())
+}
+
+fn changed(image: &Image) -> HypervisorError {
+    let message = format!("`{}` changed while image `{}` was uploaded", image.path.display(), image.name);
+    HypervisorError::new(ErrorKind::Rejected, message).with_hint("wait until nobody writes it, then run again")
+}

@@ -1,0 +1,239 @@
+//! Domains: a vm's definition and its life.
+//!
+//! Owns defining, starting, stopping and undefining. Asks whose a domain is before it touches one. Knows nothing of
+//! health.
+
+use std::time::{Duration, Instant};
+use std::{iter, thread};
+
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt_sys::{
+    VIR_DOMAIN_NONE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
+    VIR_DOMAIN_SHUTDOWN_GUEST_AGENT, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA,
+    VIR_DOMAIN_UNDEFINE_MANAGED_SAVE, VIR_DOMAIN_UNDEFINE_NVRAM, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
+};
+
+use super::agent;
+use super::connections::Connections;
+use super::error::{failed, is_absent, present};
+use super::host::{Offer, Place};
+use super::names::{self, Stored};
+use super::record::{self, Owner};
+use super::volumes::{self, path_of};
+use super::xml::{self, Fittings, Kernel};
+use crate::backend::{ErrorKind, HypervisorError};
+use crate::model::{Boot, Disk, Vm};
+use crate::names::{ProjectName, ResourceId, VmName};
+use crate::plan::operation::VmDisk;
+use crate::state::record::Record;
+
+/// The project's own domain; refuses a foreign one of the same name.
+pub(super) fn find(connect: &Connect, project: &ProjectName, vm: &VmName) -> Result<Option<Domain>, HypervisorError> {
+    let id = ResourceId::Vm(vm.clone());
+    let name = names::domain(project, vm);
+    let found = present(Domain::lookup_by_name(connect, &name), format!("cannot look for {id}"))?;
+    let Some(found) = found else { return Ok(None) };
+    match record::of_domain(&found, project, &id)? {
+        Some(Owner::Us(_)) => Ok(Some(found)),
+        Some(owner) => record::ours(&owner, &id, "domain", &name).map(|()| None),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn define(
+    connect: &Connect,
+    place: &Place,
+    offer: &Offer,
+    record: &Record,
+    vm: &Vm,
+) -> Result<(), HypervisorError> {
+    let id = ResourceId::Vm(vm.name.clone());
+    let existing = find(connect, &record.project, &vm.name)?;
+    let fittings = fittings(connect, place, offer, &record.project, vm)?;
+    let xml = xml::domain(record, vm, fittings)?;
+    let defined = Domain::define_xml(connect, &xml).map_err(failed(format!("cannot define {id}")))?;
+    if existing.is_none() && !vm.autostart {
+        return Ok(());
+    }
+    if let Err(error) = defined.set_autostart(vm.autostart) {
+        if existing.is_none() {
+            let _ = defined.undefine();
+        }
+        return Err(failed(format!("cannot set whether {id} starts with the hypervisor"))(error));
+    }
+    Ok(())
+}
+
+fn fittings(
+    connect: &Connect,
+    place: &Place,
+    offer: &Offer,
+    project: &ProjectName,
+    vm: &Vm,
+) -> Result<Fittings, HypervisorError> {
+    let disk_path = |disk: &str| {
+        let stored = Stored::Disk { vm: vm.name.clone(), disk: disk.parse().map_err(illegal)? };
+        volumes::path(connect, project, &stored, &format!("disk `{disk}` of vm `{}`", vm.name))
+    };
+    let image_path = |image| {
+        let medium = volumes::image(connect, place, project, image)?;
+        path_of(&medium.volume, &ResourceId::Image(image.name.clone()).to_string())
+    };
+    let (root, kernel) = match &vm.boot {
+        Boot::Image(_) => (Some(disk_path(VmDisk::ROOT)?), None),
+        Boot::Kernel { kernel, initrd, cmdline } => {
+            let initrd = initrd.as_ref().map(image_path).transpose()?;
+            (None, Some(Kernel { kernel: image_path(kernel)?, initrd, cmdline: cmdline.clone() }))
+        }
+    };
+    let disks = vm.disks.iter().map(|disk| match disk {
+        Disk::Volume { volume } => {
+            let what = ResourceId::Volume(volume.clone()).to_string();
+            volumes::path(connect, project, &Stored::Volume(volume.clone()), &what)
+        }
+        Disk::Own { name, .. } => disk_path(name.as_str()),
+    });
+    let disks = disks.collect::<Result<Vec<_>, _>>()?;
+    let with = Fittings { root, disks, kernel, ..Fittings::default() };
+    if place.test {
+        return Ok(Fittings { driver: "test", ..with });
+    }
+    let (driver, cpu_mode) = match offer.kvm(vm.accel)? {
+        true => ("kvm", "host-passthrough"),
+        // All that the emulator can do: today's distributions do not boot on its default model.
+        false => ("qemu", "maximum"),
+    };
+    Ok(Fittings { driver, cpu_mode: Some(cpu_mode), arch: offer.arch.clone(), machine: offer.machine.clone(), ..with })
+}
+
+fn illegal(error: crate::names::NameError) -> HypervisorError {
+    HypervisorError::new(ErrorKind::Rejected, error.to_string())
+}
+
+pub(super) fn undefine(
+    connect: &Connect,
+    place: &Place,
+    project: &ProjectName,
+    vm: &VmName,
+) -> Result<(), HypervisorError> {
+    let id = ResourceId::Vm(vm.clone());
+    let Some(found) = find(connect, project, vm)? else { return Ok(()) };
+    if state(&found, &id)?.is_some_and(|(state, _)| !is_off(state)) {
+        // It would run on without a definition, and vanish at its end.
+        return Err(HypervisorError::new(ErrorKind::Rejected, format!("{id} runs; it has to be stopped first")));
+    }
+    // All that libvirt keeps beside a definition and would otherwise refuse to forget. The test driver knows two of them.
+    let some = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+    let more = VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_NVRAM;
+    let all = if place.test { some } else { some | more };
+    present(found.undefine_flags(all), format!("cannot undefine {id}")).map(|_| ())
+}
+
+pub(super) fn start(connect: &Connect, project: &ProjectName, vm: &VmName) -> Result<(), HypervisorError> {
+    let id = ResourceId::Vm(vm.clone());
+    let gone = || HypervisorError::new(ErrorKind::NotFound, format!("{id} is not defined on the hypervisor"));
+    let found = find(connect, project, vm)?.ok_or_else(gone)?;
+    let (state, _) = state(&found, &id)?.ok_or_else(gone)?;
+    let done = match state {
+        VIR_DOMAIN_PAUSED => found.resume().map(|_| ()),
+        VIR_DOMAIN_PMSUSPENDED => found.pm_wakeup(0).map(|_| ()),
+        state if is_off(state) => found.create().map(|_| ()),
+        _ => Ok(()),
+    };
+    match done {
+        Ok(()) => Ok(()),
+        // Somebody else was faster.
+        Err(_) if found.is_active() == Ok(true) && is_off(state) => Ok(()),
+        Err(error) => Err(failed(format!("cannot start {id}"))(error)),
+    }
+}
+
+/// State and libvirt's reason for it; `None` where the domain is gone by now.
+pub(super) fn state(domain: &Domain, id: &ResourceId) -> Result<Option<(u32, i32)>, HypervisorError> {
+    present(domain.get_state(), format!("cannot ask for the state of {id}"))
+}
+
+/// Whether nothing of the vm runs. A crashed domain still has its process, for whoever wants to look at it.
+pub(super) fn is_off(state: u32) -> bool {
+    matches!(state, VIR_DOMAIN_SHUTOFF | VIR_DOMAIN_NONE)
+}
+
+/// Time between two looks at a guest that shuts down.
+const LOOK: Duration = Duration::from_millis(100);
+/// Time after which the power button is pressed again: a guest that was booting did not notice it.
+const PRESS_AGAIN: Duration = Duration::from_secs(5);
+
+/// Shuts a vm down, and pulls the plug after `grace`. Holds no connection while it waits.
+pub(super) fn stop(
+    connections: &Connections,
+    place: &Place,
+    project: &ProjectName,
+    vm: &VmName,
+    grace: Duration,
+) -> Result<(), HypervisorError> {
+    let began = Instant::now();
+    let mut pressed = None;
+    loop {
+        let waited = began.elapsed();
+        let press = pressed.is_none_or(|at: Instant| at.elapsed() >= PRESS_AGAIN);
+        let gone = connections.with(|connect| {
+            let Some(running) = running(connect, project, vm)? else { return Ok(true) };
+            if waited >= grace {
+                return destroy(&running, &ResourceId::Vm(vm.clone())).map(|()| true);
+            }
+            if press {
+                ask_to_shut_down(&running, place, grace);
+            }
+            Ok(false)
+        })?;
+        if gone {
+            return Ok(());
+        }
+        if press {
+            pressed = Some(Instant::now());
+        }
+        thread::sleep(LOOK.min(grace.saturating_sub(began.elapsed())));
+    }
+}
+
+fn running(connect: &Connect, project: &ProjectName, vm: &VmName) -> Result<Option<Domain>, HypervisorError> {
+    let Some(found) = find(connect, project, vm)? else { return Ok(None) };
+    let state = state(&found, &ResourceId::Vm(vm.clone()))?;
+    Ok(state.filter(|(state, _)| !is_off(*state)).map(|_| found))
+}
+
+/// Through the agent where it answers, else by the power button. That it fails is no failure: the plug is pulled then.
+fn ask_to_shut_down(domain: &Domain, place: &Place, grace: Duration) {
+    if place.test {
+        let _ = domain.shutdown();
+        return;
+    }
+    // An agent that is connected but hangs would hold up the call for a minute; so it is asked for a sign of life first.
+    let within = grace.min(Duration::from_secs(2));
+    let way = if agent::ping(domain, within).is_ok() {
+        VIR_DOMAIN_SHUTDOWN_GUEST_AGENT
+    } else {
+        VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
+    };
+    let _ = domain.shutdown_flags(way);
+}
+
+fn destroy(domain: &Domain, id: &ResourceId) -> Result<(), HypervisorError> {
+    // Killing a process on a loaded host can outlast libvirt's patience; it goes on dying meanwhile.
+    const ATTEMPTS: usize = 3;
+    let attempts = iter::repeat_with(|| domain.destroy()).take(ATTEMPTS);
+    let mut last = None;
+    for attempt in attempts {
+        match attempt {
+            Ok(()) => return Ok(()),
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(_) if state(domain, id)?.is_none_or(|(state, _)| is_off(state)) => return Ok(()),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or_else(
+        || HypervisorError::new(ErrorKind::Rejected, format!("cannot stop {id}")),
+        failed(format!("cannot stop {id}")),
+    ))
+}

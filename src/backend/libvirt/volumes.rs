@@ -1,0 +1,244 @@
+//! Volumes and disks: qcow2 files in the pool of disks, and finding what is in either pool.
+//!
+//! Owns making and removing them, and what makes an existing one the same. How an image's bytes get there is the
+//! business of `upload`.
+
+use virt::connect::Connect;
+use virt::storage_pool::StoragePool;
+use virt::storage_vol::StorageVol;
+use virt_sys::VIR_STORAGE_VOL_GET_PHYSICAL;
+
+use super::error::{failed, is_absent, present};
+use super::host::Place;
+use super::names::Stored;
+use super::storage::{self, Turns};
+use super::xml::{self, Backing};
+use crate::backend::{ErrorKind, HypervisorError};
+use crate::model::{ImageRef, Volume};
+use crate::names::{ProjectName, ResourceId};
+use crate::plan::operation::VmDisk;
+use crate::units::Bytes;
+
+/// The volume of this name, where pool and volume are there.
+pub(super) fn find(
+    connect: &Connect,
+    project: &ProjectName,
+    stored: &Stored,
+) -> Result<Option<StorageVol>, HypervisorError> {
+    let Some(pool) = storage::find(connect, stored.pool())? else { return Ok(None) };
+    find_in(&pool, &stored.name(project))
+}
+
+pub(super) fn find_in(pool: &StoragePool, name: &str) -> Result<Option<StorageVol>, HypervisorError> {
+    present(StorageVol::lookup_by_name(pool, name), format!("cannot look for volume `{name}`"))
+}
+
+/// Where a volume is, for the domain that uses it. `what` names it for people: "volume `pgdata`".
+pub(super) fn path(
+    connect: &Connect,
+    project: &ProjectName,
+    stored: &Stored,
+    what: &str,
+) -> Result<String, HypervisorError> {
+    let volume = find(connect, project, stored)?.ok_or_else(|| missing(what))?;
+    path_of(&volume, what)
+}
+
+pub(super) fn path_of(volume: &StorageVol, what: &str) -> Result<String, HypervisorError> {
+    volume.get_path().map_err(failed(format!("cannot ask where {what} is")))
+}
+
+fn missing(what: &str) -> HypervisorError {
+    HypervisorError::new(ErrorKind::NotFound, format!("{what} does not exist on the hypervisor"))
+}
+
+/// An image that is on the hypervisor, whole.
+pub(super) struct Medium {
+    pub(super) volume: StorageVol,
+    pub(super) stored: Stored,
+}
+
+/// The image that a spec refers to.
+pub(super) fn image(
+    connect: &Connect,
+    place: &Place,
+    project: &ProjectName,
+    reference: &ImageRef,
+) -> Result<Medium, HypervisorError> {
+    let what = ResourceId::Image(reference.name.clone()).to_string();
+    let pool = storage::find(connect, crate::names::Pool::Images)?.ok_or_else(|| missing(&what))?;
+    let wanted = |stored: &Stored| match stored {
+        Stored::Image { name, digest, .. } => {
+            *name == reference.name && reference.digest.as_ref().is_none_or(|wanted| wanted == digest)
+        }
+        _ => false,
+    };
+    for (volume, stored) in list(&pool, project, crate::names::Pool::Images)? {
+        if wanted(&stored) && is_whole(place, &volume, &stored)? {
+            return Ok(Medium { volume, stored });
+        }
+    }
+    Err(missing(&what))
+}
+
+/// The project's volumes in a pool.
+pub(super) fn list(
+    pool: &StoragePool,
+    project: &ProjectName,
+    of: crate::names::Pool,
+) -> Result<Vec<(StorageVol, Stored)>, HypervisorError> {
+    let volumes = pool.list_all_volumes(0).map_err(failed(format!("cannot list the volumes of pool `{of}`")))?;
+    let ours = |volume: StorageVol| {
+        let stored = Stored::parse(project, of, &volume.get_name().ok()?)?;
+        Some((volume, stored))
+    };
+    Ok(volumes.into_iter().filter_map(ours).collect())
+}
+
+/// Whether all bytes of an image have arrived: its file is as long as its name says. Anything else is whole.
+pub(super) fn is_whole(place: &Place, volume: &StorageVol, stored: &Stored) -> Result<bool, HypervisorError> {
+    let Stored::Image { length, .. } = stored else { return Ok(true) };
+    // The test driver takes no bytes: there, being listed is being whole.
+    if place.test {
+        return Ok(true);
+    }
+    match volume.get_info_flags(VIR_STORAGE_VOL_GET_PHYSICAL) {
+        Ok(info) => Ok(info.allocation == length.0),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(failed("cannot ask for the length of an image")(error)),
+    }
+}
+
+/// What a guest sees of a volume, in bytes; `None` where it is gone by now.
+pub(super) fn capacity(volume: &StorageVol, what: &str) -> Result<Option<Bytes>, HypervisorError> {
+    let info = present(volume.get_info(), format!("cannot ask for the size of {what}"))?;
+    Ok(info.map(|info| Bytes(info.capacity)))
+}
+
+pub(super) fn create_volume(
+    connect: &Connect,
+    turns: &Turns,
+    project: &ProjectName,
+    volume: &Volume,
+) -> Result<(), HypervisorError> {
+    let what = ResourceId::Volume(volume.name.clone()).to_string();
+    let stored = Stored::Volume(volume.name.clone());
+    create(connect, turns, project, &stored, volume.size, None, &what)
+}
+
+pub(super) fn create_disk(
+    connect: &Connect,
+    place: &Place,
+    turns: &Turns,
+    project: &ProjectName,
+    disk: &VmDisk,
+) -> Result<(), HypervisorError> {
+    let what = format!("disk `{}` of vm `{}`", disk.disk, disk.vm);
+    let stored = Stored::Disk { vm: disk.vm.clone(), disk: disk.disk.clone() };
+    let Some(reference) = &disk.backing else {
+        let size = disk.size.ok_or_else(|| {
+            HypervisorError::new(ErrorKind::Rejected, format!("{what} has neither a size nor an image"))
+        })?;
+        return create(connect, turns, project, &stored, size, None, &what);
+    };
+    let medium = image(connect, place, project, reference)?;
+    let least = virtual_size(connect, place, turns, project, &medium, reference)?;
+    let size = disk.size.unwrap_or(least);
+    if size < least {
+        let message = format!("{what} is {size}, but its image `{}` needs {least}", reference.name);
+        return Err(HypervisorError::new(ErrorKind::Rejected, message)
+            .with_hint(format!("write `disk: {least}` or more, or leave `disk` out")));
+    }
+    let Stored::Image { format, .. } = medium.stored else { return Err(missing(&what)) };
+    let backing = Backing::new(path_of(&medium.volume, &what)?, format);
+    create(connect, turns, project, &stored, size, Some(backing), &what)
+}
+
+/// What a guest sees of an image. libvirt reads it from the image's header, once it has noticed that there is one.
+fn virtual_size(
+    connect: &Connect,
+    place: &Place,
+    turns: &Turns,
+    project: &ProjectName,
+    medium: &Medium,
+    reference: &ImageRef,
+) -> Result<Bytes, HypervisorError> {
+    let what = ResourceId::Image(reference.name.clone()).to_string();
+    let Stored::Image { format, length, .. } = &medium.stored else { return Err(missing(&what)) };
+    let described = |volume: &StorageVol| volume.get_xml_desc(0).map_err(failed(format!("cannot look at {what}")));
+    let is_known = |xml: &str| storage::format_in(xml).as_deref() == Some(format.as_str());
+    let again;
+    let mut volume = &medium.volume;
+    if !place.test && !is_known(&described(volume)?) {
+        storage::refresh(connect, turns, medium.stored.pool())?;
+        again = find(connect, project, &medium.stored)?.ok_or_else(|| missing(&what))?;
+        volume = &again;
+        if *format == crate::model::ImageFormat::Qcow2 && !is_known(&described(volume)?) {
+            return Err(HypervisorError::new(
+                ErrorKind::Rejected,
+                format!("{what} is not the qcow2 that it should be"),
+            ));
+        }
+    }
+    match format {
+        crate::model::ImageFormat::Raw => Ok(*length),
+        crate::model::ImageFormat::Qcow2 => capacity(volume, &what)?.ok_or_else(|| missing(&what)),
+    }
+}
+
+fn create(
+    connect: &Connect,
+    turns: &Turns,
+    project: &ProjectName,
+    stored: &Stored,
+    size: Bytes,
+    backing: Option<Backing>,
+    what: &str,
+) -> Result<(), HypervisorError> {
+    // libvirt hands sizes on in KiB.
+    let size = Bytes(size.kib_ceil() << 10);
+    let pool = storage::get(connect, stored.pool())?;
+    let _turn = turns.volumes(stored.pool());
+    if let Some(found) = find_in(&pool, &stored.name(project))? {
+        return same(&found, size, backing.as_ref(), what);
+    }
+    let xml = xml::volume(&xml::Volume {
+        name: stored.name(project),
+        capacity: size.0,
+        empty: true,
+        format: "qcow2",
+        backing,
+    })?;
+    StorageVol::create_xml(&pool, &xml, 0).map_err(failed(format!("cannot create {what}")))?;
+    Ok(())
+}
+
+/// A disk that is there already is the one wanted when a guest would see no difference; its content is not looked at.
+fn same(found: &StorageVol, size: Bytes, backing: Option<&Backing>, what: &str) -> Result<(), HypervisorError> {
+    let has = capacity(found, what)?.unwrap_or(size);
+    let xml = found.get_xml_desc(0).map_err(failed(format!("cannot look at {what}")))?;
+    let on = storage::backing_in(&xml);
+    let different = if has != size {
+        format!("it is {has} instead of {size}")
+    } else if on.as_deref() != backing.map(Backing::path) {
+        "it is on another image".to_owned()
+    } else {
+        return Ok(());
+    };
+    let name = found.get_name().unwrap_or_default();
+    Err(HypervisorError::new(ErrorKind::Conflict, format!("{what} exists already, and {different}"))
+        .with_hint(format!("if nothing on it is needed: `virsh vol-delete {name} --pool vmcompose-disks`")))
+}
+
+/// Removes a volume with all that is on it; fine where it is gone.
+pub(super) fn delete(
+    connect: &Connect,
+    turns: &Turns,
+    project: &ProjectName,
+    stored: &Stored,
+    what: &str,
+) -> Result<(), HypervisorError> {
+    let _turn = turns.volumes(stored.pool());
+    let Some(found) = find(connect, project, stored)? else { return Ok(()) };
+    present(found.delete(0), format!("cannot delete {what}")).map(|_| ())
+}

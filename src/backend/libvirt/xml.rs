@@ -1,0 +1,265 @@
+//! Specs as libvirt's XML.
+//!
+//! Owns the templates and what goes into them. Deterministic, and nothing is looked up here: paths, records and what the
+//! hypervisor offers come in from outside.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior};
+use serde::Serialize;
+
+use super::{names, record};
+use crate::backend::{ErrorKind, HypervisorError};
+use crate::model::{Disk, ImageFormat, Network, NetworkMode, Vm};
+use crate::names::ProjectName;
+use crate::state::record::Record;
+
+/// What a domain's XML needs besides its spec.
+#[derive(Debug, Default)]
+pub(super) struct Fittings {
+    /// `qemu`, `kvm` or `test`.
+    pub(super) driver: &'static str,
+    /// Left to libvirt where `None`.
+    pub(super) arch: Option<String>,
+    /// Left to libvirt where `None`.
+    pub(super) machine: Option<String>,
+    /// Left to libvirt where `None`.
+    pub(super) cpu_mode: Option<&'static str>,
+    /// Path of the root disk, where there is one.
+    pub(super) root: Option<String>,
+    /// Paths of the vm's further disks, in their order.
+    pub(super) disks: Vec<String>,
+    /// Paths of kernel and initrd.
+    pub(super) kernel: Option<Kernel>,
+}
+
+/// What the hypervisor loads itself.
+#[derive(Debug, Serialize)]
+pub(super) struct Kernel {
+    pub(super) kernel: String,
+    pub(super) initrd: Option<String>,
+    pub(super) cmdline: String,
+}
+
+#[derive(Serialize)]
+struct DomainDisk {
+    path: String,
+    target: String,
+    serial: String,
+}
+
+#[derive(Serialize)]
+struct DomainInterface {
+    mac: String,
+    network: String,
+}
+
+#[derive(Serialize)]
+struct DomainXml<'a> {
+    namespace: &'static str,
+    record: String,
+    project: &'a str,
+    driver: &'static str,
+    name: String,
+    uuid: String,
+    vm: &'a str,
+    memory_kib: u64,
+    cpus: u32,
+    x86: bool,
+    arch: Option<String>,
+    machine: Option<String>,
+    cpu_mode: Option<&'static str>,
+    kernel: Option<Kernel>,
+    disks: Vec<DomainDisk>,
+    interfaces: Vec<DomainInterface>,
+}
+
+/// A domain.
+pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String, HypervisorError> {
+    let project = &record.project;
+    let interface = |interface: &crate::model::Interface| DomainInterface {
+        mac: interface.mac.to_string(),
+        network: names::network(project, &interface.network),
+    };
+    let context = DomainXml {
+        namespace: record::NAMESPACE,
+        record: record.encode(),
+        project: project.as_str(),
+        driver: with.driver,
+        name: names::domain(project, &vm.name),
+        uuid: names::uuid("vm", project, vm.name.as_str()),
+        vm: vm.name.as_str(),
+        memory_kib: vm.memory.kib_ceil(),
+        cpus: vm.cpus,
+        x86: with.arch.as_deref().is_some_and(|arch| matches!(arch, "x86_64" | "i686")),
+        disks: domain_disks(vm, with.root, with.disks),
+        interfaces: vm.interfaces.iter().map(interface).collect(),
+        arch: with.arch,
+        machine: with.machine,
+        cpu_mode: with.cpu_mode,
+        kernel: with.kernel,
+    };
+    render("domain.xml.j2", context)
+}
+
+fn domain_disks(vm: &Vm, root: Option<String>, paths: Vec<String>) -> Vec<DomainDisk> {
+    let serial = |disk: &Disk| match disk {
+        Disk::Volume { volume } => names::serial(volume.as_str()),
+        Disk::Own { name, .. } => names::serial(name.as_str()),
+    };
+    let root = root.map(|path| (path, "root".to_owned()));
+    let others = paths.into_iter().zip(vm.disks.iter().map(serial));
+    let numbered = root.into_iter().chain(others).enumerate();
+    numbered.map(|(index, (path, serial))| DomainDisk { path, target: names::target(index), serial }).collect()
+}
+
+#[derive(Serialize)]
+struct Range {
+    first: Ipv4Addr,
+    last: Ipv4Addr,
+}
+
+#[derive(Serialize)]
+struct NetworkHost<'a> {
+    mac: String,
+    ip: Ipv4Addr,
+    names: &'a [String],
+}
+
+#[derive(Serialize)]
+struct NetworkXml<'a> {
+    namespace: &'static str,
+    record: String,
+    project: &'a str,
+    name: String,
+    uuid: String,
+    nat: bool,
+    bridge: String,
+    domain: String,
+    gateway: Ipv4Addr,
+    prefix: u8,
+    range: Option<Range>,
+    hosts: Vec<NetworkHost<'a>>,
+}
+
+/// A network.
+pub(super) fn network(record: &Record, network: &Network) -> Result<String, HypervisorError> {
+    let project = &record.project;
+    let hosts = network.hosts.values();
+    let hosts = hosts.map(|host| NetworkHost { mac: host.mac.to_string(), ip: host.ip, names: &host.names });
+    let context = NetworkXml {
+        namespace: record::NAMESPACE,
+        record: record.encode(),
+        project: project.as_str(),
+        name: names::network(project, &network.name),
+        uuid: names::uuid("network", project, network.name.as_str()),
+        nat: network.mode == NetworkMode::Nat,
+        bridge: names::bridge(project, &network.name),
+        domain: dns_domain(project),
+        gateway: network.gateway(),
+        prefix: network.subnet.prefix_len(),
+        range: dhcp_range(network),
+        hosts: hosts.collect(),
+    };
+    render("network.xml.j2", context)
+}
+
+/// The domain that a project's names are in: `internal` is set aside for private use, and a host name has no underscore.
+fn dns_domain(project: &ProjectName) -> String {
+    format!("{}.internal", project.as_str().replace('_', "-"))
+}
+
+/// Addresses for guests that nobody reserved one for. dnsmasq keeps reserved addresses out of it by itself.
+fn dhcp_range(network: &Network) -> Option<Range> {
+    /// libvirt takes no longer range than this.
+    const LONGEST: u32 = 65_535;
+    let first = u32::from(network.subnet.network()).saturating_add(2);
+    let last = u32::from(network.subnet.broadcast()).saturating_sub(1);
+    let last = last.min(first.saturating_add(LONGEST - 1));
+    (first <= last).then(|| Range { first: first.into(), last: last.into() })
+}
+
+#[derive(Serialize)]
+struct PoolXml<'a> {
+    name: &'a str,
+    path: &'a str,
+}
+
+/// A pool of files in a folder.
+pub(super) fn pool(name: &str, folder: &Path) -> Result<String, HypervisorError> {
+    let path = folder.to_str().ok_or_else(|| {
+        HypervisorError::new(ErrorKind::Rejected, format!("the path `{}` is not UTF-8", folder.display()))
+    })?;
+    render("pool.xml.j2", PoolXml { name, path })
+}
+
+/// A volume to be made.
+#[derive(Debug, Serialize)]
+pub(super) struct Volume {
+    /// Its name in the pool.
+    pub(super) name: String,
+    /// What a guest sees, in bytes.
+    pub(super) capacity: u64,
+    /// Whether to allocate nothing of it.
+    pub(super) empty: bool,
+    /// How it is laid out.
+    pub(super) format: &'static str,
+    /// What it is an overlay of.
+    pub(super) backing: Option<Backing>,
+}
+
+/// What an overlay is on.
+#[derive(Debug, Serialize)]
+pub(super) struct Backing {
+    path: String,
+    format: &'static str,
+}
+
+impl Backing {
+    pub(super) fn new(path: String, format: ImageFormat) -> Self {
+        Self { path, format: format.as_str() }
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+/// A volume.
+pub(super) fn volume(volume: &Volume) -> Result<String, HypervisorError> {
+    render("volume.xml.j2", volume)
+}
+
+/// The templates; what they print is escaped because their names end in `.xml.j2`.
+fn templates() -> &'static Environment<'static> {
+    static TEMPLATES: OnceLock<Environment<'static>> = OnceLock::new();
+    TEMPLATES.get_or_init(|| {
+        let mut templates = Environment::new();
+        templates.set_undefined_behavior(UndefinedBehavior::Strict);
+        let files = [
+            ("domain.xml.j2", include_str!("domain.xml.j2")),
+            ("network.xml.j2", include_str!("network.xml.j2")),
+            ("pool.xml.j2", include_str!("pool.xml.j2")),
+            ("volume.xml.j2", include_str!("volume.xml.j2")),
+        ];
+        for (name, text) in files {
+            templates.add_template(name, text).expect("a template of our own");
+        }
+        templates
+    })
+}
+
+fn render(template: &str, context: impl Serialize) -> Result<String, HypervisorError> {
+    let rejected = |reason: String| HypervisorError::new(ErrorKind::Rejected, reason);
+    let template = templates().get_template(template).map_err(|error| rejected(error.to_string()))?;
+    let xml = template.render(Serde(context)).map_err(|error| rejected(error.to_string()))?;
+    // XML has no way to write these, and the binding would panic at the first.
+    let illegal = |c: &char| (*c < ' ' && !matches!(c, '\n' | '\t' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}');
+    match xml.chars().find(illegal) {
+        Some(found) => Err(rejected(format!("a value contains {}, which libvirt cannot take", found.escape_unicode()))),
+        None => Ok(xml),
+    }
+}

@@ -1,0 +1,142 @@
+//! What several tests need: a hypervisor of one's own, and specs to fill it with.
+//!
+//! Owns the private worlds. Knows nothing of what is tested in them.
+#![expect(dead_code, reason = "each test binary uses a part of it")]
+
+/// Used by nobody, so that the expectation above holds where a binary uses everything else.
+const UNUSED: () = ();
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use vmcompose::backend::libvirt::Libvirt;
+use vmcompose::model::{
+    Accel, Boot, Digest, Disk, Host, Image, ImageFormat, ImageRef, Interface, Mac, Network, NetworkMode, Vm, Volume,
+};
+use vmcompose::names::{ImageName, ProjectName, VmName};
+use vmcompose::units::{Bytes, Span};
+
+/// A hypervisor that nobody else sees: libvirt's test driver on a file of its own. Each connection is a new one.
+pub(crate) struct World {
+    /// What to connect to.
+    pub(crate) uri: String,
+    /// A folder that goes with it.
+    pub(crate) dir: TempDir,
+}
+
+impl World {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        Self::holding("")
+    }
+
+    /// One in which objects are before the first connection: domains, networks and pools as libvirt's XML.
+    pub(crate) fn holding(xml: &str) -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        let file = dir.path().join("host.xml");
+        std::fs::write(&file, format!("<node>{xml}</node>")).expect("a file in it");
+        Self { uri: format!("test://{}", file.display()), dir }
+    }
+
+    /// Connects.
+    pub(crate) fn connect(&self) -> Libvirt {
+        Libvirt::connect(Some(&self.uri)).expect("the test driver")
+    }
+
+    /// Writes a file and takes it as an image.
+    pub(crate) fn image(&self, name: &str, format: ImageFormat, bytes: &[u8]) -> Image {
+        image(&self.dir.path().join(format!("{name}.img")), name, format, bytes)
+    }
+}
+
+/// Writes a file and takes it as an image.
+pub(crate) fn image(path: &Path, name: &str, format: ImageFormat, bytes: &[u8]) -> Image {
+    std::fs::write(path, bytes).expect("a file for the image");
+    measured(path, name, format)
+}
+
+/// Takes a file as an image.
+pub(crate) fn measured(path: &Path, name: &str, format: ImageFormat) -> Image {
+    use sha2::Digest as _;
+    let bytes = std::fs::read(path).expect("the image's file");
+    Image {
+        name: ImageName::new(name).expect("a legal name"),
+        path: PathBuf::from(path),
+        format,
+        length: Bytes(bytes.len() as u64),
+        digest: Digest::of(&sha2::Sha256::digest(&bytes).into()),
+    }
+}
+
+/// A reference to an image that was looked at.
+pub(crate) fn seen(image: &Image) -> ImageRef {
+    ImageRef { name: image.name.clone(), digest: Some(image.digest.clone()), format: Some(image.format) }
+}
+
+/// A project's name.
+pub(crate) fn project(name: &str) -> ProjectName {
+    ProjectName::new(name).expect("a legal name")
+}
+
+/// A vm's name.
+pub(crate) fn vm_name(name: &str) -> VmName {
+    VmName::new(name).expect("a legal name")
+}
+
+/// A vm with one cpu and nothing else.
+pub(crate) fn vm(name: &str, boot: Boot) -> Vm {
+    Vm {
+        name: vm_name(name),
+        replica_of: None,
+        hostname: name.to_owned(),
+        boot,
+        cpus: 1,
+        memory: Bytes::mib(128),
+        disk: None,
+        disks: Vec::new(),
+        interfaces: Vec::new(),
+        depends_on: BTreeMap::new(),
+        healthcheck: None,
+        stop_grace_period: Span::secs(10),
+        autostart: false,
+        protect: false,
+        accel: Accel::Auto,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+    }
+}
+
+/// A network with one reservation.
+pub(crate) fn network(name: &str, subnet: &str, vm: &str, ip: &str) -> Network {
+    let host = Host { mac: mac(ip), ip: ip.parse().expect("an address"), names: vec![vm.to_owned()] };
+    Network {
+        name: name.parse().expect("a legal name"),
+        mode: NetworkMode::Nat,
+        subnet: subnet.parse().expect("a subnet"),
+        hosts: BTreeMap::from([(vm_name(vm), host)]),
+        labels: BTreeMap::new(),
+    }
+}
+
+/// The interface that a network's reservation is for.
+pub(crate) fn interface(network: &Network, vm: &str) -> Interface {
+    let host = &network.hosts[&vm_name(vm)];
+    Interface { network: network.name.clone(), mac: host.mac, ip: host.ip }
+}
+
+fn mac(ip: &str) -> Mac {
+    let ip: std::net::Ipv4Addr = ip.parse().expect("an address");
+    let [_, b, c, d] = ip.octets();
+    Mac([0x52, 0x54, 0x00, b, c, d])
+}
+
+/// A named volume.
+pub(crate) fn volume(name: &str, size: Bytes) -> Volume {
+    Volume { name: name.parse().expect("a legal name"), size }
+}
+
+/// A vm's use of a named volume.
+pub(crate) fn on(volume: &Volume) -> Disk {
+    Disk::Volume { volume: volume.name.clone() }
+}

@@ -15,6 +15,7 @@ mod observe;
 mod probe;
 mod record;
 mod storage;
+mod update;
 mod upload;
 mod vms;
 mod volumes;
@@ -134,12 +135,20 @@ impl Hypervisor for Libvirt {
                 let record = record(project, Spec::Network(network.clone()));
                 on(&|connect| networks::define(connect, &record, network))
             }
+            Operation::UpdateNetwork { from, to } => {
+                let record = record(project, Spec::Network((**to).clone()));
+                on(&|connect| update::network(connect, &record, from, to))
+            }
             Operation::UndefineNetwork(network) => on(&|connect| networks::undefine(connect, project, &network.name)),
             Operation::StartNetwork(network) => on(&|connect| networks::start(connect, project, network)),
             Operation::StopNetwork(network) => on(&|connect| networks::stop(connect, project, network)),
             Operation::DefineVm(vm) => {
                 let record = record(project, Spec::Vm(vm.clone()));
                 on(&|connect| vms::define(connect, place, self.offer(connect)?, &record, vm))
+            }
+            Operation::RecordVm { to, .. } => {
+                let record = record(project, Spec::Vm(to.clone()));
+                on(&|connect| update::record_vm(connect, &record, to))
             }
             Operation::UndefineVm(vm) => on(&|connect| vms::undefine(connect, place, project, &vm.name)),
             Operation::StartVm(vm) => on(&|connect| vms::start(connect, project, vm)),

@@ -14,7 +14,7 @@ use crate::names::{NetworkName, ProjectName, ResourceId};
 use crate::state::record::Record;
 
 /// The project's own network and its record; refuses a foreign one of the same name.
-fn find(
+pub(super) fn find(
     connect: &Connect,
     project: &ProjectName,
     network: &NetworkName,
@@ -100,7 +100,7 @@ pub(super) fn stop(connect: &Connect, project: &ProjectName, network: &NetworkNa
     }
 }
 
-fn is_active(network: &Handle, id: &ResourceId) -> Result<bool, HypervisorError> {
+pub(super) fn is_active(network: &Handle, id: &ResourceId) -> Result<bool, HypervisorError> {
     match network.is_active() {
         Ok(active) => Ok(active),
         Err(error) if is_absent(&error) => Ok(false),

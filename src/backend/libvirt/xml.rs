@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{names, record};
 use crate::backend::{ErrorKind, HypervisorError};
-use crate::model::{Disk, ImageFormat, Network, NetworkMode, Vm};
+use crate::model::{Disk, Host, ImageFormat, Network, NetworkMode, Vm};
 use crate::names::ProjectName;
 use crate::state::record::Record;
 
@@ -129,6 +129,12 @@ struct NetworkHost<'a> {
     names: &'a [String],
 }
 
+impl<'a> NetworkHost<'a> {
+    fn of(host: &'a Host) -> Self {
+        Self { mac: host.mac.to_string(), ip: host.ip, names: &host.names }
+    }
+}
+
 #[derive(Serialize)]
 struct NetworkXml<'a> {
     namespace: &'static str,
@@ -148,8 +154,6 @@ struct NetworkXml<'a> {
 /// A network.
 pub(super) fn network(record: &Record, network: &Network) -> Result<String, HypervisorError> {
     let project = &record.project;
-    let hosts = network.hosts.values();
-    let hosts = hosts.map(|host| NetworkHost { mac: host.mac.to_string(), ip: host.ip, names: &host.names });
     let context = NetworkXml {
         namespace: record::NAMESPACE,
         record: record.encode(),
@@ -162,9 +166,37 @@ pub(super) fn network(record: &Record, network: &Network) -> Result<String, Hype
         gateway: network.gateway(),
         prefix: network.subnet.prefix_len(),
         range: dhcp_range(network),
-        hosts: hosts.collect(),
+        hosts: network.hosts.values().map(NetworkHost::of).collect(),
     };
     render("network.xml.j2", context)
+}
+
+const DHCP_HOST: &str = r#"<host mac="{{ mac }}"{% if names %} name="{{ names[0] }}"{% endif %} ip="{{ ip }}"/>"#;
+const DNS_HOST: &str =
+    r#"<host ip="{{ ip }}">{% for name in names %}<hostname>{{ name }}</hostname>{% endfor %}</host>"#;
+
+/// A DHCP reservation by itself, for a live update.
+pub(super) fn dhcp_host(host: &Host) -> Result<String, HypervisorError> {
+    render("dhcp-host.xml.j2", NetworkHost::of(host))
+}
+
+/// A DNS entry by itself, for a live update.
+pub(super) fn dns_host(host: &Host) -> Result<String, HypervisorError> {
+    render("dns-host.xml.j2", NetworkHost::of(host))
+}
+
+/// libvirt adds the namespace itself where the element is set alone.
+const RECORD: &str = r#"<resource project="{{ project }}">{{ record }}</resource>"#;
+
+#[derive(Serialize)]
+struct RecordXml<'a> {
+    project: &'a str,
+    record: String,
+}
+
+/// The metadata element of a domain by itself.
+pub(super) fn resource(record: &Record) -> Result<String, HypervisorError> {
+    render("record.xml.j2", RecordXml { project: record.project.as_str(), record: record.encode() })
 }
 
 /// The domain that a project's names are in: `internal` is set aside for private use, and a host name has no underscore.
@@ -244,6 +276,9 @@ fn templates() -> &'static Environment<'static> {
             ("network.xml.j2", include_str!("network.xml.j2")),
             ("pool.xml.j2", include_str!("pool.xml.j2")),
             ("volume.xml.j2", include_str!("volume.xml.j2")),
+            ("dhcp-host.xml.j2", DHCP_HOST),
+            ("dns-host.xml.j2", DNS_HOST),
+            ("record.xml.j2", RECORD),
         ];
         for (name, text) in files {
             templates.add_template(name, text).expect("a template of our own");

@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use support::World;
+use support::{World, apply, observe};
 use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::backend::{Attempt, ErrorKind, Health, Hypervisor, HypervisorError};
 use vmcompose::model::{Boot, Disk, ImageFormat, Probe, Spec};
@@ -54,14 +54,6 @@ fn undo(operation: &Operation) -> Operation {
 /// A state as text, to compare.
 fn text(state: &ActualState) -> String {
     format!("{state:#?}")
-}
-
-fn observe(libvirt: &Libvirt, project: &ProjectName) -> ActualState {
-    libvirt.observe(project).expect("observe")
-}
-
-fn apply(libvirt: &Libvirt, project: &ProjectName, operation: &Operation) {
-    libvirt.apply(project, operation).unwrap_or_else(|error| panic!("failed to {operation}: {error} ({error:?})"));
 }
 
 #[test]

@@ -10,11 +10,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use vmcompose::backend::Hypervisor;
 use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::model::{
     Accel, Boot, Digest, Disk, Host, Image, ImageFormat, ImageRef, Interface, Mac, Network, NetworkMode, Vm, Volume,
 };
 use vmcompose::names::{ImageName, ProjectName, VmName};
+use vmcompose::plan::Operation;
+use vmcompose::state::ActualState;
 use vmcompose::units::{Bytes, Span};
 
 /// A hypervisor that nobody else sees: libvirt's test driver on a file of its own. Each connection is a new one.
@@ -139,4 +142,14 @@ pub(crate) fn volume(name: &str, size: Bytes) -> Volume {
 /// A vm's use of a named volume.
 pub(crate) fn on(volume: &Volume) -> Disk {
     Disk::Volume { volume: volume.name.clone() }
+}
+
+/// Looks at a project.
+pub(crate) fn observe(libvirt: &Libvirt, project: &ProjectName) -> ActualState {
+    libvirt.observe(project).unwrap_or_else(|error| panic!("cannot observe `{project}`: {error} ({error:?})"))
+}
+
+/// Applies an operation that has to succeed.
+pub(crate) fn apply(libvirt: &Libvirt, project: &ProjectName, operation: &Operation) {
+    libvirt.apply(project, operation).unwrap_or_else(|error| panic!("failed to {operation}: {error} ({error:?})"));
 }

@@ -47,6 +47,15 @@ pub struct Libvirt {
     offer: OnceLock<Offer>,
 }
 
+/// What an operation needs besides itself: a connection, where that leads, whose turn it is, and for whom it is done.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    connect: &'a Connect,
+    place: &'a Place,
+    turns: &'a Turns,
+    project: &'a ProjectName,
+}
+
 /// What is at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versions {
@@ -111,47 +120,45 @@ impl Hypervisor for Libvirt {
 
     fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
         let Self { connections, place, turns, .. } = self;
-        let on = |call: &dyn Fn(&Connect) -> Result<(), HypervisorError>| connections.with(call);
-        let delete = |stored: Stored, what: String| {
-            connections.with(|connect| volumes::delete(connect, turns, project, &stored, &what))
+        let on = |make: &dyn Fn(Call<'_>) -> Result<(), HypervisorError>| {
+            connections.with(|connect| make(Call { connect, place, turns, project }))
         };
+        let delete = |stored: Stored, what: String| on(&|call| volumes::delete(call, &stored, &what));
+        let what = operation.resource().to_string();
         match operation {
-            Operation::CreatePool(pool) => on(&|connect| storage::create(connect, place, turns, *pool)),
-            Operation::DeletePool(pool) => on(&|connect| storage::delete(connect, place, turns, *pool)),
-            Operation::StartPool(pool) => on(&|connect| storage::start(connect, *pool)),
-            Operation::StopPool(pool) => on(&|connect| storage::stop(connect, turns, *pool)),
-            Operation::UploadImage(image) => on(&|connect| upload::upload(connect, place, turns, project, image)),
-            Operation::DeleteImage(image) => delete(Stored::image(image), operation.resource().to_string()),
-            Operation::CreateVolume(volume) => on(&|connect| volumes::create_volume(connect, turns, project, volume)),
-            Operation::DeleteVolume(volume) => {
-                delete(Stored::Volume(volume.name.clone()), operation.resource().to_string())
-            }
-            Operation::CreateDisk(disk) => on(&|connect| volumes::create_disk(connect, place, turns, project, disk)),
+            Operation::CreatePool(pool) => on(&|call| storage::create(call, *pool)),
+            Operation::DeletePool(pool) => on(&|call| storage::delete(call, *pool)),
+            Operation::StartPool(pool) => on(&|call| storage::start(call, *pool)),
+            Operation::StopPool(pool) => on(&|call| storage::stop(call, *pool)),
+            Operation::UploadImage(image) => on(&|call| upload::upload(call, image)),
+            Operation::DeleteImage(image) => delete(Stored::image(image), what),
+            Operation::CreateVolume(volume) => on(&|call| volumes::create_volume(call, volume)),
+            Operation::DeleteVolume(volume) => delete(Stored::Volume(volume.name.clone()), what),
+            Operation::CreateDisk(disk) => on(&|call| volumes::create_disk(call, disk)),
             Operation::DeleteDisk(VmDisk { vm, disk, .. }) => {
-                let what = format!("disk `{disk}` of vm `{vm}`");
-                delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, what)
+                delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, format!("disk `{disk}` of {what}"))
             }
             Operation::DefineNetwork(network) => {
                 let record = record(project, Spec::Network(network.clone()));
-                on(&|connect| networks::define(connect, &record, network))
+                on(&|call| networks::define(call, &record, network))
             }
             Operation::UpdateNetwork { from, to } => {
                 let record = record(project, Spec::Network((**to).clone()));
-                on(&|connect| update::network(connect, &record, from, to))
+                on(&|call| update::network(call, &record, from, to))
             }
-            Operation::UndefineNetwork(network) => on(&|connect| networks::undefine(connect, project, &network.name)),
-            Operation::StartNetwork(network) => on(&|connect| networks::start(connect, project, network)),
-            Operation::StopNetwork(network) => on(&|connect| networks::stop(connect, project, network)),
+            Operation::UndefineNetwork(network) => on(&|call| networks::undefine(call, &network.name)),
+            Operation::StartNetwork(network) => on(&|call| networks::start(call, network)),
+            Operation::StopNetwork(network) => on(&|call| networks::stop(call, network)),
             Operation::DefineVm(vm) => {
                 let record = record(project, Spec::Vm(vm.clone()));
-                on(&|connect| vms::define(connect, place, self.offer(connect)?, &record, vm))
+                on(&|call| vms::define(call, self.offer(call.connect)?, &record, vm))
             }
             Operation::RecordVm { to, .. } => {
                 let record = record(project, Spec::Vm(to.clone()));
-                on(&|connect| update::record_vm(connect, &record, to))
+                on(&|call| update::record_vm(call, &record, to))
             }
-            Operation::UndefineVm(vm) => on(&|connect| vms::undefine(connect, place, project, &vm.name)),
-            Operation::StartVm(vm) => on(&|connect| vms::start(connect, project, vm)),
+            Operation::UndefineVm(vm) => on(&|call| vms::undefine(call, &vm.name)),
+            Operation::StartVm(vm) => on(&|call| vms::start(call, vm)),
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => vms::stop(connections, place, project, name, grace.0),
         }

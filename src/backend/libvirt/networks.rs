@@ -2,39 +2,34 @@
 //!
 //! Owns their definition and life. Nothing here looks at who is plugged in: a network is stopped when it is asked to be.
 
-use virt::connect::Connect;
 use virt::network::Network as Handle;
 
 use super::error::{failed, is_absent, present, reason};
 use super::record::{self, Owner};
-use super::{names, xml};
+use super::{Call, names, xml};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{Network, Spec};
-use crate::names::{NetworkName, ProjectName, ResourceId};
+use crate::names::{NetworkName, ResourceId};
 use crate::state::record::Record;
 
 /// The project's own network and its record; refuses a foreign one of the same name.
-pub(super) fn find(
-    connect: &Connect,
-    project: &ProjectName,
-    network: &NetworkName,
-) -> Result<Option<(Handle, Box<Record>)>, HypervisorError> {
+pub(super) fn find(call: Call<'_>, network: &NetworkName) -> Result<Option<(Handle, Box<Record>)>, HypervisorError> {
     let id = ResourceId::Network(network.clone());
-    let name = names::network(project, network);
-    let found = present(Handle::lookup_by_name(connect, &name), format!("cannot look for {id}"))?;
+    let name = names::network(call.project, network);
+    let found = present(Handle::lookup_by_name(call.connect, &name), format!("cannot look for {id}"))?;
     let Some(found) = found else { return Ok(None) };
-    match record::of_network(&found, project, &id)? {
+    match record::of_network(&found, call.project, &id)? {
         Some(Owner::Us(record)) => Ok(Some((found, record))),
         Some(owner) => record::ours(&owner, &id, "network", &name).map(|()| None),
         None => Ok(None),
     }
 }
 
-pub(super) fn define(connect: &Connect, record: &Record, network: &Network) -> Result<(), HypervisorError> {
+pub(super) fn define(call: Call<'_>, record: &Record, network: &Network) -> Result<(), HypervisorError> {
     let id = ResourceId::Network(network.name.clone());
-    let existing = find(connect, &record.project, &network.name)?;
+    let existing = find(call, &network.name)?;
     let xml = xml::network(record, network)?;
-    let defined = Handle::define_xml(connect, &xml).map_err(failed(format!("cannot define {id}")))?;
+    let defined = Handle::define_xml(call.connect, &xml).map_err(failed(format!("cannot define {id}")))?;
     // A network that vms were left running on has to be there after the host restarts.
     if let Err(error) = defined.set_autostart(true) {
         if existing.is_none() {
@@ -45,9 +40,9 @@ pub(super) fn define(connect: &Connect, record: &Record, network: &Network) -> R
     Ok(())
 }
 
-pub(super) fn undefine(connect: &Connect, project: &ProjectName, network: &NetworkName) -> Result<(), HypervisorError> {
+pub(super) fn undefine(call: Call<'_>, network: &NetworkName) -> Result<(), HypervisorError> {
     let id = ResourceId::Network(network.clone());
-    let Some((found, _)) = find(connect, project, network)? else { return Ok(()) };
+    let Some((found, _)) = find(call, network)? else { return Ok(()) };
     if is_active(&found, &id)? {
         // It would live on without a definition, and nobody could tell whose it is.
         return Err(HypervisorError::new(ErrorKind::Rejected, format!("{id} is active; it has to be stopped first")));
@@ -55,9 +50,9 @@ pub(super) fn undefine(connect: &Connect, project: &ProjectName, network: &Netwo
     present(found.undefine(), format!("cannot undefine {id}")).map(|_| ())
 }
 
-pub(super) fn start(connect: &Connect, project: &ProjectName, network: &NetworkName) -> Result<(), HypervisorError> {
+pub(super) fn start(call: Call<'_>, network: &NetworkName) -> Result<(), HypervisorError> {
     let id = ResourceId::Network(network.clone());
-    let Some((found, record)) = find(connect, project, network)? else {
+    let Some((found, record)) = find(call, network)? else {
         return Err(HypervisorError::new(ErrorKind::NotFound, format!("{id} is not defined on the hypervisor")));
     };
     if is_active(&found, &id)? {
@@ -87,9 +82,9 @@ fn explain(spec: &Spec, id: &ResourceId, error: virt::error::Error) -> Hyperviso
     failed(format!("cannot start {id} ({})", network.subnet))(error)
 }
 
-pub(super) fn stop(connect: &Connect, project: &ProjectName, network: &NetworkName) -> Result<(), HypervisorError> {
+pub(super) fn stop(call: Call<'_>, network: &NetworkName) -> Result<(), HypervisorError> {
     let id = ResourceId::Network(network.clone());
-    let Some((found, _)) = find(connect, project, network)? else { return Ok(()) };
+    let Some((found, _)) = find(call, network)? else { return Ok(()) };
     if !is_active(&found, &id)? {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use virt::storage_pool::StoragePool;
 
 use super::error::{failed, present};
 use super::host::{Place, child};
-use super::{names, xml};
+use super::{Call, names, xml};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::names::Pool;
 
@@ -55,9 +55,22 @@ pub(super) fn find(connect: &Connect, pool: Pool) -> Result<Option<StoragePool>,
 
 /// The pool, which must be there.
 pub(super) fn get(connect: &Connect, pool: Pool) -> Result<StoragePool, HypervisorError> {
-    find(connect, pool)?.ok_or_else(|| {
-        HypervisorError::new(ErrorKind::NotFound, format!("pool `{pool}` does not exist on the hypervisor"))
-    })
+    find(connect, pool)?.ok_or_else(|| missing(pool))
+}
+
+fn missing(pool: Pool) -> HypervisorError {
+    HypervisorError::new(ErrorKind::NotFound, format!("pool `{pool}` does not exist on the hypervisor"))
+}
+
+/// The pool, to put something into it. All projects share it, so the end of another one can have removed it since we
+/// made sure of it, empty as it was; then it is made anew.
+pub(super) fn make_sure(call: Call<'_>, pool: Pool) -> Result<StoragePool, HypervisorError> {
+    if let Some(found) = find(call.connect, pool)? {
+        refuse_foreign(&found, pool)?;
+        return Ok(found);
+    }
+    create(call, pool)?;
+    get(call.connect, pool)
 }
 
 /// What is in the way of our pool, in words, where something is: pools carry no metadata, so a folder of files under
@@ -80,7 +93,8 @@ fn refuse_foreign(pool: &StoragePool, of: Pool) -> Result<(), HypervisorError> {
     }
 }
 
-pub(super) fn create(connect: &Connect, place: &Place, turns: &Turns, pool: Pool) -> Result<(), HypervisorError> {
+pub(super) fn create(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {
+    let Call { connect, place, turns, .. } = call;
     let _turns = turns.both();
     if let Some(found) = find(connect, pool)? {
         refuse_foreign(&found, pool)?;
@@ -104,7 +118,8 @@ pub(super) fn create(connect: &Connect, place: &Place, turns: &Turns, pool: Pool
     Ok(())
 }
 
-pub(super) fn delete(connect: &Connect, place: &Place, turns: &Turns, pool: Pool) -> Result<(), HypervisorError> {
+pub(super) fn delete(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {
+    let Call { connect, place, turns, .. } = call;
     let _turns = turns.both();
     let Some(found) = find(connect, pool)? else { return Ok(()) };
     refuse_foreign(&found, pool)?;
@@ -143,8 +158,8 @@ fn remove_parent(connect: &Connect, place: &Place) {
     }
 }
 
-pub(super) fn start(connect: &Connect, pool: Pool) -> Result<(), HypervisorError> {
-    let found = get(connect, pool)?;
+pub(super) fn start(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {
+    let found = get(call.connect, pool)?;
     refuse_foreign(&found, pool)?;
     start_found(&found, pool)
 }
@@ -161,9 +176,9 @@ fn start_found(found: &StoragePool, pool: Pool) -> Result<(), HypervisorError> {
     }
 }
 
-pub(super) fn stop(connect: &Connect, turns: &Turns, pool: Pool) -> Result<(), HypervisorError> {
-    let _turn = turns.pool(pool);
-    let Some(found) = find(connect, pool)? else { return Ok(()) };
+pub(super) fn stop(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {
+    let _turn = call.turns.pool(pool);
+    let Some(found) = find(call.connect, pool)? else { return Ok(()) };
     refuse_foreign(&found, pool)?;
     if is_active(&found, pool)? {
         found.destroy().map_err(failed(format!("cannot stop pool `{pool}`")))?;
@@ -176,9 +191,9 @@ pub(super) fn is_active(found: &StoragePool, pool: Pool) -> Result<bool, Hypervi
 }
 
 /// Has libvirt look at the files anew, formats included.
-pub(super) fn refresh(connect: &Connect, turns: &Turns, pool: Pool) -> Result<(), HypervisorError> {
-    let _turn = turns.pool(pool);
-    refresh_now(&get(connect, pool)?, pool)
+pub(super) fn refresh(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {
+    let _turn = call.turns.pool(pool);
+    refresh_now(&get(call.connect, pool)?, pool)
 }
 
 /// Another process may be making a volume, during which libvirt refuses and tells nobody when it is done.

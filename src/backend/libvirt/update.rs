@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use virt::connect::Connect;
 use virt::network::Network as Handle;
 use virt_sys::{
     VIR_DOMAIN_AFFECT_CONFIG, VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_METADATA_ELEMENT, VIR_NETWORK_SECTION_DNS_HOST,
@@ -14,19 +13,19 @@ use virt_sys::{
 };
 
 use super::error::failed;
-use super::{networks, record, vms, xml};
+use super::{Call, networks, record, vms, xml};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{Host, Network, Vm};
 use crate::names::{ResourceId, VmName};
 use crate::state::record::Record;
 
 /// Gives a network other reservations and names; vms that are plugged in notice nothing.
-pub(super) fn network(connect: &Connect, record: &Record, from: &Network, to: &Network) -> Result<(), HypervisorError> {
+pub(super) fn network(call: Call<'_>, record: &Record, from: &Network, to: &Network) -> Result<(), HypervisorError> {
     let id = ResourceId::Network(to.name.clone());
-    let Some((found, _)) = networks::find(connect, &record.project, &to.name)? else {
+    let Some((found, _)) = networks::find(call, &to.name)? else {
         return Err(HypervisorError::new(ErrorKind::NotFound, format!("{id} is not defined on the hypervisor")));
     };
-    Handle::define_xml(connect, &xml::network(record, to)?).map_err(failed(format!("cannot redefine {id}")))?;
+    Handle::define_xml(call.connect, &xml::network(record, to)?).map_err(failed(format!("cannot redefine {id}")))?;
     if !networks::is_active(&found, &id)? {
         return Ok(());
     }
@@ -77,10 +76,10 @@ fn repeated(command: u32, error: &virt::error::Error) -> bool {
 }
 
 /// Replaces what is recorded of a vm, running or not.
-pub(super) fn record_vm(connect: &Connect, record: &Record, vm: &Vm) -> Result<(), HypervisorError> {
+pub(super) fn record_vm(call: Call<'_>, record: &Record, vm: &Vm) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.name.clone());
     let gone = || HypervisorError::new(ErrorKind::NotFound, format!("{id} is not defined on the hypervisor"));
-    let found = vms::find(connect, &record.project, &vm.name)?.ok_or_else(gone)?;
+    let found = vms::find(call.connect, call.project, &vm.name)?.ok_or_else(gone)?;
     let live = if found.is_active() == Ok(true) { VIR_DOMAIN_AFFECT_LIVE } else { 0 };
     let element = xml::resource(record)?;
     let (kind, key, space) = (VIR_DOMAIN_METADATA_ELEMENT.cast_signed(), Some("vmcompose"), Some(record::NAMESPACE));

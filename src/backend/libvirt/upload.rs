@@ -8,48 +8,40 @@ use std::fs::File;
 use std::io::Read;
 
 use sha2::{Digest as _, Sha256};
-use virt::connect::Connect;
 use virt::storage_pool::StoragePool;
 use virt::storage_vol::StorageVol;
 use virt::stream::Stream;
 
+use super::Call;
 use super::error::failed;
-use super::host::Place;
 use super::names::Stored;
-use super::storage::{self, Turns};
-use super::{volumes, xml};
+use super::{storage, volumes, xml};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{Digest, Image};
-use crate::names::{Pool, ProjectName, ResourceId};
+use crate::names::{Pool, ResourceId};
 
 /// Bytes handed to libvirt at once; larger ones it would cut up itself.
 const CHUNK: usize = 256 << 10;
 
 /// Uploads an image. The test driver takes no bytes; there only the volume is made.
-pub(super) fn upload(
-    connect: &Connect,
-    place: &Place,
-    turns: &Turns,
-    project: &ProjectName,
-    image: &Image,
-) -> Result<(), HypervisorError> {
+pub(super) fn upload(call: Call<'_>, image: &Image) -> Result<(), HypervisorError> {
     let id = ResourceId::Image(image.name.clone());
     let stored = Stored::image(image);
-    let pool = storage::get(connect, Pool::Images)?;
+    let pool = storage::make_sure(call, Pool::Images)?;
     {
-        let _turn = turns.volumes(Pool::Images);
-        if let Some(found) = volumes::find_in(&pool, &stored.name(project))? {
-            if volumes::is_whole(place, &found, &stored)? {
+        let _turn = call.turns.volumes(Pool::Images);
+        if let Some(found) = volumes::find_in(&pool, &stored.name(call.project))? {
+            if volumes::is_whole(call.place, &found, &stored)? {
                 return Ok(());
             }
             found.delete(0).map_err(failed(format!("cannot delete what an earlier upload left of {id}")))?;
         }
         let file = open(image, &id)?;
-        let volume = create(&pool, place, project, image, &stored, &id)?;
-        if place.test {
+        let volume = create(call, &pool, image, &stored, &id)?;
+        if call.place.test {
             return Ok(());
         }
-        if let Err(error) = send(connect, &volume, file, image, &id) {
+        if let Err(error) = send(call, &volume, file, image, &id) {
             // What is left would be known as incomplete; better there is nothing.
             let _ = volume.delete(0);
             return Err(error);
@@ -57,7 +49,7 @@ pub(super) fn upload(
     }
     // libvirt believes the volume to be raw and without a size until it looks again. Where this fails, whoever needs the
     // size has libvirt look.
-    let _ = storage::refresh(connect, turns, Pool::Images);
+    let _ = storage::refresh(call, Pool::Images);
     Ok(())
 }
 
@@ -71,27 +63,27 @@ fn open(image: &Image, id: &ResourceId) -> Result<File, HypervisorError> {
 }
 
 fn create(
+    call: Call<'_>,
     pool: &StoragePool,
-    place: &Place,
-    project: &ProjectName,
     image: &Image,
     stored: &Stored,
     id: &ResourceId,
 ) -> Result<StorageVol, HypervisorError> {
-    let (capacity, format) = if place.test { (image.length.0, image.format.as_str()) } else { (0, "raw") };
-    let xml = xml::volume(&xml::Volume { name: stored.name(project), capacity, empty: true, format, backing: None })?;
+    let (capacity, format) = if call.place.test { (image.length.0, image.format.as_str()) } else { (0, "raw") };
+    let xml =
+        xml::volume(&xml::Volume { name: stored.name(call.project), capacity, empty: true, format, backing: None })?;
     StorageVol::create_xml(pool, &xml, 0).map_err(failed(format!("cannot create the volume of {id}")))
 }
 
 fn send(
-    connect: &Connect,
+    call: Call<'_>,
     volume: &StorageVol,
     file: File,
     image: &Image,
     id: &ResourceId,
 ) -> Result<(), HypervisorError> {
     let what = || failed(format!("cannot upload {id}"));
-    let stream = Stream::new(connect, 0).map_err(what())?;
+    let stream = Stream::new(call.connect, 0).map_err(what())?;
     volume.upload(&stream, 0, image.length.0, 0).map_err(what())?;
     match copy(&stream, file, image, id) {
         Ok(()) => stream.finish().map_err(what()),

@@ -14,7 +14,6 @@ use virt_sys::{
     VIR_DOMAIN_UNDEFINE_MANAGED_SAVE, VIR_DOMAIN_UNDEFINE_NVRAM, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
 };
 
-use super::agent;
 use super::connections::Connections;
 use super::error::{failed, is_absent, present};
 use super::host::{Offer, Place};
@@ -22,6 +21,7 @@ use super::names::{self, Stored};
 use super::record::{self, Owner};
 use super::volumes::{self, path_of};
 use super::xml::{self, Fittings, Kernel};
+use super::{Call, agent};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{Boot, Disk, Vm};
 use crate::names::{ProjectName, ResourceId, VmName};
@@ -41,18 +41,12 @@ pub(super) fn find(connect: &Connect, project: &ProjectName, vm: &VmName) -> Res
     }
 }
 
-pub(super) fn define(
-    connect: &Connect,
-    place: &Place,
-    offer: &Offer,
-    record: &Record,
-    vm: &Vm,
-) -> Result<(), HypervisorError> {
+pub(super) fn define(call: Call<'_>, offer: &Offer, record: &Record, vm: &Vm) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.name.clone());
-    let existing = find(connect, &record.project, &vm.name)?;
-    let fittings = fittings(connect, place, offer, &record.project, vm)?;
+    let existing = find(call.connect, call.project, &vm.name)?;
+    let fittings = fittings(call, offer, vm)?;
     let xml = xml::domain(record, vm, fittings)?;
-    let defined = Domain::define_xml(connect, &xml).map_err(failed(format!("cannot define {id}")))?;
+    let defined = Domain::define_xml(call.connect, &xml).map_err(failed(format!("cannot define {id}")))?;
     if existing.is_none() && !vm.autostart {
         return Ok(());
     }
@@ -65,19 +59,13 @@ pub(super) fn define(
     Ok(())
 }
 
-fn fittings(
-    connect: &Connect,
-    place: &Place,
-    offer: &Offer,
-    project: &ProjectName,
-    vm: &Vm,
-) -> Result<Fittings, HypervisorError> {
+fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, HypervisorError> {
     let disk_path = |disk: &str| {
         let stored = Stored::Disk { vm: vm.name.clone(), disk: disk.parse().map_err(illegal)? };
-        volumes::path(connect, project, &stored, &format!("disk `{disk}` of vm `{}`", vm.name))
+        volumes::path(call, &stored, &format!("disk `{disk}` of vm `{}`", vm.name))
     };
     let image_path = |image| {
-        let medium = volumes::image(connect, place, project, image)?;
+        let medium = volumes::image(call, image)?;
         path_of(&medium.volume, &ResourceId::Image(image.name.clone()).to_string())
     };
     let (root, kernel) = match &vm.boot {
@@ -90,13 +78,13 @@ fn fittings(
     let disks = vm.disks.iter().map(|disk| match disk {
         Disk::Volume { volume } => {
             let what = ResourceId::Volume(volume.clone()).to_string();
-            volumes::path(connect, project, &Stored::Volume(volume.clone()), &what)
+            volumes::path(call, &Stored::Volume(volume.clone()), &what)
         }
         Disk::Own { name, .. } => disk_path(name.as_str()),
     });
     let disks = disks.collect::<Result<Vec<_>, _>>()?;
     let with = Fittings { root, disks, kernel, ..Fittings::default() };
-    if place.test {
+    if call.place.test {
         return Ok(Fittings { driver: "test", ..with });
     }
     let (driver, cpu_mode) = match offer.kvm(vm.accel)? {
@@ -111,14 +99,9 @@ fn illegal(error: crate::names::NameError) -> HypervisorError {
     HypervisorError::new(ErrorKind::Rejected, error.to_string())
 }
 
-pub(super) fn undefine(
-    connect: &Connect,
-    place: &Place,
-    project: &ProjectName,
-    vm: &VmName,
-) -> Result<(), HypervisorError> {
+pub(super) fn undefine(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.clone());
-    let Some(found) = find(connect, project, vm)? else { return Ok(()) };
+    let Some(found) = find(call.connect, call.project, vm)? else { return Ok(()) };
     if state(&found, &id)?.is_some_and(|(state, _)| !is_off(state)) {
         // It would run on without a definition, and vanish at its end.
         return Err(HypervisorError::new(ErrorKind::Rejected, format!("{id} runs; it has to be stopped first")));
@@ -126,14 +109,14 @@ pub(super) fn undefine(
     // All that libvirt keeps beside a definition and would otherwise refuse to forget. The test driver knows two of them.
     let some = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
     let more = VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_NVRAM;
-    let all = if place.test { some } else { some | more };
+    let all = if call.place.test { some } else { some | more };
     present(found.undefine_flags(all), format!("cannot undefine {id}")).map(|_| ())
 }
 
-pub(super) fn start(connect: &Connect, project: &ProjectName, vm: &VmName) -> Result<(), HypervisorError> {
+pub(super) fn start(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.clone());
     let gone = || HypervisorError::new(ErrorKind::NotFound, format!("{id} is not defined on the hypervisor"));
-    let found = find(connect, project, vm)?.ok_or_else(gone)?;
+    let found = find(call.connect, call.project, vm)?.ok_or_else(gone)?;
     let (state, _) = state(&found, &id)?.ok_or_else(gone)?;
     let done = match state {
         VIR_DOMAIN_PAUSED => found.resume().map(|_| ()),

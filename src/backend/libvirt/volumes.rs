@@ -3,30 +3,26 @@
 //! Owns making and removing them, and what makes an existing one the same. How an image's bytes get there is the
 //! business of `upload`.
 
-use virt::connect::Connect;
 use virt::storage_pool::StoragePool;
 use virt::storage_vol::StorageVol;
 use virt_sys::VIR_STORAGE_VOL_GET_PHYSICAL;
 
+use super::Call;
 use super::error::{failed, is_absent, present};
 use super::host::Place;
 use super::names::Stored;
-use super::storage::{self, Turns};
+use super::storage;
 use super::xml::{self, Backing};
 use crate::backend::{ErrorKind, HypervisorError};
-use crate::model::{ImageRef, Volume};
-use crate::names::{ProjectName, ResourceId};
+use crate::model::{ImageFormat, ImageRef, Volume};
+use crate::names::{Pool, ProjectName, ResourceId};
 use crate::plan::operation::VmDisk;
 use crate::units::Bytes;
 
 /// The volume of this name, where pool and volume are there.
-pub(super) fn find(
-    connect: &Connect,
-    project: &ProjectName,
-    stored: &Stored,
-) -> Result<Option<StorageVol>, HypervisorError> {
-    let Some(pool) = storage::find(connect, stored.pool())? else { return Ok(None) };
-    find_in(&pool, &stored.name(project))
+pub(super) fn find(call: Call<'_>, stored: &Stored) -> Result<Option<StorageVol>, HypervisorError> {
+    let Some(pool) = storage::find(call.connect, stored.pool())? else { return Ok(None) };
+    find_in(&pool, &stored.name(call.project))
 }
 
 pub(super) fn find_in(pool: &StoragePool, name: &str) -> Result<Option<StorageVol>, HypervisorError> {
@@ -34,13 +30,8 @@ pub(super) fn find_in(pool: &StoragePool, name: &str) -> Result<Option<StorageVo
 }
 
 /// Where a volume is, for the domain that uses it. `what` names it for people: "volume `pgdata`".
-pub(super) fn path(
-    connect: &Connect,
-    project: &ProjectName,
-    stored: &Stored,
-    what: &str,
-) -> Result<String, HypervisorError> {
-    let volume = find(connect, project, stored)?.ok_or_else(|| missing(what))?;
+pub(super) fn path(call: Call<'_>, stored: &Stored, what: &str) -> Result<String, HypervisorError> {
+    let volume = find(call, stored)?.ok_or_else(|| missing(what))?;
     path_of(&volume, what)
 }
 
@@ -59,22 +50,17 @@ pub(super) struct Medium {
 }
 
 /// The image that a spec refers to.
-pub(super) fn image(
-    connect: &Connect,
-    place: &Place,
-    project: &ProjectName,
-    reference: &ImageRef,
-) -> Result<Medium, HypervisorError> {
+pub(super) fn image(call: Call<'_>, reference: &ImageRef) -> Result<Medium, HypervisorError> {
     let what = ResourceId::Image(reference.name.clone()).to_string();
-    let pool = storage::find(connect, crate::names::Pool::Images)?.ok_or_else(|| missing(&what))?;
+    let pool = storage::find(call.connect, Pool::Images)?.ok_or_else(|| missing(&what))?;
     let wanted = |stored: &Stored| match stored {
         Stored::Image { name, digest, .. } => {
             *name == reference.name && reference.digest.as_ref().is_none_or(|wanted| wanted == digest)
         }
         _ => false,
     };
-    for (volume, stored) in list(&pool, project, crate::names::Pool::Images)? {
-        if wanted(&stored) && is_whole(place, &volume, &stored)? {
+    for (volume, stored) in list(&pool, call.project, Pool::Images)? {
+        if wanted(&stored) && is_whole(call.place, &volume, &stored)? {
             return Ok(Medium { volume, stored });
         }
     }
@@ -85,7 +71,7 @@ pub(super) fn image(
 pub(super) fn list(
     pool: &StoragePool,
     project: &ProjectName,
-    of: crate::names::Pool,
+    of: Pool,
 ) -> Result<Vec<(StorageVol, Stored)>, HypervisorError> {
     let volumes = pool.list_all_volumes(0).map_err(failed(format!("cannot list the volumes of pool `{of}`")))?;
     let ours = |volume: StorageVol| {
@@ -115,34 +101,23 @@ pub(super) fn capacity(volume: &StorageVol, what: &str) -> Result<Option<Bytes>,
     Ok(info.map(|info| Bytes(info.capacity)))
 }
 
-pub(super) fn create_volume(
-    connect: &Connect,
-    turns: &Turns,
-    project: &ProjectName,
-    volume: &Volume,
-) -> Result<(), HypervisorError> {
+pub(super) fn create_volume(call: Call<'_>, volume: &Volume) -> Result<(), HypervisorError> {
     let what = ResourceId::Volume(volume.name.clone()).to_string();
     let stored = Stored::Volume(volume.name.clone());
-    create(connect, turns, project, &stored, volume.size, None, &what)
+    create(call, &stored, volume.size, None, &what)
 }
 
-pub(super) fn create_disk(
-    connect: &Connect,
-    place: &Place,
-    turns: &Turns,
-    project: &ProjectName,
-    disk: &VmDisk,
-) -> Result<(), HypervisorError> {
+pub(super) fn create_disk(call: Call<'_>, disk: &VmDisk) -> Result<(), HypervisorError> {
     let what = format!("disk `{}` of vm `{}`", disk.disk, disk.vm);
     let stored = Stored::Disk { vm: disk.vm.clone(), disk: disk.disk.clone() };
     let Some(reference) = &disk.backing else {
         let size = disk.size.ok_or_else(|| {
             HypervisorError::new(ErrorKind::Rejected, format!("{what} has neither a size nor an image"))
         })?;
-        return create(connect, turns, project, &stored, size, None, &what);
+        return create(call, &stored, size, None, &what);
     };
-    let medium = image(connect, place, project, reference)?;
-    let least = virtual_size(connect, place, turns, project, &medium, reference)?;
+    let medium = image(call, reference)?;
+    let least = virtual_size(call, &medium, reference)?;
     let size = disk.size.unwrap_or(least);
     if size < least {
         let message = format!("{what} is {size}, but its image `{}` needs {least}", reference.name);
@@ -151,29 +126,22 @@ pub(super) fn create_disk(
     }
     let Stored::Image { format, .. } = medium.stored else { return Err(missing(&what)) };
     let backing = Backing::new(path_of(&medium.volume, &what)?, format);
-    create(connect, turns, project, &stored, size, Some(backing), &what)
+    create(call, &stored, size, Some(backing), &what)
 }
 
 /// What a guest sees of an image. libvirt reads it from the image's header, once it has noticed that there is one.
-fn virtual_size(
-    connect: &Connect,
-    place: &Place,
-    turns: &Turns,
-    project: &ProjectName,
-    medium: &Medium,
-    reference: &ImageRef,
-) -> Result<Bytes, HypervisorError> {
+fn virtual_size(call: Call<'_>, medium: &Medium, reference: &ImageRef) -> Result<Bytes, HypervisorError> {
     let what = ResourceId::Image(reference.name.clone()).to_string();
     let Stored::Image { format, length, .. } = &medium.stored else { return Err(missing(&what)) };
     let described = |volume: &StorageVol| volume.get_xml_desc(0).map_err(failed(format!("cannot look at {what}")));
     let is_known = |xml: &str| storage::format_in(xml).as_deref() == Some(format.as_str());
     let again;
     let mut volume = &medium.volume;
-    if !place.test && !is_known(&described(volume)?) {
-        storage::refresh(connect, turns, medium.stored.pool())?;
-        again = find(connect, project, &medium.stored)?.ok_or_else(|| missing(&what))?;
+    if !call.place.test && !is_known(&described(volume)?) {
+        storage::refresh(call, medium.stored.pool())?;
+        again = find(call, &medium.stored)?.ok_or_else(|| missing(&what))?;
         volume = &again;
-        if *format == crate::model::ImageFormat::Qcow2 && !is_known(&described(volume)?) {
+        if *format == ImageFormat::Qcow2 && !is_known(&described(volume)?) {
             return Err(HypervisorError::new(
                 ErrorKind::Rejected,
                 format!("{what} is not the qcow2 that it should be"),
@@ -181,15 +149,13 @@ fn virtual_size(
         }
     }
     match format {
-        crate::model::ImageFormat::Raw => Ok(*length),
-        crate::model::ImageFormat::Qcow2 => capacity(volume, &what)?.ok_or_else(|| missing(&what)),
+        ImageFormat::Raw => Ok(*length),
+        ImageFormat::Qcow2 => capacity(volume, &what)?.ok_or_else(|| missing(&what)),
     }
 }
 
 fn create(
-    connect: &Connect,
-    turns: &Turns,
-    project: &ProjectName,
+    call: Call<'_>,
     stored: &Stored,
     size: Bytes,
     backing: Option<Backing>,
@@ -197,13 +163,13 @@ fn create(
 ) -> Result<(), HypervisorError> {
     // libvirt hands sizes on in KiB.
     let size = Bytes(size.kib_ceil() << 10);
-    let pool = storage::get(connect, stored.pool())?;
-    let _turn = turns.volumes(stored.pool());
-    if let Some(found) = find_in(&pool, &stored.name(project))? {
+    let pool = storage::make_sure(call, stored.pool())?;
+    let _turn = call.turns.volumes(stored.pool());
+    if let Some(found) = find_in(&pool, &stored.name(call.project))? {
         return same(&found, size, backing.as_ref(), what);
     }
     let xml = xml::volume(&xml::Volume {
-        name: stored.name(project),
+        name: stored.name(call.project),
         capacity: size.0,
         empty: true,
         format: "qcow2",
@@ -231,14 +197,8 @@ fn same(found: &StorageVol, size: Bytes, backing: Option<&Backing>, what: &str) 
 }
 
 /// Removes a volume with all that is on it; fine where it is gone.
-pub(super) fn delete(
-    connect: &Connect,
-    turns: &Turns,
-    project: &ProjectName,
-    stored: &Stored,
-    what: &str,
-) -> Result<(), HypervisorError> {
-    let _turn = turns.volumes(stored.pool());
-    let Some(found) = find(connect, project, stored)? else { return Ok(()) };
+pub(super) fn delete(call: Call<'_>, stored: &Stored, what: &str) -> Result<(), HypervisorError> {
+    let _turn = call.turns.volumes(stored.pool());
+    let Some(found) = find(call, stored)? else { return Ok(()) };
     present(found.delete(0), format!("cannot delete {what}")).map(|_| ())
 }

@@ -70,4 +70,11 @@ pub enum Problem {
     },
     /// The user interrupted.
     Interrupted,
+    /// Never tried, because something that stands on it is still there.
+    Blocked,
+    /// It was removed for good before the run failed.
+    Irreversible {
+        /// By which call.
+        operation: String,
+    },
 }

@@ -3,6 +3,7 @@
 //! A plan is a plain value. The planner makes it from two states, `plan` prints it, the executor carries it out, and a
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
+pub mod diff;
 pub mod operation;
 pub mod planner;
 
@@ -11,6 +12,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use diff::FieldChange;
 pub use operation::Operation;
 pub use planner::{Options, PlanError, plan};
 
@@ -58,6 +60,8 @@ pub struct Step {
     pub cause: Cause,
     /// Where the file asks for it.
     pub origin: Option<Origin>,
+    /// The fields that change; empty where the resource is made, started or removed.
+    pub changes: Vec<FieldChange>,
     /// What else it brings about.
     pub effect: Option<Effect>,
     /// The calls, one after the other.
@@ -86,6 +90,8 @@ pub enum Action {
     Create,
     /// Started; it was there.
     Start,
+    /// Changed while it runs.
+    Update,
     /// Removed.
     Delete,
     /// Nothing; it is as it should be, but others wait for its gate.
@@ -98,6 +104,7 @@ impl Action {
         match self {
             Self::Create => '+',
             Self::Start => '>',
+            Self::Update => '~',
             Self::Delete => '-',
             Self::Verify => '=',
         }
@@ -108,6 +115,7 @@ impl Action {
         match self {
             Self::Create => "create",
             Self::Start => "start",
+            Self::Update => "update",
             Self::Delete => "delete",
             Self::Verify => "verify",
         }
@@ -127,6 +135,8 @@ pub enum Cause {
     },
     /// An upload of it was cut short.
     Incomplete,
+    /// The file asks for something else than was last applied.
+    Changed,
     /// The hypervisor has it, the file no longer has.
     Orphan,
     /// The whole project is taken down.
@@ -146,6 +156,7 @@ impl fmt::Display for Cause {
             Self::Missing => f.write_str("does not exist"),
             Self::NotRunning { phase } => write!(f, "is {phase}"),
             Self::Incomplete => f.write_str("was uploaded only in part"),
+            Self::Changed => f.write_str("differs from the file"),
             Self::Orphan => f.write_str("no longer in the file"),
             Self::Down => f.write_str("taken down"),
             Self::Awaited { by } => write!(f, "{by} waits for it"),
@@ -158,6 +169,8 @@ impl fmt::Display for Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
+    /// Nothing is interrupted.
+    Live,
     /// Bytes that a user may have written are gone for good.
     DataLoss,
 }
@@ -165,6 +178,7 @@ pub enum Effect {
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Live => f.write_str("live"),
             Self::DataLoss => f.write_str("data loss"),
         }
     }

@@ -39,11 +39,13 @@
 //! 8. The same input gives the same plan, byte for byte.
 
 pub mod backend;
+pub mod cli;
 pub mod execute;
 pub mod graph;
 pub mod image;
 pub mod model;
 pub mod names;
 pub mod plan;
+pub mod render;
 pub mod state;
 pub mod units;

@@ -1,0 +1,378 @@
+//! The command line: commands, options and their help.
+//!
+//! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::names::ProjectName;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  done
+    1  the command line or a file cannot be read
+    2  the compose file is wrong
+    3  no connection to the hypervisor
+    4  a vm operation failed
+    5  a storage, image or network operation failed
+    6  a health gate failed or timed out
+    7  failed, and something was left behind (it is listed)
+    8  refused: lock held, stale plan, confirmation missing, protected
+   10  `plan --exit-code` found changes
+  130  interrupted
+After 4, 5, 6 and 130 everything that the run did is undone.
+
+Examples:
+  vmcompose init                    write a first vmcompose.yaml
+  vmcompose plan                    show what `up` would do, and why
+  vmcompose up                      bring everything up, wait until it is healthy
+  vmcompose ps                      show the vms and their addresses
+  vmcompose down                    take everything down; named volumes stay
+
+The file is vmcompose.yaml or vmcompose.yml, here or in the nearest folder above. Data goes to
+stdout, everything else to stderr. Colours follow NO_COLOR and --color.";
+
+/// Brings several virtual machines up together, from one file.
+///
+/// vmcompose reads a compose file that describes vms with their networks, disks, images and dependencies, compares it
+/// with what libvirt really has, and carries out the difference: in parallel, each vm as soon as what it depends on is
+/// healthy. When something fails, what the run did is undone.
+#[derive(Debug, Clone, PartialEq, Parser)]
+#[command(name = "vmcompose", version, propagate_version = false, after_long_help = EXIT_CODES)]
+#[command(disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command has, before or after its name.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// A compose file; given again, later ones are merged over earlier ones
+    #[arg(short, long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Vec<PathBuf>,
+
+    /// Name of the project, instead of the file's
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub project: Option<ProjectName>,
+
+    /// Hypervisor, as a libvirt URI such as qemu:///system; otherwise libvirt chooses, by `LIBVIRT_DEFAULT_URI` and
+    /// libvirt.conf
+    #[arg(short, long, global = true, value_name = "URI")]
+    pub connect: Option<String>,
+
+    /// A value for `vars`; beats the file and --var-file
+    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub var: Vec<(String, String)>,
+
+    /// A YAML file of values for `vars`
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub var_file: Vec<PathBuf>,
+
+    /// A file of NAME=VALUE lines for `${NAME}`, instead of .env
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub env_file: Vec<PathBuf>,
+
+    /// A profile to switch on; vms without a profile are always on
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Vec<String>,
+
+    /// How progress is shown, on stderr: auto, fancy (lines that change in place), plain (a line per event), json (the
+    /// events themselves) or quiet
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto", hide_possible_values = true)]
+    pub progress: Progress,
+
+    /// Say more: the hypervisor's own words in errors
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// When to use colours: auto (on a terminal, unless `NO_COLOR` is set), always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    pub color: Color,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Command {
+    /// Bring everything up, and wait until it is healthy
+    ///
+    /// Makes what is missing and starts what is stopped. A vm starts as soon as the conditions it waits for are met;
+    /// the command ends when every healthcheck passes. When something fails, or on Ctrl-C, what this run did is undone.
+    /// What is as it should be already is left alone: the second `up` does nothing.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose up
+  vmcompose -f base.yaml -f ci.yaml up --yes --progress plain")]
+    Up(Up),
+
+    /// Take everything down
+    ///
+    /// Shuts the vms down, dependents first, and removes them with their disks and the project's networks. Named volumes
+    /// stay unless --volumes is given. Works without the file too, with --project.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose down
+  vmcompose -p shop down --volumes --yes")]
+    Down(Down),
+
+    /// Show what `up` would do, and why
+    ///
+    /// Writes nothing anywhere. `+` is made, `>` is started, `~` is changed, `-` is deleted, `=` is only looked at, because
+    /// something waits for it.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose plan
+  vmcompose plan --exit-code --format json > plan.json    # ends with 10 where there are changes
+  vmcompose plan --destroy                                # what `down` would do")]
+    Plan(Plan),
+
+    /// Show the vms: state, health, address
+    ///
+    /// Healthchecks are tried once, now.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose ps
+  vmcompose ps -a --format json | jq -r '.vms[].addresses[].ip'")]
+    Ps(Ps),
+
+    /// Print the file as it is understood: merged, interpolated, rendered
+    #[command(after_long_help = "\
+Examples:
+  vmcompose config
+  vmcompose config --vms
+  vmcompose -f base.yaml -f ci.yaml config --format json")]
+    Config(Config),
+
+    /// Check the file and say what is wrong with it, all at once
+    #[command(after_long_help = "\
+Examples:
+  vmcompose validate
+  vmcompose -f ci.yaml validate")]
+    Validate,
+
+    /// Print the JSON Schema of the file, for editors
+    #[command(after_long_help = "\
+Examples:
+  vmcompose schema > vmcompose.schema.json")]
+    Schema,
+
+    /// Print who waits for whom
+    #[command(after_long_help = "\
+Examples:
+  vmcompose graph
+  vmcompose graph --format svg > graph.svg")]
+    Graph(Graph),
+
+    /// Write a commented vmcompose.yaml to start from; never over one that is there
+    #[command(after_long_help = "\
+Examples:
+  vmcompose init
+  vmcompose -f lab.yaml init")]
+    Init,
+
+    /// Print the versions of vmcompose and of libvirt
+    #[command(after_long_help = "\
+Examples:
+  vmcompose version")]
+    Version,
+}
+
+/// Options of `up`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Up {
+    /// Do not ask, also where data is deleted
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Delete what the file no longer has
+    #[arg(long)]
+    pub remove_orphans: bool,
+    /// How many calls of the hypervisor are under way at once
+    #[arg(long, value_name = "N")]
+    pub parallel: Option<NonZeroUsize>,
+}
+
+/// Options of `down`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Down {
+    /// Delete the named volumes too, with all that is on them
+    #[arg(long)]
+    pub volumes: bool,
+    /// Do not ask, also where data is deleted
+    #[arg(short, long)]
+    pub yes: bool,
+    /// How many calls of the hypervisor are under way at once
+    #[arg(long, value_name = "N")]
+    pub parallel: Option<NonZeroUsize>,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Plan {
+    /// For people or for programs
+    #[arg(long, default_value = "text")]
+    pub format: PlanFormat,
+    /// End with 10 where there are changes
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Show what `down` would do
+    #[arg(long, conflicts_with = "remove_orphans")]
+    pub destroy: bool,
+    /// With --destroy: as `down --volumes`
+    #[arg(long, requires = "destroy")]
+    pub volumes: bool,
+    /// As `up --remove-orphans`
+    #[arg(long)]
+    pub remove_orphans: bool,
+}
+
+/// Options of `ps`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Ps {
+    /// For people or for programs
+    #[arg(long, default_value = "table")]
+    pub format: TableFormat,
+    /// Names only
+    #[arg(short, long, conflicts_with = "format")]
+    pub quiet: bool,
+    /// Also vms that do not run or do not exist
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+/// Options of `config`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Config {
+    /// In which language
+    #[arg(long, default_value = "yaml")]
+    pub format: ConfigFormat,
+    /// Check only, print nothing
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// One part instead of the whole.
+    #[command(flatten)]
+    pub part: Part,
+}
+
+/// One part of the file: names, one per line.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[group(multiple = false)]
+#[expect(clippy::struct_excessive_bools, reason = "one flag each on the command line; clap allows one at a time")]
+pub struct Part {
+    /// Names of the vms only
+    #[arg(long)]
+    pub vms: bool,
+    /// Names of the images only
+    #[arg(long)]
+    pub images: bool,
+    /// Names of the networks only
+    #[arg(long)]
+    pub networks: bool,
+    /// Names of the volumes only
+    #[arg(long)]
+    pub volumes: bool,
+    /// Names of the profiles only
+    #[arg(long)]
+    pub profiles: bool,
+}
+
+/// Options of `graph`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Graph {
+    /// As text, for Graphviz, for Markdown, or as a picture
+    #[arg(long, default_value = "text")]
+    pub format: GraphFormat,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// fancy on a terminal, plain elsewhere
+    Auto,
+    /// A line per resource that changes in place
+    Fancy,
+    /// A line per event
+    Plain,
+    /// Every event as a line of JSON
+    Json,
+    /// Not at all; errors are still shown
+    Quiet,
+}
+
+/// Formats of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people
+    Text,
+    /// For programs; versioned
+    Json,
+}
+
+/// Formats of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// For people
+    Table,
+    /// For programs; versioned
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// Formats of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConfigFormat {
+    /// As the file is written
+    Yaml,
+    /// For programs
+    Json,
+}
+
+/// Formats of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// For people, wave by wave
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Markdown
+    Mermaid,
+    /// A picture
+    Svg,
+}
+
+/// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:
+/// see [`exit_code`].
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(arguments)
+}
+
+/// 0 for help and version that were asked for, 1 for a command line that cannot be read.
+pub fn exit_code(error: &clap::Error) -> u8 {
+    u8::from(error.use_stderr())
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not of the form NAME=VALUE")),
+    }
+}

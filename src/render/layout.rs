@@ -1,0 +1,45 @@
+//! Columns and widths, as a terminal counts them.
+//!
+//! Owns padding and cutting; wide characters count two, colours nothing. Knows nothing of what is laid out.
+
+use console::{measure_text_width, truncate_str};
+
+/// Width of a text on a terminal, in columns.
+pub(super) fn width(text: &str) -> usize {
+    measure_text_width(text)
+}
+
+/// Fills a text up with spaces to `columns`; a wider one stays as it is.
+pub(super) fn pad(text: &str, columns: usize) -> String {
+    let missing = columns.saturating_sub(width(text));
+    format!("{text}{:missing$}", "")
+}
+
+/// Cuts a text that is wider than `columns`, and shows that with an ellipsis.
+pub(super) fn cut(text: &str, columns: usize) -> String {
+    truncate_str(text, columns, "…").into_owned()
+}
+
+/// A text from elsewhere on one line and without control characters, which could rule the terminal.
+pub(super) fn tame(text: &str) -> String {
+    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_take_no_room_and_wide_characters_take_two() {
+        assert_eq!(pad("\u{1b}[32mab\u{1b}[0m", 4), "\u{1b}[32mab\u{1b}[0m  ");
+        assert_eq!(width("日本"), 4);
+        assert_eq!(cut("connection refused", 11), "connection…");
+        assert_eq!(cut("short", 11), "short");
+    }
+
+    #[test]
+    fn nothing_from_elsewhere_can_rule_the_terminal() {
+        assert_eq!(tame("a\u{1b}[2J\r\n  b\u{7}"), "a [2J b");
+    }
+}

@@ -1,0 +1,31 @@
+//! What people and programs see: the only module that prints.
+//!
+//! Owns every text that is not a diagnostic of the compose file: plans, progress, outcomes, tables, graphs, messages.
+//! Each is a pure function from values to a `String`, coloured by a [`Palette`]; only [`output`] and [`draw`] write.
+//! Data flows in as a plan, as events, as rows; nothing flows back, except the answer to a question. Knows nothing of
+//! backends.
+
+mod confirm;
+mod draw;
+mod fancy;
+pub mod grammar;
+pub mod graph;
+mod layout;
+mod leftover;
+pub mod message;
+pub mod outcome;
+pub mod output;
+mod plain;
+pub mod plan;
+pub mod progress;
+pub mod style;
+mod svg;
+pub mod table;
+mod words;
+
+pub use confirm::{Answer, ask};
+pub use draw::{Mode, draw};
+pub use fancy::{Moment, Screen, frame};
+pub use plain::Plain;
+pub use progress::Progress;
+pub use style::Palette;

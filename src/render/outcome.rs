@@ -1,0 +1,164 @@
+//! How a run ended, for people: what was reached, or what went wrong and what is left.
+//!
+//! Owns the words for outcomes and failures. Failures are told here, after the progress, and nowhere twice. Knows nothing
+//! of exit codes.
+
+use std::collections::BTreeMap;
+
+use crate::execute::{Failure, Outcome, Problem};
+use crate::names::ResourceId;
+use crate::plan::{Action, Plan};
+use crate::render::layout::tame;
+use crate::render::leftover::{self, Leftover};
+use crate::render::message::{error, hint, note};
+use crate::render::progress::{Progress, StepState};
+use crate::render::style::Palette;
+use crate::render::words::{count, done, list, took};
+
+/// What an outcome cannot say of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// The plan that was carried out.
+    pub plan: &'a Plan,
+    /// The run as it was seen.
+    pub progress: &'a Progress,
+    /// The hypervisor, as the user named it; `None` where libvirt chose.
+    pub connect: Option<&'a str>,
+    /// Whether the hypervisor's own words are wanted.
+    pub verbose: bool,
+}
+
+/// Names in one line; the rest are counted.
+const MOST: usize = 8;
+
+/// The text for an outcome, whole lines.
+pub fn text(outcome: &Outcome, about: &About<'_>, palette: &Palette) -> String {
+    match outcome {
+        Outcome::Completed => format!("{}\n", reached(about.progress)),
+        Outcome::RolledBack { causes } => {
+            let mut text = failures(causes, about, palette);
+            text.push_str(&not_started(about.progress, palette));
+            text.push_str(&note("everything that this run did is undone", palette));
+            text
+        }
+        Outcome::Stuck { causes, left_behind } => {
+            let mut text = failures(causes, about, palette);
+            text.push_str(&not_started(about.progress, palette));
+            text.push_str(&left(left_behind, about, palette));
+            text
+        }
+    }
+}
+
+/// One failure as a fragment on one line, for places where there is room for no more.
+pub fn problem(failure: &Failure) -> String {
+    match &failure.problem {
+        Problem::Operation { operation, error } => format!("failed to {operation}: {}", tame(&error.message)),
+        Problem::Unhealthy { probe, attempts, answer, .. } => {
+            format!("not healthy after {}: {}: {}", count(*attempts as usize, "attempt"), tame(probe), tame(answer))
+        }
+        Problem::Hopeless { probe, error } => {
+            format!("cannot become healthy: {}: {}", tame(probe), tame(&error.message))
+        }
+        Problem::Interrupted => "interrupted".to_owned(),
+        Problem::Blocked => "still there, because something that stands on it is".to_owned(),
+        Problem::Irreversible { operation } => format!("gone for good (`{operation}` was done before the failure)"),
+    }
+}
+
+/// "6 vms healthy in 21.3s".
+fn reached(progress: &Progress) -> String {
+    let mut vms: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut others: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for track in progress.tracks.iter().filter(|track| track.state == StepState::Done) {
+        let summary = &track.summary;
+        let word = done(summary.action, &summary.resource, !summary.gate.is_empty());
+        match summary.resource {
+            ResourceId::Vm(_) => *vms.entry(word).or_default() += 1,
+            ref other => *others.entry((word, other.kind())).or_default() += 1,
+        }
+    }
+    let mut parts: Vec<String> = Vec::new();
+    for word in ["healthy", "started", "updated", "verified", "deleted"] {
+        let of_vms = vms.get(word).map(|n| count(*n, "vm"));
+        let of_others = others.iter().filter(|((of, _), _)| *of == word).map(|((_, kind), n)| count(*n, kind));
+        let named: Vec<String> = of_vms.into_iter().chain(of_others).collect();
+        if !named.is_empty() {
+            parts.push(format!("{} {word}", named.join(", ")));
+        }
+    }
+    if parts.is_empty() {
+        // What vms stand on goes without saying where there are vms.
+        parts.extend(others.iter().map(|((word, kind), n)| format!("{} {word}", count(*n, kind))));
+    }
+    if parts.is_empty() {
+        parts.push("nothing to do".to_owned());
+    }
+    format!("{} in {}", parts.join(", "), took(progress.elapsed))
+}
+
+fn failures(causes: &[Failure], about: &About<'_>, palette: &Palette) -> String {
+    let real = causes.iter().filter(|failure| failure.problem != Problem::Interrupted);
+    let mut text: String = real.map(|failure| one(failure, about.verbose, palette)).collect();
+    // Every step that was under way says so; the user pressed one key.
+    if causes.iter().any(|failure| failure.problem == Problem::Interrupted) {
+        text.push_str(&error("interrupted", palette));
+    }
+    text
+}
+
+/// One failure, with its hint.
+fn one(failure: &Failure, verbose: bool, palette: &Palette) -> String {
+    let resource = &failure.resource;
+    let (told, cause) = match &failure.problem {
+        Problem::Operation { error, .. } => (problem(failure), Some(error)),
+        Problem::Unhealthy { probe, attempts, waited_s, answer } => {
+            let patience = took(std::time::Duration::from_secs(*waited_s));
+            let tries = count(*attempts as usize, "attempt");
+            let first = format!("{resource} is not healthy after {tries} in {patience}");
+            (format!("{first}\nprobe: {}\nlast answer: {}", tame(probe), tame(answer)), None)
+        }
+        Problem::Hopeless { probe, error } => {
+            let first = format!("{resource} cannot become healthy: {}", tame(&error.message));
+            (format!("{first}\nprobe: {}", tame(probe)), Some(error))
+        }
+        Problem::Interrupted | Problem::Blocked | Problem::Irreversible { .. } => {
+            (format!("{resource}: {}", problem(failure)), None)
+        }
+    };
+    let detail = cause.and_then(|error| error.detail.as_deref()).filter(|_| verbose);
+    let detail = detail.map(|words| format!("\nlibvirt: {}", tame(words))).unwrap_or_default();
+    let advice = cause.and_then(|error| error.hint.as_deref()).map(|text| hint(text, palette)).unwrap_or_default();
+    format!("{}{advice}", error(&format!("{told}{detail}"), palette))
+}
+
+/// Steps behind a failure are told of once, and are no errors.
+fn not_started(progress: &Progress, palette: &Palette) -> String {
+    let idle = progress.tracks.iter().filter(|track| track.state == StepState::NotStarted);
+    let names: Vec<&ResourceId> = idle.map(|track| &track.summary.resource).collect();
+    match names.len() {
+        0 => String::new(),
+        _ => note(&format!("not started: {}", list(names, MOST)), palette),
+    }
+}
+
+fn left(left_behind: &[Failure], about: &About<'_>, palette: &Palette) -> String {
+    let taking_down = about.plan.steps().all(|step| step.action == Action::Delete);
+    let mut text = String::new();
+    if !left_behind.is_empty() {
+        let n = count(left_behind.len(), "resource");
+        let verb = if left_behind.len() == 1 { "is" } else { "are" };
+        let lines: Vec<String> = left_behind.iter().map(|f| format!("{}: {}", f.resource, problem(f))).collect();
+        text.push_str(&error(&format!("{n} {verb} not as before:\n{}", lines.join("\n")), palette));
+    }
+    let leftover = Leftover { plan: about.plan, connect: about.connect };
+    let commands = leftover::commands(&leftover, left_behind);
+    if !commands.is_empty() {
+        text.push_str(&hint("once the cause is gone, these commands do what is left:", palette));
+        text.extend(commands.iter().map(|command| format!("  {command}\n")));
+    }
+    if taking_down {
+        text.push_str(&hint("`vmcompose down` goes on where this one stopped", palette));
+    }
+    text
+}

@@ -1,0 +1,105 @@
+//! Progress as lines, for logs: one for each event that is worth one.
+//!
+//! Owns the words of those lines, which scripts may look for: they do not change from run to run or with the terminal.
+//! Knows nothing of where the lines go.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::execute::{Event, EventKind, Outcome, StepResult};
+use crate::plan::StepId;
+use crate::render::layout::tame;
+use crate::render::outcome::problem;
+use crate::render::progress::Progress;
+use crate::render::words::{count, done, took};
+
+/// Turns events into lines. Remembers what has been said, so that a gate is heard of only when its answer changes.
+#[derive(Debug, Default)]
+pub struct Plain {
+    answers: BTreeMap<(StepId, String), String>,
+}
+
+impl Plain {
+    /// The line for an event, without a line end; `None` where it is not worth one. `progress` has the event in it.
+    pub fn line(&mut self, progress: &Progress, event: &Event) -> Option<String> {
+        let said = self.say(progress, &event.kind)?;
+        Some(format!("[{:>8}] {said}", seconds(event.elapsed)))
+    }
+
+    fn say(&mut self, progress: &Progress, event: &EventKind) -> Option<String> {
+        match event {
+            EventKind::RunStarted { project, steps } => {
+                Some(format!("project `{project}`: {}", count(steps.len(), "step")))
+            }
+            EventKind::StepStarted { step } => {
+                let summary = &progress.track(*step)?.summary;
+                Some(format!("{}: {}", summary.resource, summary.action.as_str()))
+            }
+            EventKind::StepApplied { step } => {
+                let summary = &progress.track(*step)?.summary;
+                let waiting = || format!("{}: waiting until {}", summary.resource, tame(&summary.gate));
+                (!summary.gate.is_empty()).then(waiting)
+            }
+            EventKind::GateWaiting { step, attempt, probe, answer } => {
+                self.gate(progress, *step, (*attempt, probe, answer))
+            }
+            EventKind::StepFinished { step, result } => finished(progress, *step, result),
+            EventKind::RollbackStarted { operations } => {
+                Some(format!("rolling back: {} to undo", count(*operations, "operation")))
+            }
+            EventKind::UndoFinished { resource, failure: Some(failure), .. } => {
+                Some(format!("{resource}: undo failed: {}", problem(failure)))
+            }
+            EventKind::UndoFinished { resource, operation, failure: None } => {
+                Some(format!("{resource}: undone: {operation}"))
+            }
+            EventKind::RunFinished { outcome } => Some(format!("project {}: {}", name(progress), ended(outcome))),
+            EventKind::OperationStarted { .. }
+            | EventKind::OperationFinished { .. }
+            | EventKind::UndoStarted { .. } => None,
+        }
+    }
+
+    fn gate(&mut self, progress: &Progress, step: StepId, attempt: (u32, &str, &str)) -> Option<String> {
+        let (number, probe, answer) = attempt;
+        let before = self.answers.insert((step, probe.to_owned()), answer.to_owned());
+        if before.as_deref() == Some(answer) {
+            return None;
+        }
+        let resource = &progress.track(step)?.summary.resource;
+        Some(format!("{resource}: not yet: {}: {} (attempt {number})", tame(probe), tame(answer)))
+    }
+}
+
+fn finished(progress: &Progress, step: StepId, result: &StepResult) -> Option<String> {
+    let track = progress.track(step)?;
+    let resource = &track.summary.resource;
+    let spent = track.took(progress.elapsed).map(|time| format!(" ({})", took(time))).unwrap_or_default();
+    Some(match result {
+        StepResult::Done => {
+            let word = done(track.summary.action, resource, !track.summary.gate.is_empty());
+            format!("{resource}: {word}{spent}")
+        }
+        StepResult::Failed { failure } => format!("{resource}: failed: {}{spent}", problem(failure)),
+        StepResult::Cancelled => format!("{resource}: cancelled{spent}"),
+        StepResult::NotStarted => format!("{resource}: not started"),
+    })
+}
+
+fn name(progress: &Progress) -> String {
+    progress.project.as_ref().map(|name| format!("`{name}`")).unwrap_or_default()
+}
+
+fn ended(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Completed => "completed".to_owned(),
+        Outcome::RolledBack { .. } => "rolled back".to_owned(),
+        Outcome::Stuck { left_behind, .. } => format!("stuck, {} left behind", count(left_behind.len(), "resource")),
+    }
+}
+
+/// Always with one digit after the point and never in minutes: a column of a log is to be compared and sorted.
+fn seconds(time: Duration) -> String {
+    let tenths = (time.as_millis() + 50) / 100;
+    format!("{}.{}s", tenths / 10, tenths % 10)
+}

@@ -1,0 +1,108 @@
+//! What a step makes or changes, field by field.
+//!
+//! Owns which fields of a spec are worth a line in a plan, and how they read. Knows nothing of waves or order.
+
+use crate::model::{Boot, Disk, Healthcheck, Image, ImageRef, Interface, Network, Spec, Vm};
+use crate::plan::{Operation, Step};
+use crate::render::layout::tame;
+use crate::render::words::{about, count, list};
+
+/// More entries than this would make a line that nobody reads.
+const MOST: usize = 6;
+
+/// Labels and values, in the order in which they are shown.
+pub(super) fn of(step: &Step) -> Vec<(String, String)> {
+    let made = step.operations.iter().find_map(spec);
+    let made = made.map(|spec| self::made(&spec)).unwrap_or_default();
+    let none = || "none".to_owned();
+    let changes = step.changes.iter().map(|change| {
+        let old = change.old.as_deref().map_or_else(none, tame);
+        let new = change.new.as_deref().map_or_else(none, tame);
+        (tame(&change.field), format!("{old} → {new}"))
+    });
+    made.into_iter().map(|(label, value)| (label.to_owned(), value)).chain(changes).collect()
+}
+
+/// The spec that an operation makes something from.
+pub(super) fn spec(operation: &Operation) -> Option<Spec> {
+    match operation {
+        Operation::UploadImage(image) => Some(Spec::Image(image.clone())),
+        Operation::DefineNetwork(network) => Some(Spec::Network(network.clone())),
+        Operation::CreateVolume(volume) => Some(Spec::Volume(volume.clone())),
+        Operation::DefineVm(vm) => Some(Spec::Vm(vm.clone())),
+        _ => None,
+    }
+}
+
+fn made(spec: &Spec) -> Vec<(&'static str, String)> {
+    match spec {
+        Spec::Pool(_) => Vec::new(),
+        Spec::Image(image) => vec![("content", content(image))],
+        Spec::Network(network) => vec![("subnet", subnet(network))],
+        Spec::Volume(volume) => vec![("size", volume.size.to_string())],
+        Spec::Vm(vm) => machine(vm),
+    }
+}
+
+fn content(image: &Image) -> String {
+    format!("{} {}, sha256 {}…", image.format.as_str(), about(image.length), image.digest)
+}
+
+fn subnet(network: &Network) -> String {
+    format!("{}, {}", network.subnet, network.mode)
+}
+
+fn machine(vm: &Vm) -> Vec<(&'static str, String)> {
+    let root = vm.disk.map(|size| format!(", {size} disk")).unwrap_or_default();
+    let mut fields = vec![
+        ("machine", format!("{}, {} memory{root}", count(vm.cpus as usize, "cpu"), vm.memory)),
+        ("boot", boot(&vm.boot)),
+    ];
+    if !vm.disks.is_empty() {
+        fields.push(("disks", list(vm.disks.iter().map(disk), MOST)));
+    }
+    if !vm.interfaces.is_empty() {
+        fields.push(("address", list(vm.interfaces.iter().map(interface), MOST)));
+    }
+    fields
+}
+
+fn boot(boot: &Boot) -> String {
+    match boot {
+        Boot::Image(image) => format!("image {}", reference(image)),
+        Boot::Kernel { kernel, initrd, cmdline } => {
+            let initrd = initrd.as_ref().map(|initrd| format!(", initrd {}", reference(initrd))).unwrap_or_default();
+            let cmdline = if cmdline.is_empty() { String::new() } else { format!(", cmdline `{}`", tame(cmdline)) };
+            format!("kernel {}{initrd}{cmdline}", reference(kernel))
+        }
+    }
+}
+
+fn reference(image: &ImageRef) -> String {
+    match &image.digest {
+        Some(digest) => format!("`{}` ({digest})", image.name),
+        None => format!("`{}`", image.name),
+    }
+}
+
+fn disk(disk: &Disk) -> String {
+    match disk {
+        Disk::Volume { volume } => format!("volume `{volume}`"),
+        Disk::Own { name, size } => format!("`{name}` {size}"),
+    }
+}
+
+fn interface(interface: &Interface) -> String {
+    format!("{} on `{}`", interface.ip, interface.network)
+}
+
+/// A gate with its patience: "healthy: tcp :5432, agent; tried every 2s for 1m30s, then 15 times more".
+pub(super) fn gate(check: &Healthcheck) -> String {
+    let probes = list(check.probes.iter().map(|probe| tame(&probe.to_string())), MOST);
+    let Healthcheck { interval, retries, start_period, .. } = check;
+    if start_period.0.is_zero() {
+        format!("healthy: {probes}; tried every {interval}, {retries} times")
+    } else {
+        format!("healthy: {probes}; tried every {interval} for {start_period}, then {retries} times more")
+    }
+}

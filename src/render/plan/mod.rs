@@ -1,0 +1,166 @@
+//! A plan as text for people.
+//!
+//! Owns how a plan reads: wave by wave, what is done to what, why, where the file asks for it, what it waits for and what
+//! it must reach. The same plan gives the same bytes. Decides nothing, and knows nothing of what a hypervisor has.
+
+mod fields;
+mod json;
+
+use anstyle::Style;
+
+pub use json::{VERSION, json};
+
+use crate::names::ResourceId;
+use crate::plan::{Action, Gate, Milestone, Plan, Step};
+use crate::render::layout::{pad, tame, width};
+use crate::render::message::hint;
+use crate::render::style::{Palette, paint};
+use crate::render::words::{count, destroyed, list};
+
+/// The widest column of names; a longer name pushes its own line only.
+const NAMES: usize = 32;
+/// Width of the column of field names.
+const LABELS: usize = 10;
+/// How many resources a line names before it says "and 7 more"; the JSON has them all.
+const MOST: usize = 8;
+
+/// The whole plan.
+pub fn text(plan: &Plan, palette: &Palette) -> String {
+    let mut text = String::new();
+    if plan.is_empty() {
+        text.push_str(&nothing(plan));
+    } else {
+        text.push_str(&format!("{}\n", paint(palette.strong, format!("project `{}`", plan.project))));
+        let columns = Columns::of(plan);
+        let steps: Vec<&Step> = plan.steps().collect();
+        for (number, wave) in plan.waves.iter().enumerate() {
+            text.push_str(&format!("\n{}\n", paint(palette.strong, format!("wave {}", number + 1))));
+            for step in &wave.steps {
+                text.push_str(&one(&steps, step, columns, palette));
+            }
+        }
+    }
+    text.push_str(&beside(plan, palette));
+    if !plan.is_empty() {
+        text.push_str(&format!("\n{}\n", paint(palette.strong, summary(plan))));
+    }
+    text
+}
+
+/// The last line: "Plan: 8 to create, 1 to start, 0 to update, 0 to delete; 3 unchanged."
+pub fn summary(plan: &Plan) -> String {
+    let part = |action: Action| format!("{} to {}", plan.count(action), action.as_str());
+    let parts = [Action::Create, Action::Start, Action::Update, Action::Delete].map(part).join(", ");
+    format!("Plan: {parts}; {} unchanged.", plan.unchanged.len())
+}
+
+fn nothing(plan: &Plan) -> String {
+    let project = &plan.project;
+    match plan.unchanged.len() {
+        0 => format!("nothing to do: there is nothing of project `{project}`\n"),
+        n => format!("nothing to do: project `{project}` is as the file has it ({} unchanged)\n", count(n, "resource")),
+    }
+}
+
+/// What the plan does not touch.
+fn beside(plan: &Plan, palette: &Palette) -> String {
+    let mut text = String::new();
+    if !plan.orphans.is_empty() {
+        text.push_str("\nleft alone, though no longer in the file:\n");
+        for orphan in &plan.orphans {
+            text.push_str(&format!("  {orphan}\n"));
+        }
+        text.push_str(&hint("delete them with `--remove-orphans`", palette));
+    }
+    if !plan.kept.is_empty() {
+        text.push_str("\nkept, with all that is on them:\n");
+        for volume in &plan.kept {
+            text.push_str(&format!("  {volume}\n"));
+        }
+        text.push_str(&hint("delete them with `--volumes`", palette));
+    }
+    text
+}
+
+/// Widths that all steps of a plan share, so that the eye finds the same thing in the same place.
+#[derive(Clone, Copy)]
+struct Columns {
+    names: usize,
+    causes: usize,
+}
+
+impl Columns {
+    fn of(plan: &Plan) -> Self {
+        let widest = |text: fn(&Step) -> String| plan.steps().map(|step| width(&text(step))).max().unwrap_or(0);
+        Self { names: widest(|step| step.resource.to_string()).min(NAMES), causes: widest(why).min(2 * NAMES) }
+    }
+}
+
+fn why(step: &Step) -> String {
+    format!("{}: {}", step.action.as_str(), step.cause)
+}
+
+fn one(steps: &[&Step], step: &Step, columns: Columns, palette: &Palette) -> String {
+    let style = colour(step.action, palette);
+    let sign = paint(style, step.action.sign());
+    let name = paint(style, pad(&step.resource.to_string(), columns.names));
+    let line = match &step.origin {
+        Some(origin) => {
+            let place = paint(palette.faint, tame(&origin.to_string()));
+            format!("  {sign} {name}  {}  {place}", pad(&why(step), columns.causes))
+        }
+        None => format!("  {sign} {name}  {}", why(step)),
+    };
+    let lines = lines(steps, step, palette);
+    let labels = lines.iter().map(|(label, _)| width(label)).max().unwrap_or(0).max(LABELS);
+    let field = |(label, value): &(String, String)| {
+        let label = paint(palette.faint, pad(label, labels));
+        format!("      {label}  {value}\n")
+    };
+    format!("{line}\n{}", lines.iter().map(field).collect::<String>())
+}
+
+/// Labels and values of the lines below a step.
+fn lines(steps: &[&Step], step: &Step, palette: &Palette) -> Vec<(String, String)> {
+    let mut lines = fields::of(step);
+    if !step.after.is_empty() {
+        lines.push(("waits for".to_owned(), waits(steps, step)));
+    }
+    if let Gate::Healthy { healthcheck, .. } = &step.gate {
+        lines.push(("gate".to_owned(), fields::gate(healthcheck)));
+    }
+    if let Some(effect) = step.effect {
+        let lost: Vec<String> = step.operations.iter().filter_map(destroyed).collect();
+        let value = match lost.as_slice() {
+            [] => effect.to_string(),
+            _ => paint(palette.bad, format!("{effect}: {}", lost.join(", "))),
+        };
+        lines.push(("effect".to_owned(), value));
+    }
+    lines
+}
+
+fn waits(steps: &[&Step], step: &Step) -> String {
+    let before = step.after.iter().filter_map(|(id, milestone)| Some((*steps.get(id.0)?, *milestone)));
+    list(before.map(|(other, milestone)| format!("{}{}", other.resource, reached(other, milestone))), MOST)
+}
+
+/// What the other must have reached, where its name alone does not say it.
+fn reached(other: &Step, milestone: Milestone) -> &'static str {
+    match (&other.resource, other.action, milestone) {
+        (_, Action::Delete, _) => " (gone)",
+        (ResourceId::Vm(_), _, Milestone::Passed) if other.gate != Gate::None => " (healthy)",
+        (ResourceId::Vm(_), ..) => " (started)",
+        _ => "",
+    }
+}
+
+fn colour(action: Action, palette: &Palette) -> Style {
+    match action {
+        Action::Create => palette.good,
+        Action::Start => palette.busy,
+        Action::Update => palette.change,
+        Action::Delete => palette.bad,
+        Action::Verify => Style::new(),
+    }
+}

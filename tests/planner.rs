@@ -10,7 +10,7 @@ use vmcompose::model::{
     Network, NetworkMode, Probe, Spec, Surroundings, Vm, Volume,
 };
 use vmcompose::names::{Pool, ResourceId};
-use vmcompose::plan::{Action, Goal, Milestone, Options, Plan, PlanError, plan};
+use vmcompose::plan::{Action, Effect, Goal, Milestone, Options, Plan, PlanError, plan};
 use vmcompose::state::{Actual, ActualState, DesiredState, Phase};
 use vmcompose::units::{Bytes, Span};
 
@@ -204,6 +204,21 @@ fn an_image_uploaded_in_part_is_uploaded_again() {
     actual.resources.remove(&id("db"));
     actual.resources.get_mut(&ResourceId::Image(name("os"))).expect("there").phase = Phase::Incomplete;
     assert_eq!(planned(&desired, &actual), ["1 + os <- ", "2 + db <- os"]);
+}
+
+#[test]
+fn a_disk_that_lies_about_is_made_anew_and_said_to_lose_its_data() {
+    let desired = desired(&[vm("db", &[])]);
+    let mut actual = applied(&desired);
+    actual.resources.remove(&id("db"));
+    actual.loose_disks.insert((name("db"), name("root")));
+    let up = plan(&desired, &actual, &UP).expect("a plan");
+    let step = up.steps().next().expect("one");
+    let operations: Vec<String> = step.operations.iter().map(ToString::to_string).collect();
+    assert_eq!(operations[..2], ["delete disk `root` of vm `db`", "create disk `root` of vm `db`"]);
+    assert_eq!(step.effect, Some(Effect::DataLoss));
+    let down = plan(&DesiredState::nothing(&desired.project), &actual, &DOWN).expect("a plan");
+    assert!(lines(&down).contains(&"1 - db <- ".to_owned()), "{:?}", lines(&down));
 }
 
 #[test]

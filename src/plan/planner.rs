@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{CycleError, Graph};
 use crate::model::{Condition, Spec, Vm};
-use crate::names::ResourceId;
+use crate::names::{ResourceId, VmName};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected};
 use crate::plan::operation::{Operation, VmDisk};
@@ -55,6 +55,22 @@ struct Draft {
     wave: usize,
 }
 
+impl Draft {
+    fn new(resource: ResourceId, action: Action, cause: Cause, operations: Vec<Operation>) -> Self {
+        Self {
+            resource,
+            action,
+            cause,
+            changes: Vec::new(),
+            effect: None,
+            operations,
+            after: BTreeMap::new(),
+            gate: Gate::None,
+            wave: 0,
+        }
+    }
+}
+
 fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Result<Plan, PlanError> {
     let mut obstacles = Vec::new();
     let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
@@ -62,7 +78,8 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
         for id in ids {
             let found = actual.resources.get(id);
             obstacles.extend(obstacle(desired, actual, id, found));
-            drafts.extend(decide(&desired.specs[id], found, wave).map(|draft| (id.clone(), draft)));
+            let draft = decide(&desired.specs[id], found, wave).map(|draft| afresh(draft, actual));
+            drafts.extend(draft.map(|draft| (id.clone(), draft)));
         }
     }
     for (id, draft) in awaited(desired, &drafts) {
@@ -104,22 +121,23 @@ fn down(desired: &DesiredState, actual: &ActualState, volumes: bool) -> Result<P
     }
     let kept = actual.resources.keys().filter(|id| is_volume(id) && !volumes).cloned().collect();
     let drafts = deletions(&going, &Cause::Down)?;
-    let drafts = drafts.into_iter().map(|draft| (draft.resource.clone(), draft)).collect();
+    let mut drafts: BTreeMap<ResourceId, Draft> =
+        drafts.into_iter().map(|draft| (draft.resource.clone(), draft)).collect();
+    let owners: BTreeSet<&VmName> = actual.loose_disks.iter().map(|(vm, _)| vm).collect();
+    for vm in owners {
+        let id = ResourceId::Vm(vm.clone());
+        let draft = drafts.entry(id.clone()).or_insert_with(|| Draft::new(id, Action::Delete, Cause::Down, Vec::new()));
+        draft.operations.extend(loose_disks(actual, vm));
+        draft.effect = Some(Effect::DataLoss);
+    }
     Ok(number(desired, drafts, Vec::new(), Vec::new(), kept))
 }
 
 /// What has to be done to one resource; `None` where nothing.
 fn decide(spec: &Spec, found: Option<&Actual>, wave: usize) -> Option<Draft> {
-    let draft = |action, cause, operations| Draft {
-        resource: spec.id(),
-        action,
-        cause,
-        changes: Vec::new(),
-        effect: None,
-        operations,
-        after: BTreeMap::new(),
-        gate: gate(spec),
-        wave,
+    let draft = |action, cause, operations| {
+        let draft = Draft::new(spec.id(), action, cause, operations);
+        Draft { gate: gate(spec), wave, ..draft }
     };
     let Some(actual) = found else {
         return Some(draft(Action::Create, Cause::Missing, creation(spec)));
@@ -144,6 +162,27 @@ fn decide(spec: &Spec, found: Option<&Actual>, wave: usize) -> Option<Draft> {
             Some(draft)
         }
     }
+}
+
+/// A vm that is made while disks of its name lie about gets new ones: nobody knows what is on the old.
+fn afresh(mut draft: Draft, actual: &ActualState) -> Draft {
+    if draft.action == Action::Create
+        && let Some(vm) = draft.resource.as_vm()
+    {
+        let loose: Vec<Operation> = loose_disks(actual, vm).collect();
+        if !loose.is_empty() {
+            draft.effect = Some(Effect::DataLoss);
+            draft.operations.splice(0..0, loose);
+        }
+    }
+    draft
+}
+
+fn loose_disks<'a>(actual: &'a ActualState, vm: &'a VmName) -> impl Iterator<Item = Operation> + 'a {
+    let own = actual.loose_disks.iter().filter(move |(owner, _)| owner == vm);
+    own.map(|(vm, disk)| {
+        Operation::DeleteDisk(VmDisk { vm: vm.clone(), disk: disk.clone(), size: None, backing: None })
+    })
 }
 
 fn creation(spec: &Spec) -> Vec<Operation> {
@@ -206,15 +245,9 @@ fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<
             *condition == Condition::Healthy && drafts.get(dependent).is_some_and(starts)
         });
         by.map(|(by, _)| Draft {
-            resource: id.clone(),
-            action: Action::Verify,
-            cause: Cause::Awaited { by: (*by).clone() },
-            changes: Vec::new(),
-            effect: None,
-            operations: Vec::new(),
-            after: BTreeMap::new(),
             gate: gate(&desired.specs[id]),
             wave: desired.graph.level(id).unwrap_or(0),
+            ..Draft::new(id.clone(), Action::Verify, Cause::Awaited { by: (*by).clone() }, Vec::new())
         })
     };
     let idle = desired.specs.keys().filter(|id| !drafts.contains_key(*id));
@@ -256,15 +289,10 @@ fn deletions(going: &BTreeMap<&ResourceId, &Actual>, cause: &Cause) -> Result<Ve
         let operations = deletion(actual);
         let loses = |operation: &Operation| matches!(operation, Operation::DeleteVolume(_) | Operation::DeleteDisk(_));
         Draft {
-            resource: (*id).clone(),
-            action: Action::Delete,
-            cause: cause.clone(),
-            changes: Vec::new(),
             effect: operations.iter().any(loses).then_some(Effect::DataLoss),
             after: graph.dependents(id).iter().map(|(id, _)| ((*id).clone(), Milestone::Applied)).collect(),
-            operations,
-            gate: Gate::None,
             wave: last - graph.level(id).unwrap_or(0),
+            ..Draft::new((*id).clone(), Action::Delete, cause.clone(), operations)
         }
     };
     Ok(going.iter().map(draft).collect())

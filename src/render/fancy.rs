@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use anstyle::Style;
+
+use crate::execute::Outcome;
 use crate::names::ResourceId;
 use crate::render::layout::{cut, pad, tame, width};
 use crate::render::outcome::problem;
@@ -35,7 +38,7 @@ pub struct Moment {
 /// Below this many columns there is no room for times.
 const NARROW: usize = 48;
 /// Width of the column of times.
-const TIMES: usize = 8;
+const TIMES: usize = 6;
 /// Names in a line that says what is waited for.
 const MOST: usize = 2;
 
@@ -62,7 +65,7 @@ pub fn frame(progress: &Progress, moment: Moment, screen: Screen, palette: &Pale
     let hidden = moving.len().saturating_sub(room);
     let waiting = progress.tracks.iter().filter(|track| track.state == StepState::Pending).count();
     let more = (hidden > 0).then(|| format!("{hidden} more under way"));
-    let waiting = (waiting > 0).then(|| format!("{waiting} waiting"));
+    let waiting = (waiting > 0).then(|| format!("{} waiting", count(waiting, "step")));
     let rest: Vec<String> = more.into_iter().chain(waiting).collect();
     if !rest.is_empty() {
         lines.push(cut(&paint(palette.faint, format!("  {}", rest.join(", "))), screen.width));
@@ -77,11 +80,15 @@ fn is_moving(track: &Track) -> bool {
 
 fn header(progress: &Progress, now: Duration, palette: &Palette) -> Option<String> {
     let project = progress.project.as_ref()?;
-    let far = match progress.rollback {
-        Some(back) => format!("rolling back, {} of {} undone", back.over, count(back.operations, "operation")),
-        None => format!("{} of {}", progress.done(), count(progress.tracks.len(), "step")),
+    let undone =
+        progress.rollback.map(|back| format!("{} of {} undone", back.undone, count(back.operations, "operation")));
+    let done = || format!("{} of {}", progress.done(), count(progress.tracks.len(), "step"));
+    let far = match (&progress.outcome, undone) {
+        (Some(Outcome::Stuck { .. }), undone) => format!("stuck, {}", undone.unwrap_or_else(done)),
+        (Some(_), Some(undone)) => format!("rolled back, {undone}"),
+        (None, Some(undone)) => format!("rolling back, {undone}"),
+        (_, None) => done(),
     };
-    let far = if progress.outcome.is_some() { far.replacen("rolling", "rolled", 1) } else { far };
     let name = paint(palette.strong, format!("project `{project}`"));
     Some(format!("{name}  {far}  {}", paint(palette.faint, took(now))))
 }
@@ -91,15 +98,13 @@ pub(super) fn line(progress: &Progress, track: &Track, moment: Moment, screen: S
     let widest = progress.tracks.iter().map(|track| width(&track.summary.resource.to_string())).max().unwrap_or(0);
     let names = widest.min(screen.width / 3).min(32);
     let name = pad(&cut(&track.summary.resource.to_string(), names), names);
-    let time = if screen.width < NARROW { String::new() } else { time(track, moment.now) };
-    let room = screen.width.saturating_sub(names + 5 + if screen.width < NARROW { 0 } else { TIMES });
-    let message = pad(&cut(&message(progress, track), room), room);
     let (sign, style) = sign(track, moment.tick, screen.unicode, palette);
+    let time = if screen.width < NARROW { String::new() } else { format!("{:>TIMES$}  ", time(track, moment.now)) };
+    let room = screen.width.saturating_sub(names + 5 + time.len());
     let idle = matches!(track.state, StepState::Pending | StepState::NotStarted | StepState::Cancelled);
-    let quiet = if idle { palette.faint } else { anstyle::Style::new() };
-    let time = paint(palette.faint, format!("{time:>TIMES$}"));
-    let text = format!(" {} {}  {}", paint(style, sign), name, paint(quiet, message));
-    if screen.width < NARROW { text.trim_end().to_owned() } else { format!("{text}{time}") }
+    let quiet = if idle { palette.faint } else { Style::new() };
+    let message = paint(quiet, cut(&message(progress, track), room));
+    format!(" {} {name}  {}{message}", paint(style, sign), paint(palette.faint, time))
 }
 
 fn time(track: &Track, now: Duration) -> String {
@@ -107,7 +112,7 @@ fn time(track: &Track, now: Duration) -> String {
     track.took(now).filter(|_| shown).map(took).unwrap_or_default()
 }
 
-fn sign(track: &Track, tick: usize, unicode: bool, palette: &Palette) -> (char, anstyle::Style) {
+fn sign(track: &Track, tick: usize, unicode: bool, palette: &Palette) -> (char, Style) {
     const TURNING: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
     const TURNING_ASCII: [char; 4] = ['|', '/', '-', '\\'];
     let of = |rich: char, plain: char| if unicode { rich } else { plain };

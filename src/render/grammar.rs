@@ -157,12 +157,12 @@ fn end(progress: &Progress) -> Result<(), GrammarError> {
 fn outcome(progress: &Progress) -> Result<(), GrammarError> {
     let all_done = progress.done() == progress.tracks.len();
     let stuck = progress.tracks.iter().any(|track| matches!(track.undo, UndoState::Failed(_)));
-    let whole = progress.rollback.is_some_and(|rollback| rollback.over == rollback.operations);
+    let whole = progress.rollback.is_some_and(|rollback| rollback.undone == rollback.operations);
     let wrong = match &progress.outcome {
         Some(Outcome::Completed) if !all_done => "completed, but a step is not done",
         Some(Outcome::Completed) if progress.rollback.is_some() => "completed, but there was a rollback",
         Some(Outcome::RolledBack { .. }) if stuck => "rolled back, but an undo failed",
-        Some(Outcome::RolledBack { .. }) if !whole => "rolled back, but not every call of the rollback is over",
+        Some(Outcome::RolledBack { .. }) if !whole => "rolled back, but not every call of the rollback went well",
         Some(Outcome::RolledBack { causes }) if causes.is_empty() => "rolled back without a cause",
         Some(Outcome::Stuck { left_behind, causes }) if left_behind.is_empty() && causes.is_empty() => {
             "stuck, but nothing failed and nothing is left behind"

@@ -6,32 +6,20 @@
 use crate::execute::{Failure, Problem};
 use crate::model::Image;
 use crate::names::{Pool, ProjectName};
-use crate::plan::{Operation, Plan, Step};
+use crate::plan::{Action, Operation, Plan, Step};
 
-/// What was to be done, and where.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Leftover<'a> {
-    /// The plan that went wrong.
-    pub(super) plan: &'a Plan,
-    /// The hypervisor, as the user named it.
-    pub(super) connect: Option<&'a str>,
-}
-
-/// The commands for all that is left, in the order in which they work.
-pub(super) fn commands(leftover: &Leftover<'_>, left_behind: &[Failure]) -> Vec<String> {
-    let virsh = match leftover.connect {
+/// The commands for all that remains, in the order in which they work. `connect` is the hypervisor as the user named it.
+pub(super) fn commands(plan: &Plan, connect: Option<&str>, remains: &[&Failure]) -> Vec<String> {
+    let virsh = match connect {
         Some(uri) => format!("virsh -c {}", quoted(uri)),
         None => "virsh".to_owned(),
     };
-    let of = |failure: &Failure| -> Vec<Operation> {
-        let step = leftover.plan.steps().find(|step| step.resource == failure.resource);
+    let of = |failure: &&Failure| -> Vec<Operation> {
+        let step = plan.steps().find(|step| step.resource == failure.resource);
         step.map(|step| remaining(step, &failure.problem)).unwrap_or_default()
     };
-    let operations = left_behind.iter().flat_map(of);
-    operations
-        .filter_map(|operation| line(&leftover.plan.project, &operation))
-        .map(|line| format!("{virsh} {line}"))
-        .collect()
+    let lines = remains.iter().flat_map(of).filter_map(|operation| line(&plan.project, &operation));
+    lines.map(|line| format!("{virsh} {line}")).collect()
 }
 
 /// The operations that were not carried out, the one that failed first. The step ran forwards when the failed operation
@@ -46,7 +34,7 @@ fn remaining(step: &Step, problem: &Problem) -> Vec<Operation> {
         Problem::Operation { operation, .. } => {
             from(&step.operations, operation).or_else(|| from(&undo, operation)).unwrap_or_default()
         }
-        Problem::Blocked if step.action == crate::plan::Action::Delete => step.operations.clone(),
+        Problem::Blocked if step.action == Action::Delete => step.operations.clone(),
         Problem::Blocked | Problem::Interrupted => undo,
         Problem::Unhealthy { .. } | Problem::Hopeless { .. } | Problem::Irreversible { .. } => Vec::new(),
     }

@@ -9,11 +9,11 @@ use crate::execute::{Failure, Outcome, Problem};
 use crate::names::ResourceId;
 use crate::plan::{Action, Plan};
 use crate::render::layout::tame;
-use crate::render::leftover::{self, Leftover};
+use crate::render::leftover;
 use crate::render::message::{error, hint, note};
 use crate::render::progress::{Progress, StepState};
 use crate::render::style::Palette;
-use crate::render::words::{count, done, list, took};
+use crate::render::words::{bare, count, done, list, took};
 
 /// What an outcome cannot say of itself.
 #[derive(Debug, Clone, Copy)]
@@ -43,17 +43,27 @@ pub fn text(outcome: &Outcome, about: &About<'_>, palette: &Palette) -> String {
         }
         Outcome::Stuck { causes, left_behind } => {
             let mut text = failures(causes, about, palette);
-            text.push_str(&not_started(about.progress, palette));
-            text.push_str(&left(left_behind, about, palette));
+            if about.progress.rollback.is_some() {
+                text.push_str(&not_started(about.progress, palette));
+            }
+            text.push_str(&left(&remains(about.progress, causes, left_behind), about, palette));
             text
         }
     }
 }
 
-/// One failure as a fragment on one line, for places where there is room for no more.
+/// What is not as it should be after a run that got stuck. Where nothing was rolled back, that is also what failed.
+pub(super) fn remains<'a>(progress: &Progress, causes: &'a [Failure], left: &'a [Failure]) -> Vec<&'a Failure> {
+    let causes = if progress.rollback.is_some() { &[] } else { causes };
+    causes.iter().chain(left).collect()
+}
+
+/// One failure as a fragment, for a line that names the resource already.
 pub fn problem(failure: &Failure) -> String {
     match &failure.problem {
-        Problem::Operation { operation, error } => format!("failed to {operation}: {}", tame(&error.message)),
+        Problem::Operation { operation, error } => {
+            format!("cannot {}: {}", bare(operation, &failure.resource), tame(&error.message))
+        }
         Problem::Unhealthy { probe, attempts, answer, .. } => {
             format!("not healthy after {}: {}: {}", count(*attempts as usize, "attempt"), tame(probe), tame(answer))
         }
@@ -61,7 +71,7 @@ pub fn problem(failure: &Failure) -> String {
             format!("cannot become healthy: {}: {}", tame(probe), tame(&error.message))
         }
         Problem::Interrupted => "interrupted".to_owned(),
-        Problem::Blocked => "still there, because something that stands on it is".to_owned(),
+        Problem::Blocked => "still there, because what uses it is".to_owned(),
         Problem::Irreversible { operation } => format!("gone for good (`{operation}` was done before the failure)"),
     }
 }
@@ -111,7 +121,9 @@ fn failures(causes: &[Failure], about: &About<'_>, palette: &Palette) -> String 
 fn one(failure: &Failure, verbose: bool, palette: &Palette) -> String {
     let resource = &failure.resource;
     let (told, cause) = match &failure.problem {
-        Problem::Operation { error, .. } => (problem(failure), Some(error)),
+        Problem::Operation { operation, error } => {
+            (format!("failed to {operation}: {}", tame(&error.message)), Some(error))
+        }
         Problem::Unhealthy { probe, attempts, waited_s, answer } => {
             let patience = took(std::time::Duration::from_secs(*waited_s));
             let tries = count(*attempts as usize, "attempt");
@@ -142,23 +154,19 @@ fn not_started(progress: &Progress, palette: &Palette) -> String {
     }
 }
 
-fn left(left_behind: &[Failure], about: &About<'_>, palette: &Palette) -> String {
+fn left(remains: &[&Failure], about: &About<'_>, palette: &Palette) -> String {
     let taking_down = about.plan.steps().all(|step| step.action == Action::Delete);
-    let mut text = String::new();
-    if !left_behind.is_empty() {
-        let n = count(left_behind.len(), "resource");
-        let verb = if left_behind.len() == 1 { "is" } else { "are" };
-        let lines: Vec<String> = left_behind.iter().map(|f| format!("{}: {}", f.resource, problem(f))).collect();
-        text.push_str(&error(&format!("{n} {verb} not as before:\n{}", lines.join("\n")), palette));
-    }
-    let leftover = Leftover { plan: about.plan, connect: about.connect };
-    let commands = leftover::commands(&leftover, left_behind);
-    if !commands.is_empty() {
-        text.push_str(&hint("once the cause is gone, these commands do what is left:", palette));
-        text.extend(commands.iter().map(|command| format!("  {command}\n")));
-    }
+    let state = if taking_down { "still there" } else { "not as before" };
+    let verb = if remains.len() == 1 { "is" } else { "are" };
+    let lines: String = remains.iter().map(|left| format!("\n{}: {}", left.resource, problem(left))).collect();
+    let mut text = error(&format!("{} {verb} {state}:{lines}", count(remains.len(), "resource")), palette);
     if taking_down {
         text.push_str(&hint("`vmcompose down` goes on where this one stopped", palette));
+    }
+    let commands = leftover::commands(about.plan, about.connect, remains);
+    if !commands.is_empty() {
+        text.push_str(&hint("to clean up by hand, once the cause is gone:", palette));
+        text.extend(commands.iter().map(|command| format!("  {command}\n")));
     }
     text
 }

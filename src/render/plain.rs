@@ -9,9 +9,9 @@ use std::time::Duration;
 use crate::execute::{Event, EventKind, Outcome, StepResult};
 use crate::plan::StepId;
 use crate::render::layout::tame;
-use crate::render::outcome::problem;
+use crate::render::outcome::{problem, remains};
 use crate::render::progress::Progress;
-use crate::render::words::{count, done, took};
+use crate::render::words::{bare, count, done, took};
 
 /// Turns events into lines. Remembers what has been said, so that a gate is heard of only when its answer changes.
 #[derive(Debug, Default)]
@@ -51,9 +51,11 @@ impl Plain {
                 Some(format!("{resource}: undo failed: {}", problem(failure)))
             }
             EventKind::UndoFinished { resource, operation, failure: None } => {
-                Some(format!("{resource}: undone: {operation}"))
+                Some(format!("{resource}: undone: {}", bare(operation, resource)))
             }
-            EventKind::RunFinished { outcome } => Some(format!("project {}: {}", name(progress), ended(outcome))),
+            EventKind::RunFinished { outcome } => {
+                Some(format!("project {}: {}", name(progress), ended(progress, outcome)))
+            }
             EventKind::OperationStarted { .. }
             | EventKind::OperationFinished { .. }
             | EventKind::UndoStarted { .. } => None,
@@ -90,11 +92,14 @@ fn name(progress: &Progress) -> String {
     progress.project.as_ref().map(|name| format!("`{name}`")).unwrap_or_default()
 }
 
-fn ended(outcome: &Outcome) -> String {
+fn ended(progress: &Progress, outcome: &Outcome) -> String {
     match outcome {
         Outcome::Completed => "completed".to_owned(),
         Outcome::RolledBack { .. } => "rolled back".to_owned(),
-        Outcome::Stuck { left_behind, .. } => format!("stuck, {} left behind", count(left_behind.len(), "resource")),
+        Outcome::Stuck { causes, left_behind } => {
+            let left = remains(progress, causes, left_behind);
+            format!("stuck, {} left behind", count(left.len(), "resource"))
+        }
     }
 }
 

@@ -177,7 +177,7 @@ pub struct Progress {
     pub project: Option<ProjectName>,
     /// Its steps, in the order of their numbers.
     pub tracks: Vec<Track>,
-    /// Calls of the rollback, and how many of them are over, once there is one.
+    /// Calls of the rollback, and how many of them went well, once there is one.
     pub rollback: Option<Rollback>,
     /// How it ended, once it has.
     pub outcome: Option<Outcome>,
@@ -190,8 +190,8 @@ pub struct Progress {
 pub struct Rollback {
     /// Calls that it takes.
     pub operations: usize,
-    /// Calls that are over.
-    pub over: usize,
+    /// Calls that went well.
+    pub undone: usize,
 }
 
 impl Progress {
@@ -206,7 +206,7 @@ impl Progress {
                 Ok(())
             }
             EventKind::RollbackStarted { operations } => {
-                self.rollback = Some(Rollback { operations: *operations, over: 0 });
+                self.rollback = Some(Rollback { operations: *operations, undone: 0 });
                 Ok(())
             }
             EventKind::RunFinished { outcome } => {
@@ -243,8 +243,8 @@ impl Progress {
             return Err(IllegalTransition { state: "unknown", event: name(event) });
         };
         track.undo = track.undo.next(event)?;
-        if let (EventKind::UndoFinished { .. }, Some(rollback)) = (event, &mut self.rollback) {
-            rollback.over += 1;
+        if let (EventKind::UndoFinished { failure: None, .. }, Some(rollback)) = (event, &mut self.rollback) {
+            rollback.undone += 1;
         }
         Ok(())
     }

@@ -47,11 +47,16 @@ pub(super) fn list<T: ToString>(items: impl IntoIterator<Item = T>, most: usize)
     texts.join(", ")
 }
 
+/// An operation where the line names its resource already: "define", "create disk `root`".
+pub(super) fn bare<'a>(operation: &'a str, resource: &ResourceId) -> &'a str {
+    let name = resource.to_string();
+    let without = operation.strip_suffix(&format!(" of {name}"));
+    without.or_else(|| operation.strip_suffix(&format!(" {name}"))).unwrap_or(operation)
+}
+
 /// What an operation is doing to its resource: "defining", "creating disk `root`".
 pub(super) fn doing(operation: &str, resource: &ResourceId) -> String {
-    let name = resource.to_string();
-    let bare = operation.strip_suffix(&format!(" of {name}")).or_else(|| operation.strip_suffix(&format!(" {name}")));
-    let bare = bare.unwrap_or(operation);
+    let bare = bare(operation, resource);
     let (verb, rest) = bare.split_once(' ').unwrap_or((bare, ""));
     let stem = match verb {
         "stop" => "stopp",

@@ -83,7 +83,7 @@ impl Error {
     /// The exit code that it ends with.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Compose(diagnostics) if diagnostics.unreadable() => Exit::Usage,
+            Self::Compose(diagnostics) if unreadable(diagnostics) => Exit::Usage,
             Self::Compose(_) => Exit::Compose,
             Self::Images(_) => Exit::Resource,
             Self::Hypervisor(error) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
@@ -115,6 +115,11 @@ impl Error {
     }
 }
 
+/// What has no place in a file is about a file that could not be read.
+fn unreadable(diagnostics: &Diagnostics) -> bool {
+    diagnostics.list.iter().all(|diagnostic| diagnostic.labels.is_empty())
+}
+
 fn remedy(obstacle: &Obstacle) -> String {
     match obstacle {
         Obstacle::Foreign { .. } => {
@@ -126,7 +131,9 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::Unchangeable { .. } => {
             "nothing was changed; `vmcompose down` and `up` make it anew, named volumes survive that".to_owned()
         }
-        Obstacle::Protected { .. } => "nothing was changed; remove `protect: true` from it and run `up` first".to_owned(),
+        Obstacle::Protected { .. } => {
+            "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
+        }
     }
 }
 
@@ -134,9 +141,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Compose(diagnostics) => write!(f, "{diagnostics}"),
-            Self::Images(errors) => {
-                f.write_str(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-            }
+            Self::Images(errors) => f.write_str(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
             Self::Hypervisor(error) => write!(f, "{error}"),
             Self::Plan(error) => write!(f, "{error}"),
             Self::Unconfirmed { what } => write!(f, "{what} has to be confirmed"),

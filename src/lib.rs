@@ -22,7 +22,7 @@
 //! # Who may know whom
 //!
 //! The modules are listed below in reading order: [`names`], [`units`] → [`model`] → [`graph`] → [`compose`] → [`image`]
-//! → [`state`] → [`plan`] → [`backend`] → [`execute`] → [`render`] → [`error`] → [`cli`], [`commands`]. A module imports
+//! → [`state`] → [`plan`] → [`backend`] → [`execute`] → [`cli`] → [`render`] → [`error`] → [`commands`]. A module imports
 //! only from its left; a test holds it to that.
 //!
 //! # What always holds
@@ -40,6 +40,9 @@
 
 pub mod backend;
 pub mod cli;
+pub mod commands;
+pub mod compose;
+pub mod error;
 pub mod execute;
 pub mod graph;
 pub mod image;

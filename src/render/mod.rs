@@ -6,6 +6,7 @@
 //! backends.
 
 mod confirm;
+pub mod diagnostic;
 mod draw;
 mod fancy;
 pub mod grammar;

@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 use crate::cli::Color;
 
 /// A style for each role that a piece of text can have.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Palette {
     /// What is made, and what went well.
     pub good: Style,
@@ -68,6 +68,11 @@ impl Palette {
     /// The palette for everything else, as [`decide`] has it.
     pub fn stderr() -> Self {
         Self::of(AutoStream::choice(&std::io::stderr()))
+    }
+
+    /// Whether it has colours.
+    pub fn coloured(&self) -> bool {
+        *self != Self::PLAIN
     }
 
     fn of(choice: ColorChoice) -> Self {

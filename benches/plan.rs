@@ -1,0 +1,54 @@
+//! From text to plan: parse, graph and plan of 10 to 10,000 vms. Linear growth shows as a constant time per vm.
+
+use std::hint::black_box;
+use std::path::Path;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use vmcompose::compose::{self, Request};
+use vmcompose::image;
+use vmcompose::model::Surroundings;
+use vmcompose::plan::{Goal, Options, plan};
+use vmcompose::state::{ActualState, DesiredState};
+
+/// A file in which every vm is written out: tiers of ten, each vm waiting for one of the tier before.
+fn file(vms: usize) -> String {
+    let mut text = String::from("name: large\nnetworks:\n  net: { subnet: 10.64.0.0/16 }\nvms:\n");
+    for n in 0..vms {
+        text.push_str(&format!(
+            "  vm-{n}:\n    boot: {{ kernel: kernel }}\n    cpus: 2\n    memory: 512MiB\n    networks: [net]\n    \
+             healthcheck: {{ tcp: 22, interval: 1s }}\n"
+        ));
+        if n >= 10 {
+            text.push_str(&format!("    depends_on: [vm-{}]\n", n - 10));
+        }
+    }
+    text
+}
+
+fn parse_and_plan(folder: &Path) -> usize {
+    let request = Request { directory: folder.to_owned(), ..Request::default() };
+    let sources = compose::gather(&request).expect("readable");
+    let parsed = compose::parse(&sources, &request, &Surroundings::default()).expect("valid");
+    let images = image::inspect(&parsed.project.images).expect("images");
+    let desired = DesiredState::up(&parsed.project, &images).expect("no cycle");
+    let options = Options { goal: Goal::Up, remove_orphans: false };
+    plan(&desired, &ActualState::default(), &options).expect("a plan").steps().count()
+}
+
+fn text_to_plan(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("text to plan");
+    group.sample_size(10);
+    for vms in [10, 100, 1_000, 10_000] {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("vmcompose.yaml"), file(vms)).expect("written");
+        std::fs::write(folder.path().join("kernel"), "a kernel").expect("written");
+        group.throughput(Throughput::Elements(vms as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(vms), folder.path(), |bencher, folder| {
+            bencher.iter(|| black_box(parse_and_plan(folder)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, text_to_plan);
+criterion_main!(benches);

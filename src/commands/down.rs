@@ -1,0 +1,22 @@
+//! `down`: the same line towards an emptier state. Needs no file where the project is named.
+
+use crate::cli::{Down, Global};
+use crate::commands::{request, run, stage};
+use crate::error::{Error, Exit};
+use crate::execute::OnFailure;
+use crate::plan::{self, Goal, Options};
+use crate::state::DesiredState;
+
+/// Takes everything down.
+pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
+    let project = stage::project_name(global, &request(global)?)?;
+    let (hypervisor, actual) = stage::observe(global, &project)?;
+    let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
+    let plan = plan::plan(&DesiredState::nothing(&project), &actual, &wanted)?;
+    // Disks of the vms' own go with the vms, as the word says; named volumes are data, and asked about.
+    if options.volumes {
+        run::confirm(&plan, options.yes)?;
+    }
+    let how = run::How { on_failure: OnFailure::Continue, parallel: options.parallel };
+    Ok(run::run(global, hypervisor, &plan, &how))
+}

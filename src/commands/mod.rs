@@ -1,0 +1,85 @@
+//! One file per command, each the line of the crate's documentation once more, cut short or aimed elsewhere.
+//!
+//! Owns what the commands share: the request that the options amount to, and how an error ends a command.
+
+mod down;
+mod init;
+mod plan;
+mod ps;
+mod run;
+mod show;
+mod stage;
+mod up;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::cli::{Cli, Command, Global};
+use crate::compose::Request;
+use crate::error::{Error, Exit};
+use crate::render::{self, Palette, message, output};
+
+/// Runs a command to its end.
+pub fn run(cli: Cli) -> Exit {
+    let Cli { global, command } = cli;
+    render::style::decide(global.color);
+    let result = match command {
+        Command::Up(options) => up::up(&global, &options),
+        Command::Down(options) => down::down(&global, &options),
+        Command::Plan(options) => plan::plan(&global, &options),
+        Command::Ps(options) => ps::ps(&global, &options),
+        Command::Config(options) => show::config(&global, &options),
+        Command::Validate => show::validate(&global),
+        Command::Schema => show::schema(),
+        Command::Graph(options) => show::graph(&global, &options),
+        Command::Init => init::init(&global),
+        Command::Version => show::version(&global),
+    };
+    result.unwrap_or_else(|error| {
+        report(&error, global.verbose > 0);
+        error.exit()
+    })
+}
+
+/// Says what ended a command, and what the user could do about it.
+fn report(error: &Error, verbose: bool) {
+    let palette = Palette::stderr();
+    if let Error::Compose(diagnostics) = error {
+        return output::note(&render::diagnostic::text(diagnostics, palette.coloured()));
+    }
+    let mut text = message::error(&error.to_string(), &palette);
+    if verbose
+        && let Error::Hypervisor(error) = error
+        && let Some(detail) = &error.detail
+    {
+        text.push_str(&message::note(&format!("libvirt said: {detail}"), &palette));
+    }
+    for hint in error.hints() {
+        text.push_str(&message::hint(&hint, &palette));
+    }
+    output::note(&text);
+}
+
+/// What the options ask of the compose file.
+fn request(global: &Global) -> Result<Request, Error> {
+    let directory = std::env::current_dir().map_err(|source| Error::Io { path: PathBuf::from("."), source })?;
+    // Names or values that are not UTF-8 cannot be meant by a file that is.
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    Ok(Request {
+        files: global.file.clone(),
+        directory,
+        project: global.project.as_ref().map(ToString::to_string),
+        environment,
+        env_files: global.env_file.clone(),
+        vars: global.var.clone(),
+        var_files: global.var_file.clone(),
+        profiles: global.profile.clone(),
+    })
+}
+
+/// Writes data to stdout.
+fn print(text: &str) -> Result<(), Error> {
+    output::data(text).map_err(|source| Error::Io { path: PathBuf::from("stdout"), source })
+}

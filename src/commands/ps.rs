@@ -1,0 +1,108 @@
+//! `ps`: what is there, and whether it is healthy right now.
+//!
+//! Reads the hypervisor alone where the project is named: the specs recorded there have all that it tells.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use crate::backend::libvirt::Libvirt;
+use crate::backend::{self, Attempt, Hypervisor};
+use crate::cli::{Global, Ps};
+use crate::commands::{print, request, stage};
+use crate::error::{Error, Exit};
+use crate::model::Vm;
+use crate::names::{ProjectName, VmName};
+use crate::render::Palette;
+use crate::render::table::{self, Address, Health, State, VmStatus};
+use crate::state::{ActualState, Phase};
+
+/// How long `ps` waits for one answer at most: it is for looking, and a gate is for waiting.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Vms whose health is asked for at once.
+const AT_ONCE: usize = 32;
+
+/// Shows the vms.
+pub(super) fn ps(global: &Global, options: &Ps) -> Result<Exit, Error> {
+    let request = request(global)?;
+    let project = stage::project_name(global, &request)?;
+    let (hypervisor, actual) = stage::observe(global, &project)?;
+    let mut rows = statuses(&hypervisor, &project, &actual);
+    if options.all {
+        // Without a file there is nothing that could be missing.
+        if let Ok(parsed) = stage::parse(&request) {
+            for vm in parsed.project.vms.into_values() {
+                rows.entry(vm.name.clone()).or_insert_with(|| status(&vm, State::Missing, Health::Unknown, None));
+            }
+        }
+    } else {
+        rows.retain(|_, row| row.state != State::Stopped);
+    }
+    let rows: Vec<VmStatus> = rows.into_values().collect();
+    let text = if options.quiet {
+        table::names(&rows)
+    } else {
+        table::vms(&project, &rows, options.format, &Palette::stdout())
+    };
+    print(&text)?;
+    Ok(Exit::Done)
+}
+
+fn statuses(hypervisor: &Libvirt, project: &ProjectName, actual: &ActualState) -> BTreeMap<VmName, VmStatus> {
+    let vms: Vec<(&Vm, Phase)> =
+        actual.resources.values().filter_map(|found| Some((found.recorded.as_vm()?, found.phase))).collect();
+    let mut rows = BTreeMap::new();
+    for some in vms.chunks(AT_ONCE) {
+        thread::scope(|scope| {
+            let asked: Vec<_> =
+                some.iter().map(|(vm, phase)| scope.spawn(|| look(hypervisor, project, vm, *phase))).collect();
+            for row in asked {
+                let row = row.join().expect("a look does not panic");
+                rows.insert(row.vm.clone(), row);
+            }
+        });
+    }
+    rows
+}
+
+fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, phase: Phase) -> VmStatus {
+    let (health, answer) = match (&vm.healthcheck, phase) {
+        (None, _) => (Health::None, None),
+        (Some(_), phase) if phase != Phase::Running => (Health::Unknown, None),
+        (Some(healthcheck), _) => {
+            let attempt = |probe: &crate::model::Probe| Attempt {
+                vm: vm.name.clone(),
+                address: vm.interfaces.first().map(|interface| interface.ip),
+                probe: probe.clone(),
+                timeout: healthcheck.timeout.0.min(PATIENCE),
+            };
+            let answers = healthcheck.probes.iter().map(|probe| match hypervisor.probe(project, &attempt(probe)) {
+                Ok(backend::Health::Passing) => None,
+                Ok(backend::Health::Failing(answer)) => Some(format!("{probe}: {answer}")),
+                Err(error) => Some(format!("{probe}: {error}")),
+            });
+            match answers.flatten().next() {
+                None => (Health::Healthy, None),
+                Some(answer) => (Health::Unhealthy, Some(answer)),
+            }
+        }
+    };
+    status(vm, phase.into(), health, answer)
+}
+
+fn status(vm: &Vm, state: State, health: Health, answer: Option<String>) -> VmStatus {
+    let address =
+        |interface: &crate::model::Interface| Address { network: interface.network.clone(), ip: interface.ip };
+    let image = vm.boot.images().next().expect("a vm boots from something").name.clone();
+    VmStatus {
+        vm: vm.name.clone(),
+        state,
+        health,
+        answer,
+        addresses: vm.interfaces.iter().map(address).collect(),
+        image,
+        cpus: vm.cpus,
+        memory: vm.memory,
+        age: None,
+    }
+}

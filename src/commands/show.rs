@@ -1,0 +1,84 @@
+//! Commands that only read the file: `config`, `validate`, `schema`, `graph`, and `version`.
+
+use crate::backend::libvirt::Libvirt;
+use crate::cli::{Config, ConfigFormat, Global, Graph, GraphFormat, Part};
+use crate::commands::{print, request, stage};
+use crate::compose::{self, Parsed};
+use crate::error::{Error, Exit};
+use crate::render::{self, Palette, output};
+
+/// Prints the file as it is understood, or the names of one part of it.
+pub(super) fn config(global: &Global, options: &Config) -> Result<Exit, Error> {
+    let parsed = stage::parse(&request(global)?)?;
+    if options.quiet {
+        return Ok(Exit::Done);
+    }
+    let text = match (part(&parsed, &options.part), options.format) {
+        (Some(names), _) => names.join("\n"),
+        (None, ConfigFormat::Yaml) => {
+            serde_yaml::to_string(&parsed.resolved()).expect("what was read from YAML can be written as YAML")
+        }
+        (None, ConfigFormat::Json) => {
+            serde_json::to_string_pretty(&parsed.resolved()).expect("keys are strings after decoding")
+        }
+    };
+    print(&text)?;
+    Ok(Exit::Done)
+}
+
+fn part(parsed: &Parsed, part: &Part) -> Option<Vec<String>> {
+    let project = &parsed.project;
+    Some(if part.vms {
+        project.vms.keys().map(ToString::to_string).collect()
+    } else if part.images {
+        project.images.keys().map(ToString::to_string).collect()
+    } else if part.networks {
+        project.networks.keys().map(ToString::to_string).collect()
+    } else if part.volumes {
+        project.volumes.keys().map(ToString::to_string).collect()
+    } else if part.profiles {
+        parsed.profiles.iter().map(ToString::to_string).collect()
+    } else {
+        return None;
+    })
+}
+
+/// Checks the file. What is wrong comes back as the error.
+pub(super) fn validate(global: &Global) -> Result<Exit, Error> {
+    let project = stage::parse(&request(global)?)?.project;
+    let count = project.vms.len();
+    let vms = if count == 1 { "vm" } else { "vms" };
+    output::note(&format!("project `{}` with {count} {vms} is valid", project.name));
+    Ok(Exit::Done)
+}
+
+/// Prints the JSON Schema of the compose file.
+pub(super) fn schema() -> Result<Exit, Error> {
+    print(&format!("{:#}", compose::json_schema()))?;
+    Ok(Exit::Done)
+}
+
+/// Prints who waits for whom.
+pub(super) fn graph(global: &Global, options: &Graph) -> Result<Exit, Error> {
+    let desired = stage::outline(&stage::parse(&request(global)?)?.project)?;
+    let text = match options.format {
+        GraphFormat::Text => render::graph::text(&desired.graph, &Palette::stdout()),
+        GraphFormat::Dot => render::graph::dot(&desired.graph),
+        GraphFormat::Mermaid => render::graph::mermaid(&desired.graph),
+        GraphFormat::Svg => render::graph::svg(&desired.graph),
+    };
+    print(&text)?;
+    Ok(Exit::Done)
+}
+
+/// Prints the versions of vmcompose and, where it can be reached, of the hypervisor.
+pub(super) fn version(global: &Global) -> Result<Exit, Error> {
+    let hypervisor = match Libvirt::connect(global.connect.as_deref()).and_then(|libvirt| libvirt.versions()) {
+        Ok(versions) => {
+            format!("libvirt {}\n{} {}", versions.libvirt, versions.driver, versions.hypervisor)
+        }
+        Err(error) => format!("no hypervisor: {error}"),
+    };
+    print(&format!("vmcompose {}\n{hypervisor}", env!("CARGO_PKG_VERSION")))?;
+    Ok(Exit::Done)
+}

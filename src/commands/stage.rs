@@ -1,0 +1,77 @@
+//! The first half of the line: from files and hypervisor to the two states.
+//!
+//! Owns the order of the looks: the file first, so that a mistake in it is told without a hypervisor; then what is
+//! there; then the file once more, now that it is known which addresses are in use.
+
+use std::collections::BTreeMap;
+
+use crate::backend::Hypervisor;
+use crate::backend::libvirt::Libvirt;
+use crate::cli::Global;
+use crate::compose::{self, Diagnostics, Parsed, Request};
+use crate::error::Error;
+use crate::image;
+use crate::model::{Project, Surroundings};
+use crate::names::ProjectName;
+use crate::render::{Palette, diagnostic, output};
+use crate::state::{ActualState, DesiredState};
+
+/// Both states, and the way to the hypervisor.
+pub(super) struct Stage {
+    pub(super) hypervisor: Libvirt,
+    pub(super) desired: DesiredState,
+    pub(super) actual: ActualState,
+}
+
+/// Reads and checks the file alone. Its warnings are told.
+pub(super) fn parse(request: &Request) -> Result<Parsed, Error> {
+    let sources = compose::gather(request)?;
+    let parsed = compose::parse(&sources, request, &Surroundings::default())?;
+    warn(&parsed.warnings);
+    Ok(parsed)
+}
+
+fn warn(warnings: &Diagnostics) {
+    if !warnings.is_empty() {
+        output::note(&diagnostic::text(warnings, Palette::stderr().coloured()));
+    }
+}
+
+/// Looks at file, images and hypervisor.
+pub(super) fn set(global: &Global, request: &Request) -> Result<Stage, Error> {
+    let sources = compose::gather(request)?;
+    let first = compose::parse(&sources, request, &Surroundings::default())?;
+    warn(&first.warnings);
+    // Reading gigabytes and asking libvirt take their time, and neither needs the other.
+    let (images, observed) = std::thread::scope(|scope| {
+        let images = scope.spawn(|| image::inspect(&first.project.images));
+        let observed = observe(global, &first.project.name);
+        (images.join().expect("looking at images does not panic"), observed)
+    });
+    let (hypervisor, actual) = observed?;
+    let images = images?;
+    let settled = compose::parse(&sources, request, &actual.surroundings)?.project;
+    let desired = DesiredState::up(&settled, &images).map_err(crate::plan::PlanError::from)?;
+    Ok(Stage { hypervisor, desired, actual })
+}
+
+/// Connects, and looks at what the hypervisor has of a project.
+pub(super) fn observe(global: &Global, project: &ProjectName) -> Result<(Libvirt, ActualState), Error> {
+    let hypervisor = Libvirt::connect(global.connect.as_deref())?;
+    let actual = hypervisor.observe(project)?;
+    Ok((hypervisor, actual))
+}
+
+/// The project's name: from the command line, else from the file. With a name on the command line no file is needed.
+pub(super) fn project_name(global: &Global, request: &Request) -> Result<ProjectName, Error> {
+    if let Some(name) = &global.project {
+        return Ok(name.clone());
+    }
+    let sources = compose::gather(request)?;
+    Ok(compose::project_name(&sources, request)?)
+}
+
+/// The desired state without a look at image files: enough for order and names.
+pub(super) fn outline(project: &Project) -> Result<DesiredState, Error> {
+    Ok(DesiredState::up(project, &BTreeMap::new()).map_err(crate::plan::PlanError::from)?)
+}

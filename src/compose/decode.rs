@@ -1,0 +1,106 @@
+//! Trees to the structs of the file's own shape, all mistakes at once.
+//!
+//! Owns the serde deserializer over [`Node`]: unlike one over plain values it knows, at the moment a mistake is found,
+//! where the value stands and what was expected. Knows nothing of what the structs mean.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
+
+use super::diagnostic::Diagnostic;
+use super::node::Node;
+use super::place::Place;
+
+mod access;
+mod at;
+mod fault;
+mod form;
+mod value;
+
+pub(crate) use at::At;
+use fault::{Fault, Problem};
+pub(crate) use fault::{alternatives, unknown_key};
+pub(crate) use form::{Form, Refused, form};
+use value::Decoder;
+
+/// Values that are passed over in a further attempt, by the address of their node; the tree does not move meanwhile.
+type Pruned = HashSet<usize>;
+
+fn identity(node: &Node) -> usize {
+    std::ptr::from_ref(node).addr()
+}
+
+/// How often one resource is tried again; so many mistakes are reported of it at most.
+const ATTEMPTS: usize = 100;
+
+/// Decodes a value. `path` is how messages name it: `vms.web`.
+///
+/// serde stops at the first mistake. So what is wrong is noted and cut out, and the rest is tried again, until it fits.
+/// Returns `None` if it never does; the mistakes are then in `mistakes`.
+pub(crate) fn decode<T: DeserializeOwned>(node: &Node, path: &str, mistakes: &mut Vec<Diagnostic>) -> Option<T> {
+    let mut pruned = Pruned::new();
+    let mut found = false;
+    for _ in 0..ATTEMPTS {
+        let fault = match T::deserialize(Decoder { node, pruned: &pruned }) {
+            Ok(value) => return (!found).then_some(value),
+            Err(fault) => fault,
+        };
+        found = true;
+        let Some(victim) = fault.victim else {
+            mistakes.push(fault.describe(path, node));
+            return None;
+        };
+        // What a value lacks because it was cut out was reported when it was cut out.
+        if !fault.follows_from_pruning {
+            mistakes.push(fault.describe(path, node));
+        }
+        if victim == identity(node) || !pruned.insert(victim) {
+            return None;
+        }
+    }
+    None
+}
+
+/// The keys of a struct of the schema.
+pub(crate) fn keys<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
+    let mut keys: &'static [&'static str] = &[];
+    // The struct asks for its fields by name before anything else happens; the answer is always a refusal.
+    let _ = T::deserialize(KeyProbe(&mut keys));
+    keys
+}
+
+struct KeyProbe<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for KeyProbe<'_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Fault> {
+        Err(Fault::new(Problem::Custom(String::new())))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        *self.0 = fields;
+        self.deserialize_any(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+/// What a visitor expects, as text.
+struct Expecting<'a>(&'a dyn serde::de::Expected);
+
+impl fmt::Display for Expecting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,166 @@
+//! Volumes, and the further disks of vms.
+//!
+//! Owns which disk is what, and that no volume has two users. Makes none of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Declared, Instance, siblings, subject, unknown};
+use crate::compose::decode::At;
+use crate::compose::diagnostic::Diagnostic;
+use crate::compose::place::Place;
+use crate::compose::schema::{resource, vm as file};
+use crate::model::{Disk, Volume};
+use crate::names::VolumeName;
+use crate::units::Bytes;
+
+/// No disk is smaller: below this a partition table and a file system do not fit.
+const SMALLEST: Bytes = Bytes::mib(1);
+/// The name of the disk that every vm with an image has already.
+const ROOT: &str = "root";
+
+/// The named volumes.
+pub(super) fn volumes(
+    declared: &[Declared<VolumeName, resource::Volume>],
+    mistakes: &mut Vec<Diagnostic>,
+) -> BTreeMap<VolumeName, Volume> {
+    let mut volumes = BTreeMap::new();
+    for volume in declared {
+        let Some(size) = &volume.spec.size else {
+            let lacks = Diagnostic::error(format!("volume `{}` lacks a `size`", volume.name));
+            mistakes.push(lacks.at(volume.place, "how large?").hint("write `size: 10GiB`"));
+            continue;
+        };
+        check_size(size, mistakes);
+        volumes.insert(volume.name.clone(), Volume { name: volume.name.clone(), size: size.value });
+    }
+    volumes
+}
+
+/// A size that a disk can have.
+pub(super) fn check_size(size: &At<Bytes>, mistakes: &mut Vec<Diagnostic>) {
+    if size.value < SMALLEST {
+        let small = Diagnostic::error(format!("a disk of `{}` is too small; the least is `{SMALLEST}`", size.value));
+        let bare = size.value.0 < 1 << 16 && size.value.0 > 0;
+        let hint = bare.then(|| format!("a number without a unit counts bytes; write `{}GiB`", size.value.0));
+        mistakes.push(small.at(size.place, "too small").maybe_hint(hint));
+    }
+}
+
+/// The further disks of a vm.
+pub(super) fn of(
+    instance: &Instance<file::Vm>,
+    volumes: &[Declared<VolumeName, resource::Volume>],
+    mistakes: &mut Vec<Diagnostic>,
+) -> Vec<Disk> {
+    let mut disks = Vec::new();
+    let mut names: BTreeMap<VolumeName, Place> = BTreeMap::new();
+    let explicit: BTreeSet<&str> =
+        instance.spec.disks.iter().filter_map(|disk| disk.name.as_ref()).map(|name| name.as_str()).collect();
+    for (index, disk) in instance.spec.disks.iter().enumerate() {
+        match (&disk.volume, &disk.size) {
+            (Some(volume), None) => {
+                if let Some(name) = &disk.name {
+                    let named = Diagnostic::error("a disk that is a volume has the volume's name");
+                    mistakes.push(named.at(name.place, "remove this"));
+                }
+                disks.extend(named_volume(instance, volume, volumes, mistakes));
+            }
+            (None, Some(size)) => {
+                check_size(size, mistakes);
+                let name = own_name(disk, index, &explicit, mistakes);
+                let place = disk.name.as_ref().map_or(disk.place, |name| name.place);
+                if let Some(first) = name.clone().and_then(|name| names.insert(name, place)) {
+                    let name = name.as_ref().map_or("", |name| name.as_str());
+                    let twice = Diagnostic::error(format!("{} has two disks named `{name}`", subject(instance)));
+                    mistakes.push(twice.at(place, "named again here").and(first, "first named here"));
+                }
+                disks.extend(name.map(|name| Disk::Own { name, size: size.value }));
+            }
+            (Some(volume), Some(size)) => {
+                let both = Diagnostic::error(format!("the size of volume `{}` is set under `volumes`", volume.value));
+                mistakes.push(both.at(size.place, "remove this").and(volume.place, "a named volume"));
+            }
+            (None, None) => {
+                let neither = Diagnostic::error("a disk needs either `volume` or `size`");
+                mistakes
+                    .push(neither.at(disk.place, "neither is given").hint("write `{volume: NAME}` or `{size: 10GiB}`"));
+            }
+        }
+    }
+    disks
+}
+
+fn named_volume(
+    instance: &Instance<file::Vm>,
+    volume: &At<String>,
+    volumes: &[Declared<VolumeName, resource::Volume>],
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<Disk> {
+    match volumes.iter().find(|declared| declared.name.as_str() == volume.value) {
+        Some(declared) => Some(Disk::Volume { volume: declared.name.clone() }),
+        None => {
+            let known = volumes.iter().map(|declared| declared.name.as_str());
+            mistakes.push(unknown("volume", volume, &subject(instance), known));
+            None
+        }
+    }
+}
+
+fn own_name(
+    disk: &At<file::Disk>,
+    index: usize,
+    explicit: &BTreeSet<&str>,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<VolumeName> {
+    let Some(name) = &disk.name else {
+        let numbered = (index + 1..).map(|n| format!("disk{n}"));
+        return numbered.filter(|name| !explicit.contains(name.as_str())).find_map(|name| VolumeName::new(name).ok());
+    };
+    if name.value == ROOT {
+        let taken = Diagnostic::error(format!("`{ROOT}` is the name of the disk that the vm boots from"));
+        mistakes.push(taken.at(name.place, "take another name"));
+        return None;
+    }
+    super::named(name, name.place, mistakes)
+}
+
+/// A volume that two vms use would be destroyed by the second.
+pub(super) fn check_use(
+    volumes: &[Declared<VolumeName, resource::Volume>],
+    instances: &[Instance<file::Vm>],
+    mistakes: &mut Vec<Diagnostic>,
+) {
+    let mut users: BTreeMap<&str, (&Instance<file::Vm>, Place)> = BTreeMap::new();
+    for instance in instances {
+        for volume in instance.spec.disks.iter().filter_map(|disk| disk.volume.as_ref()) {
+            let declared = volumes.iter().find(|declared| declared.name.as_str() == volume.value);
+            if declared.is_none_or(|declared| declared.spec.shared == Some(true)) {
+                continue;
+            }
+            if let Some((first, place)) = users.insert(volume, (instance, volume.place)) {
+                mistakes.push(used_twice(volume, (first, place), instance));
+            }
+        }
+    }
+}
+
+fn used_twice(
+    volume: &At<String>,
+    (first, place): (&Instance<file::Vm>, Place),
+    second: &Instance<file::Vm>,
+) -> Diagnostic {
+    let name = &volume.value;
+    if first.name == second.name {
+        let twice = Diagnostic::error(format!("{} uses volume `{name}` twice", subject(first)));
+        return twice.at(volume.place, "used again here").and(place, "first used here");
+    }
+    let two = Diagnostic::error(format!("volume `{name}` is used by two vms, `{}` and `{}`", first.name, second.name));
+    if siblings(first, second) {
+        return two
+            .at(volume.place, "one volume for several replicas")
+            .hint("give each replica a disk of its own with `size`, in place of a volume");
+    }
+    two.at(volume.place, format!("used by {}", subject(second)))
+        .and(place, format!("used by {}", subject(first)))
+        .hint("give each vm a volume of its own")
+}

@@ -1,0 +1,259 @@
+//! Addresses: each vm gets its MAC and IP on each of its networks.
+//!
+//! Owns the checks of what the user fixed, and fills in the rest with `model::address`. Knows nothing of what else a vm
+//! has, so that templates in the rest can use the addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use super::network::{IMPLICIT, Networks};
+use super::{Instance, Surroundings, siblings, subject, unknown};
+use crate::compose::decode::At;
+use crate::compose::diagnostic::Diagnostic;
+use crate::compose::place::Place;
+use crate::compose::schema::vm::{VmNetwork, VmNetworks};
+use crate::model::{Host, Interface, Mac, address};
+use crate::names::{NetworkName, ProjectName, VmName};
+
+/// What of a vm matters here.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    /// Its networks; `None` is the implicit one.
+    pub(crate) networks: Option<VmNetworks>,
+    /// Its host name; its own name where there is none.
+    pub(crate) hostname: Option<(String, Place)>,
+}
+
+/// Networks with their hosts, and every vm's interfaces in the order of the file.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    pub(crate) networks: Networks,
+    pub(crate) interfaces: BTreeMap<VmName, Vec<Interface>>,
+}
+
+/// One vm on one network.
+struct Member<'a> {
+    instance: &'a Instance<Wish>,
+    /// Place among the vm's interfaces.
+    slot: usize,
+    /// The network's name in the vm.
+    place: Place,
+    ip: Option<&'a At<crate::compose::schema::vm::Ip>>,
+    mac: Option<&'a At<crate::compose::schema::vm::MacText>>,
+}
+
+/// Settles all addresses.
+pub(crate) fn settle(
+    project: &ProjectName,
+    mut networks: Networks,
+    instances: &[Instance<Wish>],
+    surroundings: &Surroundings,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Settled {
+    let members = members(&networks, instances, mistakes);
+    let mut slots: BTreeMap<VmName, Vec<(usize, Interface)>> = BTreeMap::new();
+    let mut macs = BTreeMap::new();
+    for (name, members) in &members {
+        let Some(network) = networks.get_mut(name) else { continue };
+        let fixed = fixed(network.spec.subnet, name, members, mistakes);
+        fixed_macs(members, &mut macs, mistakes);
+        host_names(name, members, mistakes);
+        let wanted = members.iter().filter(|m| m.ip.is_none()).map(|m| m.instance.name.clone()).collect();
+        let taken = fixed.values().copied().collect();
+        let chosen = address::addresses(project, name, network.spec.subnet, &wanted, &taken, surroundings);
+        if chosen.len() < wanted.len() {
+            mistakes.push(full(network.spec.subnet, name, network.place, members.len()));
+        }
+        let mut used: BTreeSet<Mac> = members.iter().filter_map(|m| m.mac.map(|mac| mac.0)).collect();
+        for member in members {
+            let vm = &member.instance.name;
+            let Some(ip) = fixed.get(vm).or_else(|| chosen.get(vm)).copied() else { continue };
+            let mac = member.mac.map_or_else(|| free_mac(project, name, member, &fixed, &mut used), |mac| mac.0);
+            network.spec.hosts.insert(vm.clone(), Host { mac, ip, names: names(member) });
+            slots.entry(vm.clone()).or_default().push((member.slot, Interface { network: name.clone(), mac, ip }));
+        }
+    }
+    let in_order = |mut found: Vec<(usize, Interface)>| {
+        found.sort_by_key(|(slot, _)| *slot);
+        found.into_iter().map(|(_, interface)| interface).collect()
+    };
+    let interfaces = slots.into_iter().map(|(vm, found)| (vm, in_order(found))).collect();
+    Settled { networks, interfaces }
+}
+
+/// Who is on which network. An unknown network, or one that a vm names twice, is a mistake.
+fn members<'a>(
+    networks: &Networks,
+    instances: &'a [Instance<Wish>],
+    mistakes: &mut Vec<Diagnostic>,
+) -> BTreeMap<NetworkName, Vec<Member<'a>>> {
+    let mut members: BTreeMap<NetworkName, Vec<Member<'a>>> = BTreeMap::new();
+    for instance in instances {
+        let Some(VmNetworks(wishes)) = &instance.spec.networks else {
+            if let Ok(name) = NetworkName::new(IMPLICIT) {
+                let member = Member { instance, slot: 0, place: instance.place, ip: None, mac: None };
+                members.entry(name).or_default().push(member);
+            }
+            continue;
+        };
+        let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
+        for (slot, (wish, VmNetwork { ip, mac })) in wishes.iter().enumerate() {
+            if let Some(first) = seen.insert(wish, wish.place) {
+                let twice = Diagnostic::error(format!("{} is on network `{}` twice", subject(instance), wish.value));
+                mistakes.push(twice.at(wish.place, "named again here").and(first, "first named here"));
+                continue;
+            }
+            match NetworkName::new(wish.value.as_str()).ok().filter(|name| networks.contains_key(name)) {
+                Some(name) => {
+                    let member = Member { instance, slot, place: wish.place, ip: ip.as_ref(), mac: mac.as_ref() };
+                    members.entry(name).or_default().push(member);
+                }
+                None => {
+                    let known = networks.keys().map(NetworkName::as_str);
+                    mistakes.push(unknown("network", wish, &subject(instance), known));
+                }
+            }
+        }
+    }
+    members
+}
+
+/// The addresses that the user fixed, as far as they can be had.
+fn fixed(
+    subnet: ipnet::Ipv4Net,
+    network: &NetworkName,
+    members: &[Member<'_>],
+    mistakes: &mut Vec<Diagnostic>,
+) -> BTreeMap<VmName, Ipv4Addr> {
+    let mut fixed = BTreeMap::new();
+    let mut owners: BTreeMap<Ipv4Addr, &Member<'_>> = BTreeMap::new();
+    for member in members {
+        let Some(ip) = member.ip else { continue };
+        if let Err(reason) = address::check(subnet, ip.0) {
+            let outside = Diagnostic::error(format!("address `{}` is {reason}", ip.0));
+            let hint = format!("network `{network}` is `{subnet}`; its vms have {}", usable(subnet));
+            mistakes.push(outside.at(ip.place, format!("cannot be given to {}", subject(member.instance))).hint(hint));
+            continue;
+        }
+        match owners.insert(ip.0, member) {
+            None => {
+                fixed.insert(member.instance.name.clone(), ip.0);
+            }
+            Some(other) if siblings(other.instance, member.instance) => {
+                owners.insert(ip.0, other);
+                mistakes.push(shared_by_replicas(ip, other.instance, member.instance));
+            }
+            Some(other) => {
+                let place = other.ip.map_or(other.place, |ip| ip.place);
+                mistakes.push(
+                    Diagnostic::error(format!("address `{}` is given to two vms of network `{network}`", ip.0))
+                        .at(ip.place, format!("to {}", subject(member.instance)))
+                        .and(place, format!("and to {}", subject(other.instance))),
+                );
+            }
+        }
+    }
+    fixed
+}
+
+fn shared_by_replicas<T>(ip: &At<T>, first: &Instance<Wish>, second: &Instance<Wish>) -> Diagnostic
+where
+    T: Copy + Into<Ipv4Addr>,
+{
+    let address: Ipv4Addr = ip.value.into();
+    let [a, b, c, _] = address.octets();
+    Diagnostic::error(format!("a fixed `ip` cannot be shared by replicas `{}` and `{}`", first.name, second.name))
+        .at(ip.place, "one address for several vms")
+        .hint(format!("leave it out, or make it differ: `ip: \"{a}.{b}.{c}.{{{{ 10 + index }}}}\"`"))
+}
+
+impl From<crate::compose::schema::vm::Ip> for Ipv4Addr {
+    fn from(ip: crate::compose::schema::vm::Ip) -> Self {
+        ip.0
+    }
+}
+
+fn usable(subnet: ipnet::Ipv4Net) -> String {
+    let mut hosts = subnet.hosts();
+    match (hosts.nth(1), Some(Ipv4Addr::from(u32::from(subnet.broadcast()).saturating_sub(1)))) {
+        (Some(first), Some(last)) => format!("`{first}` to `{last}`"),
+        _ => "no addresses".to_owned(),
+    }
+}
+
+fn full(subnet: ipnet::Ipv4Net, network: &NetworkName, place: Place, members: usize) -> Diagnostic {
+    let room = u32::from(subnet.broadcast()).saturating_sub(u32::from(subnet.network())).saturating_sub(2);
+    Diagnostic::error(format!("network `{network}` has room for {room} vms in `{subnet}`, but {members} are on it"))
+        .at(place, "too small")
+        .hint("give it a larger `subnet`, such as a `/16`")
+}
+
+/// Hardware addresses that the user fixed: none twice in the project.
+fn fixed_macs<'a>(members: &[Member<'a>], seen: &mut BTreeMap<Mac, &'a At<MacText>>, mistakes: &mut Vec<Diagnostic>) {
+    for member in members {
+        let Some(mac) = member.mac else { continue };
+        if let Some(first) = seen.insert(mac.0, mac) {
+            let twice = Diagnostic::error(format!("hardware address `{}` is given twice", mac.0));
+            let twice = twice.at(mac.place, "given again here");
+            mistakes.push(if first.place == mac.place {
+                twice.hint("replicas need one each; leave it out, or make it differ by `{{ index }}`")
+            } else {
+                twice.and(first.place, "first given here")
+            });
+        }
+    }
+}
+
+use crate::compose::schema::vm::MacText;
+
+/// The hash of the names gives 24 bits: among thousands of vms of one network two meet now and then. The next free
+/// one is taken then.
+fn free_mac(
+    project: &ProjectName,
+    network: &NetworkName,
+    member: &Member<'_>,
+    fixed: &BTreeMap<VmName, Ipv4Addr>,
+    used: &mut BTreeSet<Mac>,
+) -> Mac {
+    let vm = &member.instance.name;
+    let mut mac = address::mac(project, network, vm, fixed.get(vm).copied());
+    while !used.insert(mac) {
+        let [.., a, b, c] = mac.0;
+        let [_, a, b, c] = (u32::from_be_bytes([0, a, b, c]) + 1).to_be_bytes();
+        mac.0[3..].copy_from_slice(&[a, b, c]);
+    }
+    mac
+}
+
+/// What a vm is called on the network: its host name, its own name, the name of its replicas together.
+fn names(member: &Member<'_>) -> Vec<String> {
+    let instance = member.instance;
+    let own = instance.name.to_string();
+    let mut names = vec![instance.spec.hostname.as_ref().map_or_else(|| own.clone(), |(name, _)| name.clone())];
+    names.extend(std::iter::once(own).chain(instance.group.as_ref().map(ToString::to_string)));
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+/// A host name that two vms of a network have is answered by chance.
+fn host_names(network: &NetworkName, members: &[Member<'_>], mistakes: &mut Vec<Diagnostic>) {
+    let mut owners: BTreeMap<&str, &Member<'_>> = BTreeMap::new();
+    for member in members {
+        let own = member.instance.name.as_str();
+        let (name, place) =
+            member.instance.spec.hostname.as_ref().map_or((own, member.instance.place), |(name, at)| (name, *at));
+        let Some(other) = owners.insert(name, member) else { continue };
+        let first = other.instance.spec.hostname.as_ref().map_or(other.instance.place, |(_, at)| *at);
+        let twice = Diagnostic::error(format!(
+            "host name `{name}` on network `{network}` is that of both `{}` and `{}`",
+            other.instance.name, member.instance.name
+        ))
+        .at(place, "used again here");
+        mistakes.push(if first == place {
+            twice.hint("replicas need one each; leave it out, or make it differ by `{{ index }}`")
+        } else {
+            twice.and(first, "first used here")
+        });
+    }
+}

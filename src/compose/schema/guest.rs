@@ -1,0 +1,319 @@
+//! Keys about what is inside the guest: its name, cloud-init, logging in. Most take effect with a later version.
+//!
+//! Owns their forms and the types that are legal by construction: host names, SSH keys, password hashes.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use super::health::any_of;
+use super::shape::{OneOrMany, deserialize_form};
+use crate::compose::decode::{At, Form};
+
+/// A host name: DNS labels, in lower case (RFC 1123 section 2.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fqdn(pub(crate) String);
+
+impl Fqdn {
+    fn parse(text: &str) -> Result<Self, String> {
+        let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
+        let legal = |label: &str| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if name.len() <= 253 && name.split('.').all(legal) {
+            return Ok(Self(name));
+        }
+        Err(format!("`{text}` is not a host name; it has letters, digits and `-`, in parts of at most 63 characters"))
+    }
+}
+
+/// A public key for SSH, as it stands in a `.pub` file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SshKey(pub(crate) String);
+
+const KEY_TYPES: [&str; 7] = [
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
+
+impl SshKey {
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.contains("PRIVATE KEY") {
+            return Err("this is a private key; it stays where it is: give the `.pub` file's line".to_owned());
+        }
+        let mut words = text.split_ascii_whitespace();
+        let (kind, data) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        if !KEY_TYPES.contains(&kind) || text.lines().count() != 1 {
+            return Err("not an SSH public key; it begins with its type, such as `ssh-ed25519 AAAA…`".to_owned());
+        }
+        // The data repeats the type, after its length in four bytes (RFC 4253 section 6.6): that finds a cut-off key.
+        let length = u32::try_from(kind.len()).unwrap_or(0).to_be_bytes();
+        let starts = |bytes: &Vec<u8>| {
+            bytes
+                .strip_prefix(&length[..])
+                .and_then(|rest| rest.strip_prefix(kind.as_bytes()))
+                .is_some_and(|k| !k.is_empty())
+        };
+        match base64(data).filter(starts) {
+            Some(_) => Ok(Self(text.to_owned())),
+            None => Err(format!("the `{kind}` key is damaged; copy the whole line of the `.pub` file")),
+        }
+    }
+}
+
+/// Decodes base64 (RFC 4648 section 4).
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    if text.len() % 4 != 0 || text.len() - digits.len() > 2 {
+        return None;
+    }
+    let (mut bits, mut count, mut bytes) = (0_u32, 0, Vec::with_capacity(digits.len() * 3 / 4));
+    for digit in digits.bytes() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6 | u32::from(value)) & 0x00ff_ffff;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push(u8::try_from(bits >> count & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
+}
+
+/// A password, hashed as in `/etc/shadow` (crypt(5)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PasswordHash(pub(crate) String);
+
+impl PasswordHash {
+    fn parse(text: &str) -> Result<Self, String> {
+        let method = text.strip_prefix('$').and_then(|rest| rest.split('$').next()).unwrap_or("");
+        let known = matches!(method, "y" | "gy" | "7" | "2b" | "2a" | "2y" | "6" | "5");
+        let legal = |c: char| c.is_ascii_alphanumeric() || "./$=,-+".contains(c);
+        if known && text.len() > 20 && text.chars().all(legal) && text.matches('$').count() >= 3 {
+            return Ok(Self(text.to_owned()));
+        }
+        // The text is not repeated: it may be a password.
+        Err("not a password hash; make one with `mkpasswd --method=yescrypt`, and quote it".to_owned())
+    }
+}
+
+macro_rules! texts {
+    ($($type:ident $name:literal $description:literal $pattern:literal;)*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "description": $description, "type": "string", "pattern": $pattern })
+            }
+        }
+    )*};
+}
+
+texts! {
+    Fqdn "Hostname" "a host name" r"^\s*[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\.?\s*$";
+    SshKey "SshKey" "a line of a `.pub` file" "^\\s*(ssh-|ecdsa-|sk-)";
+    PasswordHash "PasswordHash" "a password, hashed as in /etc/shadow" r"^\$";
+}
+
+/// Settings for the guest's first boot.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CloudInit {
+    /// User-data as it is, in place of the other keys: a text, or `{template: PATH}`, or `{file: PATH}`.
+    pub(crate) user_data: Option<UserData>,
+    /// Packages to install.
+    pub(crate) packages: Vec<String>,
+    /// Whether all packages are brought up to date.
+    pub(crate) package_upgrade: Option<bool>,
+    /// Files to write.
+    pub(crate) write_files: Vec<serde_json::Value>,
+    /// Commands run at the end of the first boot.
+    pub(crate) runcmd: Vec<serde_json::Value>,
+    /// Commands run early in every boot.
+    pub(crate) bootcmd: Vec<serde_json::Value>,
+    /// Accounts.
+    pub(crate) users: Vec<User>,
+    /// Keys that may log in as the default user.
+    pub(crate) ssh_authorized_keys: Vec<SshKey>,
+    /// Secrets that the guest receives.
+    pub(crate) secrets: Vec<String>,
+    /// Time zone.
+    pub(crate) timezone: Option<String>,
+    /// Locale.
+    pub(crate) locale: Option<String>,
+    /// Further keys of cloud-config, as they are.
+    pub(crate) config: Option<serde_json::Value>,
+    /// Several parts, merged.
+    pub(crate) parts: Vec<serde_json::Value>,
+}
+
+/// An account of the guest.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct User {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its password, hashed.
+    #[serde(default)]
+    pub(crate) password_hash: Option<PasswordHash>,
+    /// Keys that may log in.
+    #[serde(default)]
+    pub(crate) ssh_authorized_keys: Vec<SshKey>,
+    /// What it may do as root: a rule of sudoers.
+    #[serde(default)]
+    pub(crate) sudo: Option<String>,
+    /// Further groups.
+    #[serde(default)]
+    pub(crate) groups: OneOrMany<String>,
+    /// Its shell.
+    #[serde(default)]
+    pub(crate) shell: Option<String>,
+}
+
+/// User-data: a text, or a file.
+#[derive(Debug, Clone)]
+pub(crate) enum UserData {
+    /// The text.
+    Text,
+    /// A list of parts.
+    Parts,
+    /// A file.
+    File(UserDataFile),
+}
+
+/// A file with user-data: exactly one of the keys.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct UserDataFile {
+    /// A file that is a template.
+    pub(crate) template: Option<At<String>>,
+    /// A file that is taken as it is.
+    pub(crate) file: Option<At<String>>,
+}
+
+deserialize_form!(UserData, Provision);
+
+impl Form for UserData {
+    const EXPECTED: &'static str = "a text, a list of parts, or a mapping with `template` or `file`";
+    type Scalar = String;
+    type List = Vec<serde_json::Value>;
+    type Mapping = UserDataFile;
+
+    fn scalar(_: String) -> Result<Self, String> {
+        Ok(Self::Text)
+    }
+
+    fn list(_: Vec<serde_json::Value>) -> Result<Self, String> {
+        Ok(Self::Parts)
+    }
+
+    fn mapping(file: UserDataFile) -> Result<Self, String> {
+        match (&file.template, &file.file) {
+            (Some(_), None) | (None, Some(_)) => Ok(Self::File(file)),
+            _ => Err("`user_data` needs either `template` or `file`".to_owned()),
+        }
+    }
+}
+
+any_of!(
+    UserData, "UserData", "user-data: a text, or a file", [{"type": "string"}, {"type": "array"}], [UserDataFile]
+);
+
+/// Commands run in the guest once it is up: a text, a list, or a mapping.
+#[derive(Debug, Clone)]
+pub(crate) struct Provision;
+
+impl Form for Provision {
+    const EXPECTED: &'static str = "a text, a list of commands, or a mapping";
+    type Scalar = String;
+    type List = Vec<serde_json::Value>;
+    type Mapping = serde_json::Value;
+
+    fn scalar(_: String) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn list(_: Vec<serde_json::Value>) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn mapping(_: serde_json::Value) -> Result<Self, String> {
+        Ok(Self)
+    }
+}
+
+any_of!(
+    Provision, "Provision", "commands run in the guest once it is up",
+    [{"type": "string"}, {"type": "array"}, {"type": "object"}], []
+);
+
+/// How to log in.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Ssh {
+    /// The account.
+    pub(crate) user: Option<String>,
+    /// Keys that may log in.
+    pub(crate) authorized_keys: OneOrMany<SshKey>,
+    /// The port. Default: 22
+    pub(crate) port: Option<u16>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names_are_legal_and_in_lower_case() {
+        assert_eq!(Fqdn::parse("Web-1.Example.org."), Ok(Fqdn("web-1.example.org".to_owned())));
+        for text in ["", "-a", "a-", "a..b", "a_b", "ä", &"a".repeat(64)] {
+            assert!(Fqdn::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_public_key_is_whole_and_public() {
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPuD3bB6mCVAUUFkWxdTE5sDJ6JyJzDGzSiVGVSbUNh me@host";
+        assert!(SshKey::parse(key).is_ok());
+        for text in ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-dss AAAA", "-----BEGIN OPENSSH PRIVATE KEY-----", "x"]
+        {
+            assert!(SshKey::parse(text).is_err(), "{text}");
+        }
+        assert!(SshKey::parse(&key.replace("AAAAC3", "AAAAC")).is_err());
+    }
+
+    #[test]
+    fn a_password_is_not_taken_for_its_hash() {
+        assert!(PasswordHash::parse("$6$saltsalt$abcdefghijklmnop").is_ok());
+        assert!(PasswordHash::parse("$y$j9T$abcdefgh$0123456789").is_ok());
+        for text in ["hunter2", "$1$old$abcdefghijklmnop", "$6$", "$6$salt$with space and more text"] {
+            let message = PasswordHash::parse(text).expect_err("not a hash");
+            assert!(!message.contains(text), "a password must not be repeated");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! A vm as the file has it.
+//!
+//! Owns its keys and their short forms. Knows nothing of defaults, replicas or references: those are settled elsewhere.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::net::Ipv4Addr;
+
+use super::guest::{CloudInit, Fqdn, Provision, Ssh};
+use super::hardware::{Cpu, Limits, Port, Share};
+use super::health::{DependsOn, Healthcheck, any_of};
+use super::shape::{Entries, Labels, OneOrMany, deserialize_form, refused};
+use crate::compose::decode::{At, Form, Refused};
+use crate::model::{Accel, Mac};
+use crate::units::{Bytes, Span};
+
+/// A virtual machine.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Vm {
+    /// The image that its root disk is an overlay of: a name under `images`, or a path. Either this or `boot` must be
+    /// given. Example: `image: debian`
+    pub(crate) image: Option<At<String>>,
+    /// A kernel that the hypervisor loads itself, in place of an image.
+    pub(crate) boot: Option<At<Boot>>,
+    /// Number of virtual CPUs. Default: 1
+    pub(crate) cpus: Option<At<u32>>,
+    /// Memory. Default: 1GiB. Example: `memory: 512MiB`
+    pub(crate) memory: Option<At<Bytes>>,
+    /// Size of the root disk. Default: that of the image. Example: `disk: 20GiB`
+    pub(crate) disk: Option<At<Bytes>>,
+    /// Further disks: named volumes, or disks that go when the vm goes. Example: `disks: [{volume: data}, {size: 5GiB}]`
+    pub(crate) disks: Vec<At<Disk>>,
+    /// The networks it is on: a list of names, or a mapping with addresses. Default: [default].
+    /// Example: `networks: {back: {ip: 10.20.1.10}}`
+    pub(crate) networks: Option<VmNetworks>,
+    /// What the guest is called. Default: the name of the vm
+    pub(crate) hostname: Option<At<Fqdn>>,
+    /// The vms that must be up first: a list of names, or a mapping with what is required of each.
+    /// Example: `depends_on: {db: {condition: healthy}}`
+    pub(crate) depends_on: DependsOn,
+    /// When it counts as healthy. Example: `healthcheck: {tcp: 5432}`
+    pub(crate) healthcheck: Option<At<Healthcheck>>,
+    /// How long a shutdown may take before the plug is pulled. Default: 30s
+    pub(crate) stop_grace_period: Option<Span>,
+    /// Started with the hypervisor. Default: false
+    pub(crate) autostart: Option<bool>,
+    /// How the guest's instructions are run. Default: auto
+    pub(crate) accel: Option<Accel>,
+    /// Free text, kept with the vm, to select by. Example: `labels: {tier: front}`
+    pub(crate) labels: Labels,
+    /// Free text, kept with the vm, to read.
+    pub(crate) annotations: Labels,
+    /// How many of it there are, named `NAME-1`, `NAME-2`, …; `{{ index }}` is the number. Default: one, named `NAME`
+    pub(crate) replicas: Option<Count>,
+    /// One vm for each item of a list or a mapping, named `NAME-KEY`; `{{ each.key }}` and `{{ each.value }}` are there.
+    pub(crate) for_each: Option<serde_json::Value>,
+    /// Whether it is there at all; a template may decide. Default: true
+    pub(crate) enabled: Option<bool>,
+    /// It is there only when one of these profiles is active.
+    pub(crate) profiles: OneOrMany<At<String>>,
+    /// Another vm whose keys it takes over: a name, or `{vm: NAME, file: PATH}`.
+    pub(crate) extends: Option<Extends>,
+    /// CPU model, topology and pinning.
+    pub(crate) cpu: Option<Cpu>,
+    /// Machine type.
+    pub(crate) machine: Option<String>,
+    /// How it boots.
+    pub(crate) firmware: Option<Firmware>,
+    /// Boots only what is signed.
+    pub(crate) secure_boot: Option<bool>,
+    /// A TPM 2.0.
+    pub(crate) tpm: Option<bool>,
+    /// Folders of the host inside the guest.
+    pub(crate) shares: Vec<Share>,
+    /// Ports published on the host. Example: `ports: ["8080:80"]`
+    pub(crate) ports: Vec<At<Port>>,
+    /// What happens when the guest powers itself off.
+    pub(crate) restart: Option<Restart>,
+    /// Settings for the guest's first boot.
+    pub(crate) cloud_init: Option<CloudInit>,
+    /// Settings for the first boot of guests with Ignition.
+    pub(crate) ignition: Option<serde_json::Value>,
+    /// Commands run in the guest once it is up.
+    pub(crate) provision: Option<Provision>,
+    /// How to log in.
+    pub(crate) ssh: Option<Ssh>,
+    /// Upper limits of what it may use.
+    pub(crate) limits: Option<Limits>,
+    /// Refuses deletion and replacement.
+    pub(crate) protect: Option<bool>,
+    /// A fragment merged into the definition of the domain.
+    pub(crate) xml: Option<String>,
+}
+
+/// A kernel that the hypervisor loads itself.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Boot {
+    /// The kernel's file.
+    pub(crate) kernel: At<String>,
+    /// The initial RAM disk's file.
+    #[serde(default)]
+    pub(crate) initrd: Option<At<String>>,
+    /// The kernel's command line.
+    #[serde(default)]
+    pub(crate) cmdline: Option<String>,
+}
+
+/// A further disk: either `volume`, or `size` with an optional `name`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Disk {
+    /// A named volume of this file.
+    pub(crate) volume: Option<At<String>>,
+    /// Size of a disk of the vm's own.
+    pub(crate) size: Option<At<Bytes>>,
+    /// Name of a disk of the vm's own. Default: disk1, disk2, … by its place in the list
+    pub(crate) name: Option<At<String>>,
+    /// Where the guest mounts it.
+    pub(crate) mount: Option<String>,
+}
+
+/// The networks of a vm: a list of names, or a mapping.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct VmNetworks(pub(crate) Vec<(At<String>, VmNetwork)>);
+
+/// How a vm is on a network.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct VmNetwork {
+    /// Its address. Default: one that is free
+    pub(crate) ip: Option<At<Ip>>,
+    /// Its hardware address. Default: made from its name
+    pub(crate) mac: Option<At<MacText>>,
+}
+
+/// An IPv4 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ip(pub(crate) Ipv4Addr);
+
+/// A hardware address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct MacText(pub(crate) Mac);
+
+/// How many: a number, or a template that gives one.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub(crate) struct Count(pub(crate) u32);
+
+/// The vm that another one takes its keys from.
+#[derive(Debug, Clone)]
+pub(crate) struct Extends(pub(crate) LongExtends);
+
+/// The long form of `extends`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LongExtends {
+    /// The vm's name.
+    pub(crate) vm: At<String>,
+    /// The file that it is in. Default: this one
+    #[serde(default)]
+    pub(crate) file: Option<At<String>>,
+}
+
+/// How a vm boots.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Firmware {
+    /// PC BIOS.
+    Bios,
+    /// UEFI.
+    Uefi,
+}
+
+/// What happens when the guest powers itself off.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Restart {
+    /// It stays off.
+    No,
+    /// It is started again.
+    Always,
+    /// It is started again after a crash.
+    OnFailure,
+    /// It is started again unless it was stopped on purpose.
+    UnlessStopped,
+}
+
+deserialize_form!(VmNetworks, Extends);
+
+impl Form for VmNetworks {
+    const EXPECTED: &'static str = "a list of networks, or a mapping";
+    type Scalar = Refused;
+    type List = Vec<At<String>>;
+    type Mapping = Entries<Option<VmNetwork>>;
+
+    refused!(scalar);
+
+    fn list(names: Vec<At<String>>) -> Result<Self, String> {
+        Ok(Self(names.into_iter().map(|name| (name, VmNetwork::default())).collect()))
+    }
+
+    fn mapping(entries: Entries<Option<VmNetwork>>) -> Result<Self, String> {
+        Ok(Self(entries.0.into_iter().map(|(name, network)| (name, network.unwrap_or_default())).collect()))
+    }
+}
+
+impl Form for Extends {
+    const EXPECTED: &'static str = "the name of a vm, or a mapping with `vm` and `file`";
+    type Scalar = At<String>;
+    type List = Refused;
+    type Mapping = LongExtends;
+
+    refused!(list);
+
+    fn scalar(vm: At<String>) -> Result<Self, String> {
+        Ok(Self(LongExtends { vm, file: None }))
+    }
+
+    fn mapping(long: LongExtends) -> Result<Self, String> {
+        Ok(Self(long))
+    }
+}
+
+any_of!(
+    VmNetworks, "VmNetworks", "a list of networks, or a mapping with addresses", [],
+    [Vec<String>, Entries<Option<VmNetwork>>]
+);
+any_of!(Extends, "Extends", "the name of a vm, or a mapping", [{"type": "string"}], [LongExtends]);
+
+impl<'de> Deserialize<'de> for Ip {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let malformed = || {
+            let more = if text.contains(':') {
+                "IPv6 is not supported yet"
+            } else if text.contains('/') {
+                "the length of the prefix belongs to the network's `subnet`"
+            } else {
+                "write four numbers, such as `10.20.1.10`"
+            };
+            serde::de::Error::custom(format!("`{text}` is not an IPv4 address; {more}"))
+        };
+        text.trim().parse().map(Self).map_err(|_| malformed())
+    }
+}
+
+impl JsonSchema for Ip {
+    fn schema_name() -> Cow<'static, str> {
+        "Address".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "an IPv4 address: 10.20.1.10",
+            "type": "string",
+            "pattern": r"^\s*[0-9]{1,3}(\.[0-9]{1,3}){3}\s*$"
+        })
+    }
+}
+
+impl JsonSchema for MacText {
+    fn schema_name() -> Cow<'static, str> {
+        "Mac".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "a hardware address: 52:54:00:12:34:56",
+            "type": "string",
+            "pattern": "^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$"
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! YAML text to trees: anchors followed, merge keys merged, duplicate keys refused, sizes limited.
+//!
+//! Owns everything that is YAML's business and not Compose's. Knows nothing of keys, files or variables.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+
+use super::diagnostic::Diagnostic;
+use super::node::{Entry, Key, Kind, Node, Scalar, Style, Tag};
+use super::offsets::Offsets;
+use super::place::{Extent, FileId};
+
+mod merge_key;
+mod trouble;
+
+/// How deep lists and mappings may stand in one another.
+pub(crate) const DEPTH: usize = 64;
+/// How many values a file may have once its aliases are followed.
+pub(crate) const NODES: usize = 2_000_000;
+
+/// Reads the documents of a text. The first syntax error ends it; mistakes that leave a tree are all reported.
+pub(crate) fn load(file: FileId, text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
+    if let Some(diagnostic) = trouble::not_text(file, text) {
+        return Err(vec![diagnostic]);
+    }
+    let mut builder = Builder::new(file, text);
+    for event in std::iter::from_fn({
+        let mut parser = Parser::new_from_str(text);
+        move || parser.next_event()
+    }) {
+        let step = match event {
+            Ok((event, span)) => builder.event(event, span),
+            Err(error) => Err(builder.syntax_error(&error)),
+        };
+        if let Err(fatal) = step {
+            builder.mistakes.push(fatal);
+            return Err(builder.mistakes);
+        }
+    }
+    if builder.mistakes.is_empty() { Ok(builder.documents) } else { Err(builder.mistakes) }
+}
+
+/// A collection that is being read.
+struct Open {
+    node: Node,
+    anchor: usize,
+    /// A key that waits for its value.
+    key: Option<Key>,
+    /// Values counted before it began.
+    counted: usize,
+}
+
+struct Builder<'a> {
+    file: FileId,
+    text: &'a str,
+    offsets: Offsets<'a>,
+    open: Vec<Open>,
+    /// What `&anchor` names, with the number of values in it.
+    anchors: HashMap<usize, (Rc<Node>, usize)>,
+    counted: usize,
+    documents: Vec<Node>,
+    mistakes: Vec<Diagnostic>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(file: FileId, text: &'a str) -> Self {
+        Self {
+            file,
+            text,
+            offsets: Offsets::new(text),
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            counted: 0,
+            documents: Vec::new(),
+            mistakes: Vec::new(),
+        }
+    }
+
+    fn extent(&self, span: Span) -> Extent {
+        Extent::new(self.file, self.offsets.byte(span.start.index())..self.offsets.byte(span.end.index()))
+    }
+
+    fn syntax_error(&self, error: &ScanError) -> Diagnostic {
+        trouble::syntax(self.file, self.text, self.offsets.byte(error.marker().index()), error.info())
+    }
+
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
+        let at = self.extent(span);
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.count(1, at)?;
+                let (mut node, plain) = (Node::text(text, at), style == ScalarStyle::Plain);
+                let forced = self.tag(tag.as_deref(), &mut node)?;
+                if let Kind::Scalar(Scalar { style, .. }) = &mut node.kind
+                    && (plain && forced != Some(Style::Text) || forced == Some(Style::Plain))
+                {
+                    *style = Style::Plain;
+                }
+                self.value(node, anchor, 1)
+            }
+            Event::SequenceStart(anchor, tag) => self.begin(Kind::Sequence(Vec::new()), at, anchor, tag.as_deref()),
+            Event::MappingStart(anchor, tag) => self.begin(Kind::Mapping(Vec::new()), at, anchor, tag.as_deref()),
+            Event::SequenceEnd | Event::MappingEnd => self.end(at),
+            Event::Alias(anchor) => self.alias(anchor, at),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes note of a tag. Returns how a scalar is to be read, where the tag says so.
+    fn tag(&mut self, tag: Option<&saphyr_parser::Tag>, node: &mut Node) -> Result<Option<Style>, Diagnostic> {
+        let Some(tag) = tag else { return Ok(None) };
+        let core = tag.is_yaml_core_schema() || tag.handle == "!!";
+        match tag.suffix.as_str() {
+            "reset" if !core => node.tag = Tag::Reset,
+            "override" if !core => node.tag = Tag::Override,
+            "str" | "binary" if core => return Ok(Some(Style::Text)),
+            "int" | "float" | "bool" | "null" if core => return Ok(Some(Style::Plain)),
+            "seq" | "map" if core => {}
+            _ => return Err(trouble::unknown_tag(tag, node.at)),
+        }
+        Ok(None)
+    }
+
+    fn begin(
+        &mut self,
+        kind: Kind,
+        at: Extent,
+        anchor: usize,
+        tag: Option<&saphyr_parser::Tag>,
+    ) -> Result<(), Diagnostic> {
+        let counted = self.counted;
+        self.count(1, at)?;
+        if self.open.len() >= DEPTH {
+            return Err(trouble::too_deep(at));
+        }
+        if self.open.last().is_some_and(|open| matches!(open.node.kind, Kind::Mapping(_)) && open.key.is_none()) {
+            return Err(trouble::key_not_text(self.text, at));
+        }
+        let mut node = Node::new(kind, at);
+        self.tag(tag, &mut node)?;
+        self.open.push(Open { node, anchor, key: None, counted });
+        Ok(())
+    }
+
+    fn end(&mut self, at: Extent) -> Result<(), Diagnostic> {
+        let Some(Open { mut node, anchor, counted, .. }) = self.open.pop() else { return Ok(()) };
+        let flow = matches!(self.text.as_bytes().get(node.at.start as usize), Some(b'{' | b'['));
+        // A block ends where the next thing begins, which says nothing; its last value says more.
+        let last = match &node.kind {
+            Kind::Mapping(entries) => entries.last().map(|entry| entry.value.at.end.max(entry.key.at.end)),
+            Kind::Sequence(items) => items.last().map(|item| item.at.end),
+            Kind::Scalar(_) => None,
+        };
+        node.at.end = if flow { at.end } else { last.unwrap_or(node.at.end) };
+        if let Kind::Mapping(entries) = &mut node.kind {
+            self.mistakes.extend(merge_key::duplicates(entries));
+            self.mistakes.extend(merge_key::merge(entries));
+        }
+        self.value(node, anchor, self.counted - counted)
+    }
+
+    fn alias(&mut self, anchor: usize, at: Extent) -> Result<(), Diagnostic> {
+        let Some((node, size)) = self.anchors.get(&anchor) else { return Err(trouble::recursive_alias(at)) };
+        let (node, size) = (Rc::clone(node), *size);
+        self.count(size, at)?;
+        let depth = self.open.len();
+        if depth + deepest(&node) > DEPTH {
+            return Err(trouble::too_deep(at));
+        }
+        let mut node = (*node).clone();
+        node.via = Some(at);
+        self.value(node, 0, size)
+    }
+
+    /// Puts a finished value where it belongs.
+    fn value(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Diagnostic> {
+        if anchor != 0 {
+            // The copy is memory too: anchors in anchors would otherwise multiply it by their depth.
+            self.count(size, node.at)?;
+            self.anchors.insert(anchor, (Rc::new(node.clone()), size));
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.anchors.clear();
+            self.documents.push(node);
+            return Ok(());
+        };
+        match (&mut open.node.kind, open.key.take()) {
+            (Kind::Sequence(items), _) => items.push(node),
+            (Kind::Mapping(entries), Some(key)) => entries.push(Entry { key, value: node }),
+            (Kind::Mapping(_), None) => match node.kind {
+                Kind::Scalar(Scalar { text, .. }) => open.key = Some(Key { text, at: node.at }),
+                _ => return Err(trouble::key_not_text(self.text, node.at)),
+            },
+            (Kind::Scalar(_), _) => {}
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, values: usize, at: Extent) -> Result<(), Diagnostic> {
+        self.counted = self.counted.saturating_add(values);
+        if self.counted > NODES { Err(trouble::too_many(at)) } else { Ok(()) }
+    }
+}
+
+/// How deep collections stand in a value, itself included.
+fn deepest(node: &Node) -> usize {
+    match &node.kind {
+        Kind::Scalar(_) => 0,
+        Kind::Sequence(items) => 1 + items.iter().map(deepest).max().unwrap_or(0),
+        Kind::Mapping(entries) => 1 + entries.iter().map(|entry| deepest(&entry.value)).max().unwrap_or(0),
+    }
+}

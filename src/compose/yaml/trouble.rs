@@ -1,0 +1,117 @@
+//! What can be wrong with a text before it has a meaning, in words that help.
+//!
+//! Owns the messages about YAML itself. Knows nothing of compose keys.
+
+use crate::compose::diagnostic::Diagnostic;
+use crate::compose::place::{Extent, FileId};
+
+use super::{DEPTH, NODES};
+
+/// A mistake if the text holds what no text file holds.
+pub(super) fn not_text(file: FileId, text: &str) -> Option<Diagnostic> {
+    let at = text.find('\0')?;
+    let diagnostic = Diagnostic::error("a NUL byte in the file: this is not a text file");
+    Some(diagnostic.at(Extent::new(file, at..at + 1), "here").hint("a compose file is YAML text in UTF-8"))
+}
+
+pub(super) fn too_deep(at: Extent) -> Diagnostic {
+    Diagnostic::error(format!("lists and mappings stand more than {DEPTH} deep in one another")).at(at, "too deep here")
+}
+
+pub(super) fn too_many(at: Extent) -> Diagnostic {
+    Diagnostic::error(format!("more than {NODES} values once aliases are followed"))
+        .at(at, "the limit is reached here")
+        .hint("aliases of aliases multiply; write out what is really needed")
+}
+
+pub(super) fn recursive_alias(at: Extent) -> Diagnostic {
+    Diagnostic::error("an alias stands inside the very value that it names").at(at, "would never end")
+}
+
+pub(super) fn unknown_tag(tag: &saphyr_parser::Tag, at: Extent) -> Diagnostic {
+    Diagnostic::error(format!("unknown tag `{}{}`", tag.handle, tag.suffix))
+        .at(at, "on this value")
+        .hint("the tags of a compose file are `!reset` and `!override`")
+}
+
+/// A list or a mapping as a key. Nearly always a template that YAML takes for two nested mappings.
+pub(super) fn key_not_text(text: &str, at: Extent) -> Diagnostic {
+    let start = at.start as usize;
+    let before = text.get(..start).unwrap_or("");
+    if before.ends_with('{') || text.get(start..).is_some_and(|rest| rest.starts_with("{{")) {
+        let from = before.strip_suffix('{').map_or(start, str::len);
+        return unquoted_template(text, Extent::new(at.file, from..from + 2));
+    }
+    Diagnostic::error("a key must be a plain text, not a list or a mapping").at(at, "used as a key")
+}
+
+fn unquoted_template(text: &str, at: Extent) -> Diagnostic {
+    let rest = text.get(at.start as usize..).unwrap_or("");
+    let line = rest.lines().next().unwrap_or("").trim_end();
+    // A comment is no part of the value.
+    let value = line.split(" #").next().unwrap_or(line).trim_end();
+    Diagnostic::error("a template must be quoted, because YAML reads `{` as the start of a mapping")
+        .at(at.slice(0..value.len()), "needs quotes")
+        .hint(format!("write `{}`", quoted(value)))
+}
+
+fn quoted(value: &str) -> String {
+    if value.contains('"') { format!("'{}'", value.replace('\'', "''")) } else { format!("\"{value}\"") }
+}
+
+/// The parser's complaint, with the place mended and a hint where the cause is a usual one.
+pub(super) fn syntax(file: FileId, text: &str, offset: usize, info: &str) -> Diagnostic {
+    let offset = offset.min(text.len());
+    let start = text[..floor(text, offset)].rfind('\n').map_or(0, |at| at + 1);
+    let line = text[start..].lines().next().unwrap_or("");
+    if let Some(at) = template_near(text, start) {
+        return unquoted_template(text, Extent::new(file, at..at + 2));
+    }
+    let indent = line.len() - line.trim_start().len();
+    if let Some(tab) = line[..indent].find('\t') {
+        return Diagnostic::error("a tab in the indentation: YAML allows only spaces there")
+            .at(Extent::new(file, start + tab..start + tab + 1), "a tab")
+            .hint("replace the tab by spaces");
+    }
+    let end = text[floor(text, offset)..].chars().next().map_or(offset, |c| offset + c.len_utf8());
+    let extent = Extent::new(file, floor(text, offset)..end.max(floor(text, offset)));
+    Diagnostic::error(format!("not valid YAML: {info}")).at(extent, "here").maybe_hint(hint(info, line))
+}
+
+/// Where an unquoted `{{` begins a value, on the line of the complaint or the one before.
+fn template_near(text: &str, start: usize) -> Option<usize> {
+    let before = text[..start].trim_end_matches('\n').rfind('\n').map_or(0, |at| at + 1);
+    [start, before].into_iter().find_map(|from| {
+        let line = text[from..].lines().next()?;
+        let value = [": {{", "- {{"].iter().filter_map(|mark| line.find(mark)).min()?;
+        let quoted = line[..value].contains(['"', '\'']);
+        (!quoted).then_some(from + value + 2)
+    })
+}
+
+fn floor(text: &str, mut offset: usize) -> usize {
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
+fn hint(info: &str, line: &str) -> Option<String> {
+    let value = line.split_once(": ").map_or("", |(_, value)| value.trim_start());
+    let hint = if value.starts_with('@') || value.starts_with('`') || value.starts_with('%') {
+        "a value that begins with `@`, `%` or a backquote must be quoted"
+    } else if value.contains(": ") && !value.starts_with(['"', '\'', '{', '[']) {
+        "a value with `: ` in it must be quoted"
+    } else if info.contains("simple key") || info.contains("mapping values") {
+        "write `key: value`, with a space after the colon, and keys of one mapping at the same indentation"
+    } else if info.contains("quoted scalar") || info.contains("end of stream") {
+        "is a quote or a bracket not closed?"
+    } else if info.contains("anchor") {
+        "an alias `*name` must come after the value that `&name` names"
+    } else if info.contains("indent") || info.contains("block") {
+        "check the indentation: lines of one block begin at the same column"
+    } else {
+        return None;
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,226 @@
+//! The binary as a shell sees it: exit codes, what goes to which stream, what is left untouched after a refusal.
+//!
+//! Runs against the test driver behind the daemon, which keeps its state between processes while somebody is connected.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use support::qemu::{Run, enabled};
+use virt::connect::Connect;
+use virt::domain::Domain;
+
+const URI: &str = "test+unix:///default";
+
+/// A folder with a compose file, a project name of its own, and a connection that keeps the driver's state alive.
+struct Desk {
+    folder: tempfile::TempDir,
+    project: String,
+    keeper: Option<Connect>,
+}
+
+impl Desk {
+    /// Needs no hypervisor.
+    fn offline(text: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let project = format!("c{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("vmcompose.yaml"), text).expect("written");
+        fs::write(folder.path().join("kernel"), "a kernel").expect("written");
+        Self { folder, project, keeper: None }
+    }
+
+    fn online(text: &str) -> Self {
+        let keeper = Some(Connect::open(Some(URI)).expect("the daemon runs"));
+        Self { keeper, ..Self::offline(text) }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        self.run_on(URI, arguments)
+    }
+
+    fn run_on(&self, uri: &str, arguments: &[&str]) -> Run {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vmcompose"));
+        command.current_dir(self.folder.path()).args(["-c", uri, "-p", &self.project]).args(arguments);
+        Run::of(command.output().expect("the binary runs"))
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Names of all domains and networks, with our project's in them or not.
+    fn inventory(&self) -> Vec<String> {
+        let keeper = self.keeper.as_ref().expect("online");
+        let domains = keeper.list_all_domains(0).expect("domains").into_iter().map(|d| d.get_name().expect("a name"));
+        let networks =
+            keeper.list_all_networks(0).expect("networks").into_iter().map(|n| n.get_name().expect("a name"));
+        let mut all: Vec<String> = domains.chain(networks).filter(|name| name.starts_with(&self.project)).collect();
+        all.sort();
+        all
+    }
+}
+
+const PAIR: &str = "vms:\n  db: { boot: { kernel: kernel } }\n  web: { boot: { kernel: kernel }, depends_on: [db] }\n";
+
+#[test]
+fn a_typo_is_answered_with_its_place_and_a_hint() {
+    let desk = Desk::offline("vms:\n  db: { boot: { kernel: kernel }, memroy: 1GiB }\n");
+    let run = desk.run(&["up"]).expect(2);
+    for word in ["vmcompose.yaml:2:35", "memroy", "did you mean `memory`"] {
+        assert!(run.stderr.contains(word), "`{word}` is not in:\n{}", run.stderr);
+    }
+    assert_eq!(run.stdout, "");
+}
+
+#[test]
+fn a_command_line_that_cannot_be_read_ends_with_1() {
+    let desk = Desk::offline(PAIR);
+    let run = desk.run(&["up", "--frobnicate"]).expect(1);
+    assert!(run.stderr.contains("--frobnicate"), "{}", run.stderr);
+    desk.run(&["--help"]).expect(0);
+    let missing = desk.run(&["-f", "nowhere.yaml", "validate"]).expect(1);
+    assert!(missing.stderr.contains("nowhere.yaml"), "{}", missing.stderr);
+}
+
+#[test]
+fn no_hypervisor_ends_with_3_and_says_what_to_do() {
+    let desk = Desk::offline(PAIR);
+    let run = desk.run_on("qemu+unix:///system?socket=/nonexistent/libvirt-sock", &["up"]).expect(3);
+    assert!(run.stderr.starts_with("error: "), "{}", run.stderr);
+    assert!(run.stderr.contains("hint: "), "{}", run.stderr);
+}
+
+#[test]
+fn a_missing_image_ends_with_5_and_is_named() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online("vms: { db: { boot: { kernel: nowhere/kernel } } }\n");
+    let run = desk.run(&["up"]).expect(5);
+    assert!(run.stderr.contains("nowhere/kernel") && run.stderr.contains("no such file"), "{}", run.stderr);
+    assert_eq!(desk.inventory(), Vec::<String>::new());
+}
+
+#[test]
+fn a_busy_subnet_ends_with_5_and_names_who_has_it() {
+    if !enabled() {
+        return;
+    }
+    // The test driver comes with a network `default` on 192.168.122.0/24.
+    let desk = Desk::online(&format!("networks: {{ default: {{ subnet: 192.168.122.0/25 }} }}\n{PAIR}"));
+    let run = desk.run(&["up"]).expect(5);
+    for word in ["192.168.122.0/25", "network `default`", "vmcompose.yaml:1"] {
+        assert!(run.stderr.contains(word), "`{word}` is not in:\n{}", run.stderr);
+    }
+    assert_eq!(desk.inventory(), Vec::<String>::new());
+}
+
+#[test]
+fn a_foreign_domain_of_the_same_name_ends_with_8_and_is_left_alone() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(PAIR);
+    let name = format!("{}-db", desk.project);
+    let xml = format!("<domain type='test'><name>{name}</name><memory>8192</memory><os><type>hvm</type></os></domain>");
+    let keeper = desk.keeper.as_ref().expect("online");
+    let foreign = Domain::define_xml(keeper, &xml).expect("defined");
+    let before = foreign.get_xml_desc(0).expect("xml");
+    for verb in ["up", "plan"] {
+        let run = desk.run(&[verb]).expect(8);
+        assert!(run.stderr.contains(&name) && run.stderr.contains("vm `db`"), "{}", run.stderr);
+    }
+    desk.run(&["down"]).expect(0);
+    assert_eq!(desk.inventory(), [name]);
+    assert_eq!(foreign.get_xml_desc(0).expect("xml"), before);
+    foreign.undefine().expect("undefined");
+}
+
+#[test]
+fn up_and_down_change_nothing_the_second_time() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(PAIR);
+    let plan = desk.run(&["plan", "--exit-code"]).expect(10);
+    assert!(plan.stdout.contains("2 vms") || plan.stdout.contains("db"), "{}", plan.stdout);
+    assert_eq!(desk.inventory(), Vec::<String>::new(), "plan changed something");
+    let up = desk.run(&["up"]).expect(0);
+    assert_eq!(up.stdout, "", "progress is no data");
+    let there = desk.inventory();
+    assert_eq!(there.len(), 3, "{there:?}");
+    desk.run(&["plan", "--exit-code"]).expect(0);
+    let again = desk.run(&["up"]).expect(0);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+    assert_eq!(desk.inventory(), there);
+    desk.run(&["down"]).expect(0);
+    assert_eq!(desk.inventory(), Vec::<String>::new());
+    let again = desk.run(&["down"]).expect(0);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+}
+
+#[test]
+fn a_vm_added_to_the_file_joins_those_that_run() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(PAIR);
+    desk.run(&["up"]).expect(0);
+    let ps = |desk: &Desk| -> serde_json::Value {
+        serde_json::from_str(&desk.run(&["ps", "--format", "json"]).expect(0).stdout).expect("json")
+    };
+    let before = ps(&desk);
+    fs::write(desk.path().join("vmcompose.yaml"), format!("{PAIR}  new: {{ boot: {{ kernel: kernel }} }}\n"))
+        .expect("written");
+    desk.run(&["up"]).expect(0);
+    let after = ps(&desk);
+    let rows = |value: &serde_json::Value| value["vms"].as_array().expect("a list").clone();
+    assert_eq!(rows(&after).len(), 3);
+    assert!(rows(&before).iter().all(|row| rows(&after).contains(row)), "somebody moved:\n{before:#}\n{after:#}");
+    desk.run(&["down"]).expect(0);
+}
+
+#[test]
+fn volumes_are_deleted_only_when_that_is_confirmed() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(
+        "volumes: { data: { size: 1MiB } }\nvms: { db: { boot: { kernel: kernel }, disks: [{ volume: data }] } }\n",
+    );
+    desk.run(&["up"]).expect(0);
+    let refused = desk.run(&["down", "--volumes"]).expect(8);
+    assert!(refused.stderr.contains("volume `data`") && refused.stderr.contains("--yes"), "{}", refused.stderr);
+    assert_eq!(desk.inventory().len(), 2, "a refusal changed something");
+    let kept = desk.run(&["down"]).expect(0);
+    assert!(kept.stderr.contains("data"), "what is kept is not named:\n{}", kept.stderr);
+    desk.run(&["plan", "--destroy", "--volumes", "--exit-code"]).expect(10);
+    desk.run(&["down", "--volumes", "--yes"]).expect(0);
+    desk.run(&["plan", "--destroy", "--volumes", "--exit-code"]).expect(0);
+}
+
+#[test]
+fn down_works_in_a_folder_without_a_file() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(PAIR);
+    desk.run(&["up"]).expect(0);
+    fs::remove_file(desk.path().join("vmcompose.yaml")).expect("removed");
+    desk.run(&["down"]).expect(0);
+    assert_eq!(desk.inventory(), Vec::<String>::new());
+}
+
+#[test]
+fn init_writes_a_valid_file_and_never_over_one() {
+    let desk = Desk::offline(PAIR);
+    let refused = desk.run(&["init"]).expect(1);
+    assert!(refused.stderr.contains("vmcompose.yaml"), "{}", refused.stderr);
+    assert_eq!(fs::read_to_string(desk.path().join("vmcompose.yaml")).expect("there"), PAIR);
+    desk.run(&["-f", "new.yaml", "init"]).expect(0);
+    desk.run(&["-f", "new.yaml", "validate"]).expect(0);
+}

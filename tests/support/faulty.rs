@@ -1,0 +1,111 @@
+//! A decorator around a real backend: fails chosen operations, answers probes by rule, remembers the order of calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use vmcompose::backend::{Attempt, ErrorKind, Health, Hypervisor, HypervisorError};
+use vmcompose::names::ProjectName;
+use vmcompose::plan::Operation;
+use vmcompose::state::ActualState;
+
+/// How probes are answered: the test driver has no guests that could.
+type Answer = dyn Fn(&Attempt, u32) -> Result<Health, HypervisorError> + Send + Sync;
+
+/// A backend whose operations fail where the test says so.
+pub struct Faulty<H> {
+    inner: H,
+    /// Calls of `apply` to fail, counted from 0. They have no effect.
+    fail: Mutex<BTreeSet<usize>>,
+    calls: AtomicUsize,
+    log: Mutex<Vec<String>>,
+    answer: Box<Answer>,
+    notice: Box<dyn Fn(&str) + Send + Sync>,
+    attempts: Mutex<BTreeMap<String, u32>>,
+}
+
+impl<H: Hypervisor> Faulty<H> {
+    /// Fails nothing, and every probe passes.
+    pub fn new(inner: H) -> Self {
+        Self {
+            inner,
+            fail: Mutex::default(),
+            calls: AtomicUsize::new(0),
+            log: Mutex::default(),
+            answer: Box::new(|_, _| Ok(Health::Passing)),
+            notice: Box::new(|_| {}),
+            attempts: Mutex::default(),
+        }
+    }
+
+    /// Fails these calls of `apply`, counted from 0.
+    pub fn failing(mut self, calls: impl IntoIterator<Item = usize>) -> Self {
+        self.fail = Mutex::new(calls.into_iter().collect());
+        self
+    }
+
+    /// Answers probes by this rule: the attempt, and which of the vm it is, from 1.
+    pub fn answering(
+        mut self,
+        answer: impl Fn(&Attempt, u32) -> Result<Health, HypervisorError> + Send + Sync + 'static,
+    ) -> Self {
+        self.answer = Box::new(answer);
+        self
+    }
+
+    /// Is told of every operation that was applied.
+    pub fn noticing(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.notice = Box::new(notice);
+        self
+    }
+
+    /// Fails one more call, counted from 0 since the beginning.
+    pub fn fail(&self, call: usize) {
+        self.fail.lock().expect("no panic under the lock").insert(call);
+    }
+
+    /// How many calls of `apply` there were.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// What was applied and which probes passed, in order.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("no panic under the lock").clone()
+    }
+
+    fn note(&self, line: String) {
+        self.log.lock().expect("no panic under the lock").push(line);
+    }
+}
+
+impl<H: Hypervisor> Hypervisor for Faulty<H> {
+    fn observe(&self, project: &ProjectName) -> Result<ActualState, HypervisorError> {
+        self.inner.observe(project)
+    }
+
+    fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.fail.lock().expect("no panic under the lock").contains(&call) {
+            return Err(HypervisorError::new(ErrorKind::Rejected, format!("injected into call {call}")));
+        }
+        self.inner.apply(project, operation)?;
+        (self.notice)(&operation.to_string());
+        self.note(operation.to_string());
+        Ok(())
+    }
+
+    fn probe(&self, _: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
+        let number = {
+            let mut attempts = self.attempts.lock().expect("no panic under the lock");
+            let number = attempts.entry(attempt.vm.to_string()).or_insert(0);
+            *number += 1;
+            *number
+        };
+        let health = (self.answer)(attempt, number)?;
+        if health == Health::Passing {
+            self.note(format!("passed {}", attempt.vm));
+        }
+        Ok(health)
+    }
+}

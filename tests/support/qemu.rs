@@ -1,0 +1,141 @@
+//! The real hypervisor: the binary run against `qemu:///system`, under project names of the test's own.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Whether the tests that boot vms shall run: `make test` says so, after it has made sure that they can.
+pub fn enabled() -> bool {
+    let on = std::env::var_os("VMCOMPOSE_TEST_QEMU").is_some();
+    if !on {
+        eprintln!("skipped: VMCOMPOSE_TEST_QEMU is not set (`make test` sets it)");
+    }
+    on
+}
+
+/// A project on the real hypervisor. Taken down when dropped, also by a panic.
+pub struct Stack {
+    project: String,
+    files: Vec<PathBuf>,
+    pools: BTreeSet<String>,
+}
+
+impl Stack {
+    /// A project of its own name, described by these files.
+    pub fn new(files: &[&Path]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::SeqCst);
+        let project = format!("t{}-{number}", std::process::id());
+        let files = files.iter().map(|file| file.to_path_buf()).collect();
+        Self { project, files, pools: pools() }
+    }
+
+    /// Its name.
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// The command, ready for its arguments.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vmcompose"));
+        command.args(["--connect", "qemu:///system", "--project", &self.project]);
+        for file in &self.files {
+            command.arg("--file").arg(file);
+        }
+        command.args(arguments);
+        command
+    }
+
+    /// Runs the command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        Run::of(self.command(arguments).output().expect("the binary runs"))
+    }
+
+    /// Everything on the hypervisor that belongs to the project: domains, networks, volumes, processes.
+    pub fn belongings(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut add = |kind: &str, names: Vec<String>| {
+            let ours = names.into_iter().filter(|name| name.contains(&self.project));
+            found.extend(ours.map(|name| format!("{kind} {name}")));
+        };
+        add("domain", virsh(&["list", "--all", "--name"]));
+        add("network", virsh(&["net-list", "--all", "--name"]));
+        for pool in pools() {
+            let volumes = virsh(&["vol-list", &pool]);
+            add("volume", volumes.iter().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect());
+        }
+        add("process", processes());
+        found
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let down = self.command(&["down", "--volumes", "--yes"]).output().expect("the binary runs");
+        if !down.status.success() && !std::thread::panicking() {
+            panic!("down failed: {}", String::from_utf8_lossy(&down.stderr));
+        }
+        // Pools that this test made go with it, as far as no other test uses them.
+        for pool in pools().difference(&self.pools) {
+            drop_pool(pool);
+        }
+    }
+}
+
+fn drop_pool(pool: &str) {
+    let empty = virsh(&["vol-list", pool]).iter().all(|line| line.starts_with(" Name") || line.starts_with("---"));
+    if empty && pool.starts_with("vmcompose-") {
+        for step in [["pool-destroy", pool], ["pool-delete", pool], ["pool-undefine", pool]] {
+            let _ = Command::new("virsh").args(["-q", "-c", "qemu:///system"]).args(step).output();
+        }
+    }
+}
+
+fn pools() -> BTreeSet<String> {
+    virsh(&["pool-list", "--all", "--name"]).into_iter().collect()
+}
+
+fn virsh(arguments: &[&str]) -> Vec<String> {
+    let output = Command::new("virsh").args(["-q", "-c", "qemu:///system"]).args(arguments).output();
+    let output = output.expect("virsh runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Command lines of everything that runs, but for the tests themselves.
+fn processes() -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains("qemu-system") || line.contains("dnsmasq") {
+            found.push(line);
+        }
+    }
+    found
+}
+
+/// What came of a command.
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Panics with everything it said unless it ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}

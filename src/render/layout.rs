@@ -20,6 +20,19 @@ pub(super) fn cut(text: &str, columns: usize) -> String {
     truncate_str(text, columns, "…").into_owned()
 }
 
+/// Rows as columns, each as wide as its widest cell, three spaces between them.
+pub(super) fn columns(rows: &[Vec<String>]) -> String {
+    const GAP: &str = "   ";
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widest = |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|cell| width(cell)).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..count).map(widest).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| pad(cell, *width)).collect();
+        format!("{}\n", cells.join(GAP).trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
 /// A text from elsewhere on one line and without control characters, which could rule the terminal.
 pub(super) fn tame(text: &str) -> String {
     let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

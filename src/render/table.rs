@@ -1,1 +1,211 @@
-//! x
+//! The vms of a project as a table, as JSON and as YAML.
+//!
+//! Owns what is told of a vm and its shape. What is true of it was found out before; knows nothing of hypervisors.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::TableFormat;
+use crate::names::{ImageName, NetworkName, ProjectName, VmName};
+use crate::render::layout::{columns, tame};
+use crate::render::style::{Palette, paint};
+use crate::state::Phase;
+use crate::units::Bytes;
+
+/// Version of the shape for programs. Fields may be added without a new version; none is renamed or removed.
+pub const VERSION: u32 = 1;
+
+/// One vm as it is now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VmStatus {
+    /// Its name.
+    pub vm: VmName,
+    /// Whether it runs.
+    pub state: State,
+    /// Whether its healthcheck passes.
+    pub health: Health,
+    /// The first probe that did not pass, and its answer.
+    pub answer: Option<String>,
+    /// Its addresses, in the order of its interfaces.
+    pub addresses: Vec<Address>,
+    /// What it boots: the image, or the kernel.
+    pub image: ImageName,
+    /// Number of virtual CPUs.
+    pub cpus: u32,
+    /// Memory.
+    pub memory: Bytes,
+    /// Time since the spec was last applied to it, in whole seconds.
+    #[serde(rename = "age_s", serialize_with = "seconds")]
+    pub age: Option<Duration>,
+}
+
+/// Whether a vm runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It runs.
+    Running,
+    /// Its processors are held.
+    Paused,
+    /// It is shut off.
+    Stopped,
+    /// It ended in a fault.
+    Crashed,
+    /// It does not exist.
+    Missing,
+}
+
+/// Whether the healthcheck of a vm passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// It passes.
+    Healthy,
+    /// It does not.
+    Unhealthy,
+    /// It cannot be tried, because the vm does not run.
+    Unknown,
+    /// There is no healthcheck.
+    None,
+}
+
+/// An address on a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Address {
+    /// The network.
+    pub network: NetworkName,
+    /// The address.
+    pub ip: Ipv4Addr,
+}
+
+impl From<Phase> for State {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Running => Self::Running,
+            Phase::Paused => Self::Paused,
+            // Only an image can be incomplete.
+            Phase::Stopped | Phase::Incomplete => Self::Stopped,
+            Phase::Crashed => Self::Crashed,
+        }
+    }
+}
+
+impl State {
+    /// One word for it, the same as in the formats for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Crashed => "crashed",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+impl Health {
+    /// One word for it, the same as in the formats for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Unknown => "unknown",
+            Self::None => "none",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Shape<'a> {
+    version: u32,
+    project: &'a ProjectName,
+    vms: &'a [VmStatus],
+}
+
+/// The vms in a format. JSON and YAML have this shape:
+///
+/// ```json
+/// {
+///   "version": 1,
+///   "project": "shop",
+///   "vms": [ {
+///     "vm": "api-1",
+///     "state": "running",
+///     "health": "unhealthy",
+///     "answer": "http :8080/healthz: connection refused",
+///     "addresses": [ { "network": "front", "ip": "10.20.0.11" } ],
+///     "image": "debian",
+///     "cpus": 1,
+///     "memory": "1GiB",
+///     "age_s": 62
+///   } ]
+/// }
+/// ```
+///
+/// `state` is one of `running`, `paused`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
+/// does not run), `none` (no healthcheck). `answer` and `age_s` are null where there is none.
+pub fn vms(project: &ProjectName, vms: &[VmStatus], format: TableFormat, palette: &Palette) -> String {
+    let shape = Shape { version: VERSION, project, vms };
+    match format {
+        TableFormat::Table => table(vms, palette),
+        TableFormat::Json => format!("{}\n", serde_json::to_string_pretty(&shape).expect("every key is a string")),
+        TableFormat::Yaml => serde_yaml::to_string(&shape).expect("every key is a string"),
+    }
+}
+
+/// Names only, one per line, for scripts.
+pub fn names(vms: &[VmStatus]) -> String {
+    vms.iter().map(|status| format!("{}\n", status.vm)).collect()
+}
+
+/// Never cut to the terminal: a table goes through pipes as often as not, and must be the same there.
+fn table(vms: &[VmStatus], palette: &Palette) -> String {
+    let header = ["VM", "STATE", "HEALTH", "ADDRESS", "IMAGE", "CPUS", "MEMORY", "AGE"];
+    let header = header.map(|name| paint(palette.faint, name)).to_vec();
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain(vms.iter().map(|vm| row(vm, palette))).collect();
+    columns(&rows)
+}
+
+fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
+    let state = match status.state {
+        State::Running => palette.good,
+        State::Paused | State::Stopped | State::Missing => palette.faint,
+        State::Crashed => palette.bad,
+    };
+    let health = match status.health {
+        Health::Healthy => palette.good,
+        Health::Unhealthy => palette.bad,
+        Health::Unknown | Health::None => palette.faint,
+    };
+    let none = || "-".to_owned();
+    let word = if status.health == Health::None { none() } else { status.health.as_str().to_owned() };
+    let addresses: Vec<String> = status.addresses.iter().map(|address| address.ip.to_string()).collect();
+    vec![
+        paint(palette.strong, &status.vm),
+        paint(state, status.state.as_str()),
+        paint(health, word),
+        if addresses.is_empty() { none() } else { addresses.join(", ") },
+        tame(status.image.as_str()),
+        status.cpus.to_string(),
+        status.memory.to_string(),
+        status.age.map_or_else(none, age),
+    ]
+}
+
+/// One unit is enough to see what is new and what is old.
+fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+fn seconds<S: serde::Serializer>(age: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    age.map(|age| age.as_secs()).serialize(serializer)
+}

@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use crate::cli;
 use crate::execute::Event;
 use crate::plan::StepId;
-use crate::render::fancy::{Moment, Screen, frame, line};
+use crate::render::fancy::{Moment, Screen, frame, header, line};
 use crate::render::output;
 use crate::render::plain::Plain;
 use crate::render::progress::{Progress, UndoState};
@@ -180,6 +180,7 @@ impl Picture {
             let moment = self.moment();
             let undone = self.progress.tracks.iter().filter(|track| track.undo != UndoState::Untouched);
             lines.extend(undone.map(|track| line(&self.progress, track, moment, screen, &self.palette)));
+            lines.extend(header(&self.progress, moment.now, &self.palette));
         } else {
             let whole = Screen { height: usize::MAX, ..screen };
             lines = frame(&self.progress, self.moment(), whole, &self.palette);

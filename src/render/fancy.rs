@@ -3,6 +3,7 @@
 //! Owns what the lines say and how they fit a width and a height. Pure: a frame is a function of the run and the moment.
 //! Knows nothing of terminals but their size.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anstyle::Style;
@@ -78,7 +79,8 @@ fn is_moving(track: &Track) -> bool {
     forward || matches!(track.undo, UndoState::Undoing(_))
 }
 
-fn header(progress: &Progress, now: Duration, palette: &Palette) -> Option<String> {
+/// The line above all others; `None` before the run has begun.
+pub(super) fn header(progress: &Progress, now: Duration, palette: &Palette) -> Option<String> {
     let project = progress.project.as_ref()?;
     let undone =
         progress.rollback.map(|back| format!("{} of {} undone", back.undone, count(back.operations, "operation")));
@@ -103,7 +105,7 @@ pub(super) fn line(progress: &Progress, track: &Track, moment: Moment, screen: S
     let room = screen.width.saturating_sub(names + 5 + time.len());
     let idle = matches!(track.state, StepState::Pending | StepState::NotStarted | StepState::Cancelled);
     let quiet = if idle { palette.faint } else { Style::new() };
-    let message = paint(quiet, cut(&message(progress, track), room));
+    let message = paint(quiet, cut(&fit(progress, track, room), room));
     format!(" {} {name}  {}{message}", paint(style, sign), paint(palette.faint, time))
 }
 
@@ -125,6 +127,28 @@ fn sign(track: &Track, tick: usize, unicode: bool, palette: &Palette) -> (char, 
         (UndoState::Untouched, StepState::Done) => (of('✔', '+'), palette.good),
         (UndoState::Untouched, StepState::Pending) => (of('·', '.'), palette.faint),
         (UndoState::Untouched, StepState::Cancelled | StepState::NotStarted) => (of('–', '-'), palette.faint),
+    }
+}
+
+/// The message as it fits: of an attempt at a gate, the answer counts most, then the number, then the vm's own address.
+fn fit(progress: &Progress, track: &Track, room: usize) -> String {
+    let whole = message(progress, track);
+    let StepState::Gating(Some(attempt)) = &track.state else { return whole };
+    if width(&whole) <= room || track.undo != UndoState::Untouched {
+        return whole;
+    }
+    let probe = without_address(&tame(&attempt.probe));
+    let short = format!("healthy? {probe}: {}", tame(&attempt.answer));
+    let numbered = format!("{short} (attempt {})", attempt.number);
+    if width(&numbered) <= room { numbered } else { short }
+}
+
+/// "http 10.20.0.5:8080/healthz" as "http :8080/healthz": where a line names its vm, the address says nothing new.
+fn without_address(probe: &str) -> String {
+    let Some((kind, place)) = probe.split_once(' ') else { return probe.to_owned() };
+    match place.split_once(':') {
+        Some((host, rest)) if host.parse::<Ipv4Addr>().is_ok() => format!("{kind} :{rest}"),
+        _ => probe.to_owned(),
     }
 }
 

@@ -10,6 +10,7 @@ mod outcome;
 mod plan;
 mod progress;
 mod stream;
+mod table;
 
 use std::path::Path;
 

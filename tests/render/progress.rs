@@ -359,3 +359,36 @@ fn a_step_that_says_something_after_its_end_is_refused() {
     events.insert(at, Event { elapsed, kind: EventKind::GateWaiting { step: StepId(6), attempt: 9, probe, answer } });
     assert!(matches!(check(&events), Err(GrammarError::Transition { at: found, .. }) if found == at));
 }
+
+/// Not a check but a way to look, in a terminal: `cargo test --test render look_at -- --ignored --nocapture`.
+#[test]
+#[ignore = "for eyes: replays runs in real time on a terminal"]
+fn look_at_runs_as_they_go() {
+    use std::io::IsTerminal;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let name = std::env::var("RUN").unwrap_or_default();
+    let plan = if name == "down" { removal_plan(false) } else { creation_plan() };
+    let events = match name.as_str() {
+        "rolled-back" => rolled_back(plan.clone()),
+        "stuck" => stuck(plan.clone()),
+        "down" => half_down(plan.clone()),
+        _ => success(plan.clone()),
+    };
+    let Some(EventKind::RunFinished { outcome }) = events.last().map(|event| event.kind.clone()) else { return };
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let replay = async move {
+        let mut now = Duration::ZERO;
+        for event in events {
+            // No one looks at a minute of waiting.
+            tokio::time::sleep((event.elapsed - now).min(Duration::from_secs(3))).await;
+            now = event.elapsed;
+            sender.send(event).unwrap();
+        }
+    };
+    let mode = Mode::auto(std::io::stderr().is_terminal());
+    let drawn = async { tokio::join!(vmcompose::render::draw(mode, receiver), replay).0 };
+    let progress = runtime.block_on(drawn);
+    let palette = Palette::stderr();
+    let about = vmcompose::render::outcome::About { plan: &plan, progress: &progress, connect: None, verbose: false };
+    vmcompose::render::output::note(&vmcompose::render::outcome::text(&outcome, &about, &palette));
+}

@@ -98,6 +98,15 @@ impl Error {
         }
     }
 
+    /// What is wrong, one text for each thing: with its place in the user's file on a line of its own.
+    pub fn messages(&self) -> Vec<String> {
+        match self {
+            Self::Images(errors) => errors.iter().map(ToString::to_string).collect(),
+            Self::Plan(PlanError::Blocked(obstacles)) => obstacles.iter().map(with_place).collect(),
+            other => vec![other.to_string()],
+        }
+    }
+
     /// What the user could do about it, one line each.
     pub fn hints(&self) -> Vec<String> {
         match self {
@@ -118,6 +127,13 @@ impl Error {
 /// What has no place in a file is about a file that could not be read.
 fn unreadable(diagnostics: &Diagnostics) -> bool {
     diagnostics.list.iter().all(|diagnostic| diagnostic.labels.is_empty())
+}
+
+fn with_place(obstacle: &Obstacle) -> String {
+    match obstacle.origin() {
+        Some(origin) => format!("{obstacle}\n--> {origin}"),
+        None => obstacle.to_string(),
+    }
 }
 
 fn remedy(obstacle: &Obstacle) -> String {

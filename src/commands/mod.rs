@@ -47,7 +47,7 @@ fn report(error: &Error, verbose: bool) {
     if let Error::Compose(diagnostics) = error {
         return output::note(&render::diagnostic::text(diagnostics, palette.coloured()));
     }
-    let mut text = message::error(&error.to_string(), &palette);
+    let mut text: String = error.messages().iter().map(|message| message::error(message, &palette)).collect();
     if verbose
         && let Error::Hypervisor(error) = error
         && let Some(detail) = &error.detail

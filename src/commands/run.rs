@@ -79,9 +79,10 @@ async fn watched<H: Hypervisor>(global: &Global, hypervisor: Arc<H>, plan: &Plan
     let about = About { plan, progress: &progress, connect: global.connect.as_deref(), verbose: global.verbose > 0 };
     let text = render::outcome::text(&outcome, &about, &Palette::stderr());
     // A stream of JSON stays one; its last event says the same. Quiet is quiet about what went well.
-    let told = mode == Mode::Json || (mode == Mode::Quiet && outcome == Outcome::Completed);
-    if !told {
+    let silent = mode == Mode::Json || (mode == Mode::Quiet && outcome == Outcome::Completed);
+    if !silent {
         output::note(&text);
+        output::note(&render::plan::beside(plan, &Palette::stderr()));
     }
     outcome
 }

@@ -66,6 +66,18 @@ pub enum Obstacle {
     },
 }
 
+impl Obstacle {
+    /// Where the file asks for what cannot be done.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Foreign { origin, .. } | Self::BusySubnet { origin, .. } | Self::Unchangeable { origin, .. } => {
+                origin.as_ref()
+            }
+            Self::Protected { .. } => None,
+        }
+    }
+}
+
 fn fields(changes: &[FieldChange]) -> String {
     let none = || "none".to_owned();
     let text = |change: &FieldChange| {

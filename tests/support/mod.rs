@@ -6,6 +6,9 @@
 /// Used by nobody, so that the expectation above holds where a binary uses everything else.
 const UNUSED: () = ();
 
+pub(crate) mod faulty;
+pub(crate) mod qemu;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

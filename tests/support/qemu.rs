@@ -63,7 +63,10 @@ impl Stack {
         add("network", virsh(&["net-list", "--all", "--name"]));
         for pool in pools() {
             let volumes = virsh(&["vol-list", &pool]);
-            add("volume", volumes.iter().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect());
+            add(
+                "volume",
+                volumes.iter().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect(),
+            );
         }
         add("process", processes());
         found

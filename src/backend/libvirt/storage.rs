@@ -97,11 +97,17 @@ pub(super) fn create(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> 
     let Call { connect, place, turns, .. } = call;
     let _turns = turns.both();
     if let Some(found) = find(connect, pool)? {
-        refuse_foreign(&found, pool)?;
-        return start_found(&found, pool);
+        return adopt(&found, pool);
     }
     let xml = xml::pool(&names::pool(pool), &place.folder(pool)?)?;
-    let made = StoragePool::define_xml(connect, &xml, 0).map_err(failed(format!("cannot define pool `{pool}`")))?;
+    let made = match StoragePool::define_xml(connect, &xml, 0) {
+        Ok(made) => made,
+        // Another project's run may have been faster: the pools are everybody's.
+        Err(error) => {
+            let found = find(connect, pool)?.ok_or_else(|| failed(format!("cannot define pool `{pool}`"))(error))?;
+            return adopt(&found, pool);
+        }
+    };
     let started = made
         .build(0)
         .and_then(|_| made.create(0))
@@ -116,6 +122,15 @@ pub(super) fn create(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> 
         return Err(error);
     }
     Ok(())
+}
+
+/// Uses a pool that is there. Its folder may not be yet: somebody else is just making it.
+fn adopt(found: &StoragePool, pool: Pool) -> Result<(), HypervisorError> {
+    refuse_foreign(found, pool)?;
+    if !is_active(found, pool)? {
+        let _ = found.build(0);
+    }
+    start_found(found, pool)
 }
 
 pub(super) fn delete(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {

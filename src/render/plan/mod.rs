@@ -62,8 +62,8 @@ fn nothing(plan: &Plan) -> String {
     }
 }
 
-/// What the plan does not touch.
-fn beside(plan: &Plan, palette: &Palette) -> String {
+/// What the plan does not touch: orphans and kept volumes, each with what deletes them. Empty where there is neither.
+pub fn beside(plan: &Plan, palette: &Palette) -> String {
     let mut text = String::new();
     if !plan.orphans.is_empty() {
         text.push_str("\nleft alone, though no longer in the file:\n");

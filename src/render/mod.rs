@@ -19,7 +19,6 @@ mod plain;
 pub mod plan;
 pub mod progress;
 pub mod style;
-mod svg;
 pub mod table;
 mod words;
 

@@ -20,7 +20,6 @@ mod plain;
 pub mod plan;
 pub mod progress;
 pub mod style;
-mod svg;
 pub mod table;
 mod words;
 

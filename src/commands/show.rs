@@ -1,7 +1,7 @@
 //! Commands that only read the file: `config`, `validate`, `schema`, `graph`, and `version`.
 
 use crate::backend::libvirt::Libvirt;
-use crate::cli::{Config, ConfigFormat, Global, Graph, GraphFormat, Part};
+use crate::cli::{Config, ConfigFormat, Global, Graph, Part};
 use crate::commands::{print, request, stage};
 use crate::compose::{self, Parsed};
 use crate::error::{Error, Exit};
@@ -61,12 +61,7 @@ pub(super) fn schema() -> Result<Exit, Error> {
 /// Prints who waits for whom.
 pub(super) fn graph(global: &Global, options: &Graph) -> Result<Exit, Error> {
     let desired = stage::outline(&stage::parse(&request(global)?)?.project)?;
-    let text = match options.format {
-        GraphFormat::Text => render::graph::text(&desired.graph, &Palette::stdout()),
-        GraphFormat::Dot => render::graph::dot(&desired.graph),
-        GraphFormat::Mermaid => render::graph::mermaid(&desired.graph),
-        GraphFormat::Svg => render::graph::svg(&desired.graph),
-    };
+    let text = render::graph::draw(&desired.graph, &desired.specs, options.format, &Palette::stdout());
     print(&text)?;
     Ok(Exit::Done)
 }

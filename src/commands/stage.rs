@@ -3,18 +3,18 @@
 //! Owns the order of the looks: the file first, so that a mistake in it is told without a hypervisor; then what is
 //! there; then the file once more, now that it is known which addresses are in use.
 
-use std::collections::BTreeMap;
-
 use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::Global;
 use crate::compose::{self, Diagnostics, Parsed, Request};
 use crate::error::Error;
 use crate::image;
-use crate::model::{Project, Surroundings};
-use crate::names::ProjectName;
+use crate::model::{Digest, Image, ImageFormat, ImageSource, Project, Surroundings};
+use crate::names::{ProjectName, ResourceId};
+use crate::plan::PlanError;
 use crate::render::{Palette, diagnostic, output};
 use crate::state::{ActualState, DesiredState};
+use crate::units::Bytes;
 
 /// Both states, and the way to the hypervisor.
 pub(super) struct Stage {
@@ -51,7 +51,7 @@ pub(super) fn set(global: &Global, request: &Request) -> Result<Stage, Error> {
     let (hypervisor, actual) = observed?;
     let images = images?;
     let settled = compose::parse(&sources, request, &actual.surroundings)?.project;
-    let desired = DesiredState::up(&settled, &images).map_err(crate::plan::PlanError::from)?;
+    let desired = DesiredState::up(&settled, &images).map_err(PlanError::from)?;
     Ok(Stage { hypervisor, desired, actual })
 }
 
@@ -71,7 +71,18 @@ pub(super) fn project_name(global: &Global, request: &Request) -> Result<Project
     Ok(compose::project_name(&sources, request)?)
 }
 
-/// The desired state without a look at image files: enough for order and names.
+/// The desired state without a look at image files: enough for order and names. Images have a node in its graph, but
+/// no spec.
 pub(super) fn outline(project: &Project) -> Result<DesiredState, Error> {
-    Ok(DesiredState::up(project, &BTreeMap::new()).map_err(crate::plan::PlanError::from)?)
+    let unseen = |source: &ImageSource| Image {
+        name: source.name.clone(),
+        path: source.path.clone(),
+        format: ImageFormat::Raw,
+        length: Bytes(0),
+        digest: Digest::of(&[0; 32]),
+    };
+    let images = project.images.iter().map(|(name, source)| (name.clone(), unseen(source))).collect();
+    let mut desired = DesiredState::up(project, &images).map_err(PlanError::from)?;
+    desired.specs.retain(|id, _| !matches!(id, ResourceId::Image(_)));
+    Ok(desired)
 }

@@ -75,10 +75,14 @@ pub(super) fn list(
 ) -> Result<Vec<(StorageVol, Stored)>, HypervisorError> {
     let volumes = pool.list_all_volumes(0).map_err(failed(format!("cannot list the volumes of pool `{of}`")))?;
     let ours = |volume: StorageVol| {
-        let stored = Stored::parse(project, of, &volume.get_name().ok()?)?;
-        Some((volume, stored))
+        let name = volume.get_name().ok()?;
+        let stored = Stored::parse(project, of, &name)?;
+        Some((name, volume, stored))
     };
-    Ok(volumes.into_iter().filter_map(ours).collect())
+    let mut named: Vec<_> = volumes.into_iter().filter_map(ours).collect();
+    // libvirt lists in an order of its own, another one each time.
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(named.into_iter().map(|(_, volume, stored)| (volume, stored)).collect())
 }
 
 /// Whether all bytes of an image have arrived: its file is as long as its name says. Anything else is whole.

@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn bridges_fit_the_kernel_and_tell_networks_apart() {
         let of = |p: &str, n: &str| bridge(&project(p), &NetworkName::new(n).expect("legal"));
-        let all = [of("a", "b-c"), of("a-b", "c"), of("shop", "backend"), of("shop", "backend2"), of("s", "four-")]
+        let all = [of("a", "b-c"), of("a-b", "c"), of("shop", "backend"), of("shop", "backend2"), of("s", "four-x")]
             .map(|name| {
                 assert!(name.len() <= 15, "{name}");
                 name

@@ -9,7 +9,7 @@ use std::{iter, thread};
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt_sys::{
-    VIR_DOMAIN_NONE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
+    VIR_DOMAIN_CRASHED, VIR_DOMAIN_NONE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
     VIR_DOMAIN_SHUTDOWN_GUEST_AGENT, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA,
     VIR_DOMAIN_UNDEFINE_MANAGED_SAVE, VIR_DOMAIN_UNDEFINE_NVRAM, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
 };
@@ -119,6 +119,8 @@ pub(super) fn start(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> 
     let done = match state {
         VIR_DOMAIN_PAUSED => found.resume().map(|_| ()),
         VIR_DOMAIN_PMSUSPENDED => found.pm_wakeup(0).map(|_| ()),
+        // Somebody let it keep its memory to look at, and now wants it back.
+        VIR_DOMAIN_CRASHED => found.destroy().and_then(|()| found.create()).map(|_| ()),
         state if is_off(state) => found.create().map(|_| ()),
         _ => Ok(()),
     };

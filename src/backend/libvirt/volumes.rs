@@ -21,7 +21,7 @@ use crate::units::Bytes;
 
 /// The volume of this name, where pool and volume are there.
 pub(super) fn find(call: Call<'_>, stored: &Stored) -> Result<Option<StorageVol>, HypervisorError> {
-    let Some(pool) = storage::find(call.connect, stored.pool())? else { return Ok(None) };
+    let Some(pool) = storage::find_ours(call.connect, stored.pool())? else { return Ok(None) };
     find_in(&pool, &stored.name(call.project))
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Medium {
 /// The image that a spec refers to.
 pub(super) fn image(call: Call<'_>, reference: &ImageRef) -> Result<Medium, HypervisorError> {
     let what = ResourceId::Image(reference.name.clone()).to_string();
-    let pool = storage::find(call.connect, Pool::Images)?.ok_or_else(|| missing(&what))?;
+    let pool = storage::find_ours(call.connect, Pool::Images)?.ok_or_else(|| missing(&what))?;
     let wanted = |stored: &Stored| match stored {
         Stored::Image { name, digest, .. } => {
             *name == reference.name && reference.digest.as_ref().is_none_or(|wanted| wanted == digest)

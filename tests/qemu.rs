@@ -276,6 +276,20 @@ fn a_root_disk_must_be_an_overlay_as_large_as_asked() {
     assert_eq!(stage.libvirt.apply(&stage.project, &other).expect_err("another size").kind, ErrorKind::Conflict);
     let found = observe(&stage.libvirt, &stage.project);
     assert_eq!(found.loose_disks.len(), 2, "no vm has them yet");
+
+    // QEMU opens it, image and all; there is nothing on it to boot.
+    let vm = support::vm("same", Boot::Image(support::seen(&image)));
+    stage.apply(Operation::DefineVm(Box::new(vm.clone())));
+    stage.apply(Operation::StartVm(vm.name.clone()));
+    let found = observe(&stage.libvirt, &stage.project);
+    assert_eq!(found.resources[&ResourceId::Vm(vm.name.clone())].phase, Phase::Running);
+    let loose: Vec<_> = found.loose_disks.iter().map(|(vm, _)| vm.as_str()).collect();
+    assert_eq!(loose, ["larger"]);
+    virsh(&["suspend", &format!("{}-same", stage.project)]);
+    let resume = Operation::StartVm(vm.name);
+    apply(&stage.libvirt, &stage.project, &resume);
+    let found = observe(&stage.libvirt, &stage.project);
+    assert!(found.resources.values().all(|actual| actual.phase == Phase::Running), "{found:#?}");
 }
 
 #[test]

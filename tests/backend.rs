@@ -1,15 +1,17 @@
-//! The libvirt backend on private worlds of libvirt's test driver: every operation and its undo, twice, and beside
-//! objects of others. Real guests are in `qemu.rs`.
+//! The libvirt backend on private worlds of libvirt's test driver: every operation and its undo, once and
+//! twice, and what goes wrong. Whose is what is in `ownership.rs`, real guests are in `qemu.rs`.
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::{Duration, Instant};
 
-use support::{World, apply, observe};
+use support::{World, apply, attempt, observe, text, up};
 use vmcompose::backend::libvirt::Libvirt;
-use vmcompose::backend::{Attempt, ErrorKind, Health, Hypervisor, HypervisorError};
-use vmcompose::model::{Boot, Disk, ImageFormat, Probe, Spec};
-use vmcompose::names::{Pool, ProjectName, ResourceId};
+use vmcompose::backend::{Attempt, ErrorKind, Health, Hypervisor};
+use vmcompose::model::{Boot, Disk, ImageFormat, Probe};
+use vmcompose::names::{Pool, ResourceId};
 use vmcompose::plan::Operation;
 use vmcompose::plan::operation::VmDisk;
 use vmcompose::state::{ActualState, Phase};
@@ -51,11 +53,6 @@ fn undo(operation: &Operation) -> Operation {
     operation.undo().expect("everything that makes something can be undone")
 }
 
-/// A state as text, to compare.
-fn text(state: &ActualState) -> String {
-    format!("{state:#?}")
-}
-
 #[test]
 fn every_operation_and_its_undo_must_leave_the_state_as_before() {
     let world = World::new();
@@ -92,4 +89,209 @@ fn applying_an_operation_twice_must_be_harmless() {
         apply(&libvirt, &shop, &operation);
         assert_eq!(text(&observe(&libvirt, &shop)), once, "{operation}, twice");
     }
+}
+
+#[test]
+fn removing_what_is_not_there_must_be_harmless() {
+    let world = World::new();
+    let (libvirt, shop) = (world.connect(), support::project("shop"));
+    for operation in everything(&world) {
+        apply(&libvirt, &shop, &undo(&operation));
+    }
+    assert_eq!(text(&observe(&libvirt, &shop)), text(&ActualState::default()));
+}
+
+#[test]
+fn of_two_contents_of_one_image_the_same_must_be_seen_every_time() {
+    let world = World::new();
+    let (libvirt, shop) = (world.connect(), support::project("shop"));
+    for bytes in ["one", "two", "three"] {
+        apply(&libvirt, &shop, &Operation::UploadImage(world.image("debian", ImageFormat::Raw, bytes.as_bytes())));
+    }
+    let first = text(&observe(&libvirt, &shop));
+    for _ in 0..5 {
+        assert_eq!(text(&observe(&libvirt, &shop)), first);
+    }
+}
+
+#[test]
+fn the_hypervisor_must_say_what_it_is() {
+    let world = World::new();
+    let libvirt = world.connect();
+    assert_eq!(libvirt.uri(), world.uri);
+    let versions = libvirt.versions().expect("versions");
+    assert_eq!(versions.driver.to_lowercase(), "test");
+    assert_eq!(versions.libvirt.split('.').count(), 3, "{versions:?}");
+}
+
+#[test]
+fn a_pool_must_stay_while_anybody_has_something_in_it() {
+    let world = World::new();
+    let libvirt = world.connect();
+    let (shop, other) = (support::project("shop"), support::project("other"));
+    apply(&libvirt, &shop, &Operation::CreatePool(Pool::Disks));
+    apply(&libvirt, &other, &Operation::CreateVolume(support::volume("data", Bytes::mib(1))));
+    apply(&libvirt, &shop, &Operation::DeletePool(Pool::Disks));
+    let seen = observe(&libvirt, &shop);
+    assert_eq!(seen.resources.keys().collect::<Vec<_>>(), [&ResourceId::Pool(Pool::Disks)], "nothing of the other's");
+    assert_eq!(observe(&libvirt, &other).resources.len(), 2);
+}
+
+#[test]
+fn a_stopped_pool_must_not_look_like_an_empty_one() {
+    let world = World::new();
+    let (libvirt, shop) = (world.connect(), support::project("shop"));
+    apply(&libvirt, &shop, &Operation::CreateVolume(support::volume("data", Bytes::mib(1))));
+    let before = text(&observe(&libvirt, &shop));
+    apply(&libvirt, &shop, &Operation::StopPool(Pool::Disks));
+    let error = libvirt.observe(&shop).expect_err("what is in it cannot be seen");
+    assert_eq!(error.message, "pool `disks` is stopped, so that nobody can see what is in it");
+    apply(&libvirt, &shop, &Operation::StartPool(Pool::Disks));
+    assert_eq!(text(&observe(&libvirt, &shop)), before);
+}
+
+#[test]
+fn a_disk_without_its_vm_must_be_seen() {
+    let world = World::new();
+    let (libvirt, shop) = (world.connect(), support::project("shop"));
+    for operation in everything(&world) {
+        apply(&libvirt, &shop, &operation);
+    }
+    assert!(observe(&libvirt, &shop).loose_disks.is_empty());
+    let stray = VmDisk {
+        vm: support::vm_name("db"),
+        disk: "old".parse().expect("legal"),
+        size: Some(Bytes::mib(1)),
+        backing: None,
+    };
+    apply(&libvirt, &shop, &Operation::CreateDisk(stray.clone()));
+    let loose: Vec<_> = observe(&libvirt, &shop).loose_disks.into_iter().collect();
+    assert_eq!(loose, [(stray.vm.clone(), stray.disk.clone())]);
+    apply(&libvirt, &shop, &Operation::DeleteDisk(stray));
+    assert!(observe(&libvirt, &shop).loose_disks.is_empty());
+}
+
+#[test]
+fn any_text_must_survive_or_be_refused() {
+    let world = World::new();
+    let (libvirt, shop) = (world.connect(), support::project("shop"));
+    let mut vm = up(&libvirt, &shop, &world, "db");
+    let nasty = "<a b='c'>&amp;]]><!-- \"\\ \n\t\u{0}\u{1} ü 日本 {{ x }}";
+    vm.labels.insert(nasty.to_owned(), nasty.to_owned());
+    apply(&libvirt, &shop, &Operation::DefineVm(Box::new(vm.clone())));
+    assert_eq!(observe(&libvirt, &shop).resources[&ResourceId::Vm(vm.name.clone())].recorded.as_vm(), Some(&vm));
+    let Boot::Kernel { cmdline, .. } = &mut vm.boot else { panic!("it boots a kernel") };
+    "quiet\0".clone_into(cmdline);
+    let error = libvirt.apply(&shop, &Operation::DefineVm(Box::new(vm))).expect_err("XML has no NUL");
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (ErrorKind::Rejected, "a value contains \\u{0}, which libvirt cannot take")
+    );
+}
+
+#[test]
+fn a_running_vm_must_be_stopped_before_it_is_undefined() {
+    let world = World::new();
+    let (libvirt, shop) = (world.connect(), support::project("shop"));
+    let vm = up(&libvirt, &shop, &world, "db");
+    let error = libvirt.apply(&shop, &Operation::UndefineVm(Box::new(vm.clone()))).expect_err("it runs");
+    assert_eq!(error.message, "vm `db` runs; it has to be stopped first");
+    let began = Instant::now();
+    apply(&libvirt, &shop, &Operation::StopVm { name: vm.name, grace: Span::secs(30) });
+    assert!(began.elapsed() < Duration::from_secs(5), "it does not wait out its grace");
+}
+
+/// Answers every connection with these bytes, once a request has come.
+fn serve(answer: &'static str) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(answer.as_bytes());
+            if answer.is_empty() {
+                // Says nothing for longer than any attempt lasts.
+                std::thread::sleep(Duration::from_secs(5));
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn probes_must_say_what_they_saw() {
+    let world = World::new();
+    let (libvirt, shop) = (world.connect(), support::project("shop"));
+    let vm = up(&libvirt, &shop, &world, "db");
+    let answer = |probe| libvirt.probe(&shop, &attempt("db", probe)).expect("it may yet pass");
+    let http = |port, path: &str| answer(Probe::Http { host: None, port, path: path.to_owned() });
+    let failing = |words: &str| Health::Failing(words.to_owned());
+
+    let ok = serve("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(answer(Probe::Tcp { host: None, port: ok }), Health::Passing);
+    assert_eq!(answer(Probe::Tcp { host: Some("localhost".to_owned()), port: ok }), Health::Passing);
+    assert_eq!(http(ok, "/healthz"), Health::Passing);
+    assert_eq!(http(ok, "healthz?deep=1"), Health::Passing);
+    let busy = serve("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(http(busy, "/"), failing("HTTP 503 Service Unavailable"));
+    let moved = serve("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(http(moved, "/"), failing("HTTP 302 Found"));
+    assert_eq!(http(serve(""), "/"), failing("no answer in time"));
+    let Health::Failing(words) = http(serve("SSH-2.0-OpenSSH\r\n"), "/") else { panic!("that is no HTTP") };
+    assert!(words.starts_with("no HTTP: "), "{words}");
+
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a port").port();
+    assert_eq!(answer(Probe::Tcp { host: None, port: closed }), failing("connection refused"));
+    assert_eq!(http(closed, "/"), failing("connection refused"));
+    let homeless = Attempt { address: None, ..attempt("db", Probe::Tcp { host: None, port: 1 }) };
+    let said = libvirt.probe(&shop, &homeless).expect("it may yet pass");
+    assert_eq!(said, failing("the vm has no address, and the probe names no host"));
+
+    let agent = libvirt.probe(&shop, &attempt("db", Probe::Agent)).expect_err("the test driver has no agents");
+    assert_eq!(agent.kind, ErrorKind::Unsupported);
+    apply(&libvirt, &shop, &Operation::StopVm { name: vm.name, grace: Span::secs(0) });
+    let off = libvirt.probe(&shop, &attempt("db", Probe::Tcp { host: None, port: ok })).expect_err("it is off");
+    assert_eq!(
+        (off.kind, off.message.as_str()),
+        (ErrorKind::NotRunning, "vm `db` is shut off: somebody pulled the plug")
+    );
+    let gone = libvirt.probe(&shop, &attempt("nobody", Probe::Agent)).expect_err("it is not there");
+    assert_eq!((gone.kind, gone.message.as_str()), (ErrorKind::NotRunning, "vm `nobody` does not exist any more"));
+}
+
+#[test]
+fn no_hypervisor_must_be_a_clear_error() {
+    let hint = |uri: &str| {
+        let error = Libvirt::connect(Some(uri)).expect_err("nobody is there");
+        assert_eq!(error.kind, ErrorKind::Unreachable, "{error:?}");
+        assert!(error.message.starts_with(&format!("cannot connect to `{uri}`: ")), "{error}");
+        error.hint.unwrap_or_default()
+    };
+    assert!(hint("qemu+unix:///system?socket=/nonexistent/libvirt-sock").contains("systemctl start libvirtd"));
+    // A port that nobody listens on: whether a daemon runs *here* does not matter then.
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a port").port();
+    assert!(hint(&format!("qemu+tcp://127.0.0.1:{closed}/system")).contains("check the host's name"));
+    assert!(hint("nonsense:///system").contains("qemu:///system"));
+    assert_eq!(Libvirt::connect(Some("test:///\0")).expect_err("a NUL").kind, ErrorKind::Unreachable);
+}
+
+#[test]
+fn many_at_once_must_all_be_served() {
+    let world = World::new();
+    let (libvirt, shop) = (world.connect(), support::project("shop"));
+    let first = up(&libvirt, &shop, &world, "vm-0");
+    std::thread::scope(|scope| {
+        for n in 1..100 {
+            let (libvirt, shop, mut vm) = (&libvirt, &shop, first.clone());
+            scope.spawn(move || {
+                vm.name = support::vm_name(&format!("vm-{n}"));
+                apply(libvirt, shop, &Operation::DefineVm(Box::new(vm.clone())));
+                apply(libvirt, shop, &Operation::StartVm(vm.name));
+            });
+        }
+    });
+    let state = observe(&libvirt, &shop);
+    let running = state.resources.iter().filter(|(id, actual)| id.kind() == "vm" && actual.phase == Phase::Running);
+    assert_eq!(running.count(), 100);
 }

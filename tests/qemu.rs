@@ -3,7 +3,9 @@
 
 mod support;
 
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use support::{apply, observe};
@@ -13,7 +15,7 @@ use vmcompose::model::{Boot, Image, ImageFormat, Probe};
 use vmcompose::names::{Pool, ProjectName, ResourceId};
 use vmcompose::plan::Operation;
 use vmcompose::plan::operation::VmDisk;
-use vmcompose::state::Phase;
+use vmcompose::state::{ActualState, Phase};
 use vmcompose::units::{Bytes, Span};
 
 /// A project on the system's QEMU. What was applied through it is undone when it goes, in reverse.
@@ -35,8 +37,15 @@ impl Stage {
 
     fn apply(&mut self, operation: Operation) {
         // Noted first: what fails half-way has to be undone too.
-        self.applied.push(operation.clone());
-        apply(&self.libvirt, &self.project, &operation);
+        self.applied.push(operation);
+        let operation = self.applied.last().expect("just noted");
+        apply(&self.libvirt, &self.project, operation);
+    }
+
+    fn apply_at_once(&mut self, operations: Vec<Operation>) {
+        let first = self.applied.len();
+        self.applied.extend(operations);
+        at_once(&self.libvirt, &self.project, &self.applied[first..]);
     }
 
     fn probe(&self, attempt: &Attempt) -> Health {
@@ -45,7 +54,7 @@ impl Stage {
 
     /// Repeats an attempt until it passes. Panics with the last answer when that takes too long.
     fn until_passing(&self, attempt: &Attempt) {
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Instant::now() + Duration::from_mins(2);
         loop {
             match self.probe(attempt) {
                 Health::Passing => return,
@@ -67,6 +76,15 @@ impl Drop for Stage {
             }
         }
     }
+}
+
+/// Applies each in a thread of its own.
+fn at_once(libvirt: &Libvirt, project: &ProjectName, operations: &[Operation]) {
+    std::thread::scope(|scope| {
+        for operation in operations {
+            scope.spawn(move || apply(libvirt, project, operation));
+        }
+    });
 }
 
 /// The quickstart's guest, built where it is not there yet.
@@ -162,12 +180,12 @@ fn a_guest_must_live_its_whole_life() {
     }
     assert_eq!(stage.probe(&exec("db", &["test", "-b", "/dev/vda"])), Health::Passing);
 
-    let state = observe(&stage.libvirt, &stage.project);
-    let found = &state.resources[&ResourceId::Vm(db.name.clone())];
-    assert_eq!((found.phase, found.recorded.as_vm()), (Phase::Running, Some(&db)));
+    let found = observe(&stage.libvirt, &stage.project);
+    let resource = &found.resources[&ResourceId::Vm(db.name.clone())];
+    assert_eq!((resource.phase, resource.recorded.as_vm()), (Phase::Running, Some(&db)));
     let own = "10.211.7.0/24".parse().expect("a subnet");
-    assert!(!state.surroundings.subnets.iter().any(|(net, _)| *net == own), "{:?}", state.surroundings);
-    assert!(state.surroundings.own_subnets.values().any(|net| *net == own));
+    assert!(!found.surroundings.subnets.iter().any(|(net, _)| *net == own), "{:?}", found.surroundings);
+    assert!(found.surroundings.own_subnets.values().any(|net| *net == own));
 
     let before = Instant::now();
     let grace = Span::secs(60);
@@ -199,8 +217,8 @@ fn a_half_uploaded_image_must_be_known_as_one() {
     );
 
     stage.apply(Operation::UploadImage(image.clone()));
-    let state = observe(&stage.libvirt, &stage.project);
-    assert_eq!(state.resources[&id].phase, Phase::Running);
+    let found = observe(&stage.libvirt, &stage.project);
+    assert_eq!(found.resources[&id].phase, Phase::Running);
     let download = folder.path().join("back");
     virsh(&["vol-download", &name, download.to_str().expect("UTF-8"), "--pool", "vmcompose-images"]);
     assert_eq!(std::fs::read(download).expect("the download"), bytes);
@@ -217,8 +235,8 @@ fn a_half_uploaded_image_must_be_known_as_one() {
 fn changed(stage: &Stage, image: &Image) {
     let error = stage.libvirt.apply(&stage.project, &Operation::UploadImage(image.clone())).expect_err("it changed");
     assert!(error.message.ends_with("changed while image `disk` was uploaded"), "{error}");
-    let state = observe(&stage.libvirt, &stage.project);
-    assert!(!state.resources.contains_key(&ResourceId::Image(image.name.clone())), "nothing is left of it");
+    let found = observe(&stage.libvirt, &stage.project);
+    assert!(!found.resources.contains_key(&ResourceId::Image(image.name.clone())), "nothing is left of it");
 }
 
 #[test]
@@ -256,6 +274,127 @@ fn a_root_disk_must_be_an_overlay_as_large_as_asked() {
     apply(&stage.libvirt, &stage.project, &Operation::CreateDisk(disk("same", None)));
     let other = Operation::CreateDisk(disk("same", Some(Bytes::gib(2))));
     assert_eq!(stage.libvirt.apply(&stage.project, &other).expect_err("another size").kind, ErrorKind::Conflict);
-    let state = observe(&stage.libvirt, &stage.project);
-    assert_eq!(state.loose_disks.len(), 2, "no vm has them yet");
+    let found = observe(&stage.libvirt, &stage.project);
+    assert_eq!(found.loose_disks.len(), 2, "no vm has them yet");
+
+    // QEMU opens it, image and all; there is nothing on it to boot.
+    let vm = support::vm("same", Boot::Image(support::seen(&image)));
+    stage.apply(Operation::DefineVm(Box::new(vm.clone())));
+    stage.apply(Operation::StartVm(vm.name.clone()));
+    let found = observe(&stage.libvirt, &stage.project);
+    assert_eq!(found.resources[&ResourceId::Vm(vm.name.clone())].phase, Phase::Running);
+    let loose: Vec<_> = found.loose_disks.iter().map(|(vm, _)| vm.as_str()).collect();
+    assert_eq!(loose, ["larger"]);
+    virsh(&["suspend", &format!("{}-same", stage.project)]);
+    let resume = Operation::StartVm(vm.name);
+    apply(&stage.libvirt, &stage.project, &resume);
+    let found = observe(&stage.libvirt, &stage.project);
+    assert!(found.resources.values().all(|actual| actual.phase == Phase::Running), "{found:#?}");
+}
+
+#[test]
+fn what_is_made_at_once_must_not_get_in_each_others_way() {
+    let Some(mut stage) = Stage::new("crowd") else { return };
+    let networks: Vec<_> = (0..6u8)
+        .map(|n| {
+            support::network(
+                &format!("n{n}"),
+                &format!("10.211.{}.0/24", 100 + n),
+                "a",
+                &format!("10.211.{}.9", 100 + n),
+            )
+        })
+        .collect();
+    let volumes: Vec<_> = (0..24).map(|n| support::volume(&format!("v{n}"), Bytes::mib(16))).collect();
+    let define: Vec<_> = networks.iter().cloned().map(Operation::DefineNetwork).collect();
+    let start: Vec<_> = networks.iter().map(|network| Operation::StartNetwork(network.name.clone())).collect();
+    let create: Vec<_> = volumes.into_iter().map(Operation::CreateVolume).collect();
+    let pools = vec![Operation::CreatePool(Pool::Disks), Operation::CreatePool(Pool::Images)];
+    for crowd in [pools, define, start.into_iter().chain(create).collect()] {
+        stage.apply_at_once(crowd);
+    }
+    let found = observe(&stage.libvirt, &stage.project);
+    // The pools are shared with whoever else is at work here.
+    let own = |found: &ActualState| found.resources.keys().filter(|id| id.kind() != "pool").count();
+    assert_eq!(own(&found), 6 + 24);
+    assert!(found.resources.values().all(|actual| actual.phase == Phase::Running), "{:#?}", found.resources);
+    // And away again, all at once.
+    let undo: Vec<_> = stage.applied.drain(..).rev().filter_map(|operation| operation.undo()).collect();
+    let (first, last): (Vec<_>, Vec<_>) =
+        undo.into_iter().partition(|op| matches!(op, Operation::StopNetwork(_) | Operation::DeleteVolume(_)));
+    let (middle, last): (Vec<_>, Vec<_>) = last.into_iter().partition(|op| matches!(op, Operation::UndefineNetwork(_)));
+    for crowd in [first, middle, last] {
+        at_once(&stage.libvirt, &stage.project, &crowd);
+    }
+    assert_eq!(own(&observe(&stage.libvirt, &stage.project)), 0);
+}
+
+#[test]
+fn a_subnet_in_use_must_be_named() {
+    let Some(mut stage) = Stage::new("busy") else { return };
+    let one = support::network("one", "10.211.9.0/24", "a", "10.211.9.9");
+    let other = support::network("other", "10.211.9.0/24", "a", "10.211.9.9");
+    stage.apply(Operation::DefineNetwork(one.clone()));
+    stage.apply(Operation::StartNetwork(one.name));
+    stage.apply(Operation::DefineNetwork(other.clone()));
+    let error = stage.libvirt.apply(&stage.project, &Operation::StartNetwork(other.name)).expect_err("in use");
+    assert_eq!(error.kind, ErrorKind::Conflict, "{error:?}");
+    assert!(error.message.starts_with("cannot start network `other`: its subnet 10.211.9.0/24 is in use"), "{error}");
+    assert!(error.hint.is_some());
+}
+
+/// Stands between us and libvirt's daemon, and can hang up.
+struct Middleman {
+    socket: tempfile::TempDir,
+    calls: Arc<Mutex<Vec<UnixStream>>>,
+}
+
+impl Middleman {
+    fn new() -> Self {
+        let socket = tempfile::TempDir::new().expect("a folder");
+        let listener = UnixListener::bind(socket.path().join("sock")).expect("a socket");
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&calls);
+        std::thread::spawn(move || {
+            for caller in listener.incoming() {
+                let caller = caller.expect("a caller");
+                let daemon = UnixStream::connect("/var/run/libvirt/libvirt-sock").expect("the daemon");
+                for (mut from, mut to) in [(&caller, &daemon), (&daemon, &caller)].map(|(a, b)| (clone(a), clone(b))) {
+                    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+                }
+                noted.lock().expect("whole").push(caller);
+            }
+        });
+        Self { socket, calls }
+    }
+
+    fn uri(&self) -> String {
+        format!("qemu+unix:///system?socket={}", self.socket.path().join("sock").display())
+    }
+
+    fn hang_up(&self) {
+        for caller in self.calls.lock().expect("whole").drain(..) {
+            caller.shutdown(std::net::Shutdown::Both).expect("it was open");
+        }
+    }
+}
+
+fn clone(stream: &UnixStream) -> UnixStream {
+    stream.try_clone().expect("a second handle")
+}
+
+#[test]
+fn a_lost_connection_must_be_told_and_then_replaced() {
+    if std::env::var_os("VMCOMPOSE_TEST_QEMU").is_none() {
+        return;
+    }
+    let middleman = Middleman::new();
+    let libvirt = Libvirt::connect(Some(&middleman.uri())).expect("the daemon behind the middleman");
+    let nobody = support::project(&format!("t{}-lost", std::process::id()));
+    observe(&libvirt, &nobody);
+    middleman.hang_up();
+    let error = libvirt.observe(&nobody).expect_err("the line is dead");
+    assert_eq!(error.kind, ErrorKind::Unreachable, "{error:?}");
+    assert!(error.message.starts_with("the connection to `qemu") && error.message.ends_with("was lost"), "{error}");
+    observe(&libvirt, &nobody);
 }

@@ -10,15 +10,18 @@ pub(crate) mod faulty;
 pub(crate) mod qemu;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
-use vmcompose::backend::Hypervisor;
 use vmcompose::backend::libvirt::Libvirt;
+use vmcompose::backend::{Attempt, Hypervisor, HypervisorError};
 use vmcompose::model::{
-    Accel, Boot, Digest, Disk, Host, Image, ImageFormat, ImageRef, Interface, Mac, Network, NetworkMode, Vm, Volume,
+    Accel, Boot, Digest, Disk, Host, Image, ImageFormat, ImageRef, Interface, Mac, Network, NetworkMode, Probe, Vm,
+    Volume,
 };
-use vmcompose::names::{ImageName, ProjectName, VmName};
+use vmcompose::names::{ImageName, Pool, ProjectName, VmName};
 use vmcompose::plan::Operation;
 use vmcompose::state::ActualState;
 use vmcompose::units::{Bytes, Span};
@@ -132,7 +135,7 @@ pub(crate) fn interface(network: &Network, vm: &str) -> Interface {
 }
 
 fn mac(ip: &str) -> Mac {
-    let ip: std::net::Ipv4Addr = ip.parse().expect("an address");
+    let ip: Ipv4Addr = ip.parse().expect("an address");
     let [_, b, c, d] = ip.octets();
     Mac([0x52, 0x54, 0x00, b, c, d])
 }
@@ -155,4 +158,31 @@ pub(crate) fn observe(libvirt: &Libvirt, project: &ProjectName) -> ActualState {
 /// Applies an operation that has to succeed.
 pub(crate) fn apply(libvirt: &Libvirt, project: &ProjectName, operation: &Operation) {
     libvirt.apply(project, operation).unwrap_or_else(|error| panic!("failed to {operation}: {error} ({error:?})"));
+}
+
+/// Makes a vm that boots from a kernel, and all it needs.
+pub(crate) fn up(libvirt: &Libvirt, project: &ProjectName, world: &World, name: &str) -> Vm {
+    let kernel = world.image("vmlinuz", ImageFormat::Raw, b"a kernel");
+    let vm = vm(name, Boot::Kernel { kernel: seen(&kernel), initrd: None, cmdline: String::new() });
+    apply(libvirt, project, &Operation::CreatePool(Pool::Images));
+    apply(libvirt, project, &Operation::UploadImage(kernel));
+    apply(libvirt, project, &Operation::DefineVm(Box::new(vm.clone())));
+    apply(libvirt, project, &Operation::StartVm(vm.name.clone()));
+    vm
+}
+
+/// Applies an operation that has to be refused.
+pub(crate) fn refused(libvirt: &Libvirt, project: &ProjectName, operation: &Operation) -> HypervisorError {
+    libvirt.apply(project, operation).expect_err("it has to be refused")
+}
+
+/// An attempt on a vm whose address is this machine's, with little patience.
+pub(crate) fn attempt(vm: &str, probe: Probe) -> Attempt {
+    let address = Some(Ipv4Addr::LOCALHOST);
+    Attempt { vm: vm_name(vm), address, probe, timeout: Duration::from_millis(500) }
+}
+
+/// A state as text, to compare.
+pub(crate) fn text(state: &ActualState) -> String {
+    format!("{state:#?}")
 }

@@ -54,9 +54,7 @@ impl Connections {
         run_event_loop();
         let first = connect(uri)?;
         let reported = first.get_uri().map_err(error::failed("cannot ask the hypervisor for its URI"))?;
-        // The test driver's `test:///file` is a world of its own in each connection, and has no daemon to spare.
-        let in_process = reported.starts_with("test:");
-        let (count, limit) = if in_process { (1, usize::MAX) } else { (CONNECTIONS, CALLS) };
+        let (count, limit) = room(uri.unwrap_or(&reported));
         let open = std::iter::once(Some(Arc::new(first))).chain((1..count).map(|_| None)).map(Mutex::new).collect();
         let calls = Mutex::new(vec![0; count]);
         Ok(Self { uri: uri.map(ToOwned::to_owned), reported, calls, freed: Condvar::new(), limit, open })
@@ -125,6 +123,16 @@ impl Connections {
         if slot.as_ref().is_some_and(|open| Arc::ptr_eq(open, &lease.connect)) {
             *slot = None;
         }
+    }
+}
+
+/// How many connections a URI takes, and how many calls each. The test driver's worlds are each connection's own, and
+/// where it runs in this process it has no daemon to spare.
+fn room(uri: &str) -> (usize, usize) {
+    match uri.split(':').next() {
+        Some("test") => (1, usize::MAX),
+        Some(scheme) if scheme.starts_with("test+") => (1, CALLS),
+        _ => (CONNECTIONS, CALLS),
     }
 }
 

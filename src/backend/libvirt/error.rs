@@ -81,8 +81,12 @@ fn connect_hint(error: &Error) -> Option<&'static str> {
     {
         return Some("this user may not use that libvirt; join the group `libvirt`, or connect to `qemu:///session`");
     }
-    if text.contains("No such file or directory") || text.contains("Connection refused") {
+    // Only this one speaks of a socket of this machine's.
+    if text.contains("Failed to connect socket to") {
         return Some("libvirt's daemon does not run here; start it with `systemctl start libvirtd`");
+    }
+    if matches!(error.code(), ErrorNumber::SystemError | ErrorNumber::Rpc | ErrorNumber::UnknownHost) {
+        return Some("check the host's name, that it is up, and that it lets you in; try `virsh` with the same URI");
     }
     match error.code() {
         ErrorNumber::NoConnect => Some("the URI looks like `qemu:///system` or `qemu+ssh://user@host/system`"),

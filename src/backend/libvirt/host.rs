@@ -158,7 +158,7 @@ pub(super) fn routes() -> Vec<(Ipv4Net, String)> {
     fs::read_to_string("/proc/net/route").map(|table| parse_routes(&table)).unwrap_or_default()
 }
 
-/// Format: proc_pid_net(5); numbers are in the machine's byte order, hexadecimal.
+/// Format: `proc_pid_net(5)`; numbers are in the machine's byte order, hexadecimal.
 fn parse_routes(table: &str) -> Vec<(Ipv4Net, String)> {
     let parse = |line: &str| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();

@@ -117,7 +117,7 @@ pub(super) fn uuid(kind: &str, project: &ProjectName, name: &str) -> String {
     // Version 8, custom, and the variant of RFC 9562.
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn bridges_fit_the_kernel_and_tell_networks_apart() {
         let of = |p: &str, n: &str| bridge(&project(p), &NetworkName::new(n).expect("legal"));
-        let all = [of("a", "b-c"), of("a-b", "c"), of("shop", "backend"), of("shop", "backend2"), of("s", "four-")]
+        let all = [of("a", "b-c"), of("a-b", "c"), of("shop", "backend"), of("shop", "backend2"), of("s", "four-x")]
             .map(|name| {
                 assert!(name.len() <= 15, "{name}");
                 name

@@ -35,6 +35,8 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
         let others = host::routes().into_iter().filter(|(_, interface)| !bridges.contains(interface));
         state.surroundings.subnets.extend(others.map(|(net, interface)| (net, format!("interface `{interface}`"))));
     }
+    // libvirt lists in an order of its own, another one each time.
+    state.surroundings.subnets.sort();
     domains(connect, project, &mut state)?;
     let mut disks = Vec::new();
     for pool in [Pool::Images, Pool::Disks] {

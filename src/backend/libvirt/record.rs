@@ -26,6 +26,8 @@ pub(super) enum Owner {
     Us(Box<Record>),
     /// Another project of ours.
     Project(String),
+    /// Not vmcompose, though it copied the metadata of this one.
+    Copier(ResourceId),
     /// Not vmcompose.
     Stranger,
 }
@@ -36,6 +38,7 @@ impl Owner {
         match self {
             Self::Us(_) => None,
             Self::Project(project) => Some(format!("a {kind} `{name}` that project `{project}` owns")),
+            Self::Copier(of) => Some(format!("a {kind} `{name}` that is somebody's copy of {of}")),
             Self::Stranger => Some(format!("a {kind} `{name}` that vmcompose did not make")),
         }
     }
@@ -111,7 +114,9 @@ fn judge(
         RecordError::Malformed(_) => unreadable(error.to_string())
             .with_hint("somebody edited it by hand; remove the object with `virsh` and run `up` again"),
     })?;
-    Ok(Owner::Us(Box::new(record)))
+    // Tools that clone a domain clone its metadata with it.
+    let of = record.spec.id();
+    Ok(if of == *id { Owner::Us(Box::new(record)) } else { Owner::Copier(of) })
 }
 
 /// Refuses what is not ours.

@@ -53,6 +53,12 @@ pub(super) fn find(connect: &Connect, pool: Pool) -> Result<Option<StoragePool>,
     present(StoragePool::lookup_by_name(connect, &names::pool(pool)), format!("cannot look for pool `{pool}`"))
 }
 
+/// The pool, where it is there and ours: what is in another one of that name is not.
+pub(super) fn find_ours(connect: &Connect, pool: Pool) -> Result<Option<StoragePool>, HypervisorError> {
+    let Some(found) = find(connect, pool)? else { return Ok(None) };
+    Ok(foreign(&found, pool)?.is_none().then_some(found))
+}
+
 /// The pool, which must be there.
 pub(super) fn get(connect: &Connect, pool: Pool) -> Result<StoragePool, HypervisorError> {
     find(connect, pool)?.ok_or_else(|| missing(pool))

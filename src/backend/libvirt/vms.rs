@@ -9,7 +9,7 @@ use std::{iter, thread};
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt_sys::{
-    VIR_DOMAIN_NONE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
+    VIR_DOMAIN_CRASHED, VIR_DOMAIN_NONE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
     VIR_DOMAIN_SHUTDOWN_GUEST_AGENT, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA,
     VIR_DOMAIN_UNDEFINE_MANAGED_SAVE, VIR_DOMAIN_UNDEFINE_NVRAM, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
 };
@@ -24,7 +24,7 @@ use super::xml::{self, Fittings, Kernel};
 use super::{Call, agent};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{Boot, Disk, Vm};
-use crate::names::{ProjectName, ResourceId, VmName};
+use crate::names::{ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::state::record::Record;
 
@@ -60,19 +60,20 @@ pub(super) fn define(call: Call<'_>, offer: &Offer, record: &Record, vm: &Vm) ->
 }
 
 fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, HypervisorError> {
-    let disk_path = |disk: &str| {
-        let stored = Stored::Disk { vm: vm.name.clone(), disk: disk.parse().map_err(illegal)? };
-        volumes::path(call, &stored, &format!("disk `{disk}` of vm `{}`", vm.name))
+    let disk_path = |disk: VolumeName| {
+        let what = format!("disk `{disk}` of vm `{}`", vm.name);
+        let stored = Stored::Disk { vm: vm.name.clone(), disk };
+        volumes::path(call, &stored, &what)
     };
     let image_path = |image| {
         let medium = volumes::image(call, image)?;
         path_of(&medium.volume, &ResourceId::Image(image.name.clone()).to_string())
     };
     let (root, kernel) = match &vm.boot {
-        Boot::Image(_) => (Some(disk_path(VmDisk::ROOT)?), None),
+        Boot::Image(_) => (Some(disk_path(root_name())?), None),
         Boot::Kernel { kernel, initrd, cmdline } => {
             let initrd = initrd.as_ref().map(image_path).transpose()?;
-            (None, Some(Kernel { kernel: image_path(kernel)?, initrd, cmdline: cmdline.clone() }))
+            (None, Some(Kernel { path: image_path(kernel)?, initrd, cmdline: cmdline.clone() }))
         }
     };
     let disks = vm.disks.iter().map(|disk| match disk {
@@ -80,23 +81,20 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
             let what = ResourceId::Volume(volume.clone()).to_string();
             volumes::path(call, &Stored::Volume(volume.clone()), &what)
         }
-        Disk::Own { name, .. } => disk_path(name.as_str()),
+        Disk::Own { name, .. } => disk_path(name.clone()),
     });
     let disks = disks.collect::<Result<Vec<_>, _>>()?;
     let with = Fittings { root, disks, kernel, ..Fittings::default() };
     if call.place.test {
         return Ok(Fittings { driver: "test", ..with });
     }
-    let (driver, cpu_mode) = match offer.kvm(vm.accel)? {
-        true => ("kvm", "host-passthrough"),
-        // All that the emulator can do: today's distributions do not boot on its default model.
-        false => ("qemu", "maximum"),
-    };
+    // In software, all that the emulator can do: today's distributions do not boot on its default model.
+    let (driver, cpu_mode) = if offer.kvm(vm.accel)? { ("kvm", "host-passthrough") } else { ("qemu", "maximum") };
     Ok(Fittings { driver, cpu_mode: Some(cpu_mode), arch: offer.arch.clone(), machine: offer.machine.clone(), ..with })
 }
 
-fn illegal(error: crate::names::NameError) -> HypervisorError {
-    HypervisorError::new(ErrorKind::Rejected, error.to_string())
+fn root_name() -> VolumeName {
+    VolumeName::new(VmDisk::ROOT).expect("`root` is a legal name")
 }
 
 pub(super) fn undefine(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
@@ -121,6 +119,8 @@ pub(super) fn start(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> 
     let done = match state {
         VIR_DOMAIN_PAUSED => found.resume().map(|_| ()),
         VIR_DOMAIN_PMSUSPENDED => found.pm_wakeup(0).map(|_| ()),
+        // Somebody let it keep its memory to look at, and now wants it back.
+        VIR_DOMAIN_CRASHED => found.destroy().and_then(|()| found.create()).map(|_| ()),
         state if is_off(state) => found.create().map(|_| ()),
         _ => Ok(()),
     };

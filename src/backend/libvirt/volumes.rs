@@ -21,7 +21,7 @@ use crate::units::Bytes;
 
 /// The volume of this name, where pool and volume are there.
 pub(super) fn find(call: Call<'_>, stored: &Stored) -> Result<Option<StorageVol>, HypervisorError> {
-    let Some(pool) = storage::find(call.connect, stored.pool())? else { return Ok(None) };
+    let Some(pool) = storage::find_ours(call.connect, stored.pool())? else { return Ok(None) };
     find_in(&pool, &stored.name(call.project))
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Medium {
 /// The image that a spec refers to.
 pub(super) fn image(call: Call<'_>, reference: &ImageRef) -> Result<Medium, HypervisorError> {
     let what = ResourceId::Image(reference.name.clone()).to_string();
-    let pool = storage::find(call.connect, Pool::Images)?.ok_or_else(|| missing(&what))?;
+    let pool = storage::find_ours(call.connect, Pool::Images)?.ok_or_else(|| missing(&what))?;
     let wanted = |stored: &Stored| match stored {
         Stored::Image { name, digest, .. } => {
             *name == reference.name && reference.digest.as_ref().is_none_or(|wanted| wanted == digest)
@@ -75,10 +75,14 @@ pub(super) fn list(
 ) -> Result<Vec<(StorageVol, Stored)>, HypervisorError> {
     let volumes = pool.list_all_volumes(0).map_err(failed(format!("cannot list the volumes of pool `{of}`")))?;
     let ours = |volume: StorageVol| {
-        let stored = Stored::parse(project, of, &volume.get_name().ok()?)?;
-        Some((volume, stored))
+        let name = volume.get_name().ok()?;
+        let stored = Stored::parse(project, of, &name)?;
+        Some((name, volume, stored))
     };
-    Ok(volumes.into_iter().filter_map(ours).collect())
+    let mut named: Vec<_> = volumes.into_iter().filter_map(ours).collect();
+    // libvirt lists in an order of its own, another one each time.
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(named.into_iter().map(|(_, volume, stored)| (volume, stored)).collect())
 }
 
 /// Whether all bytes of an image have arrived: its file is as long as its name says. Anything else is whole.

@@ -39,7 +39,7 @@ pub(super) struct Fittings {
 /// What the hypervisor loads itself.
 #[derive(Debug, Serialize)]
 pub(super) struct Kernel {
-    pub(super) kernel: String,
+    pub(super) path: String,
     pub(super) initrd: Option<String>,
     pub(super) cmdline: String,
 }

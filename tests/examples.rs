@@ -1,0 +1,131 @@
+//! Every example: valid, planned, brought up on the test driver, a no-op the second time, and gone again.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use support::World;
+use support::faulty::Faulty;
+use tokio_util::sync::CancellationToken;
+use vmcompose::backend::Hypervisor;
+use vmcompose::backend::libvirt::Libvirt;
+use vmcompose::compose::{self, Request, Sources};
+use vmcompose::execute::{self, OnFailure, Outcome};
+use vmcompose::image;
+use vmcompose::model::{Image, Surroundings};
+use vmcompose::names::{ImageName, ResourceId};
+use vmcompose::plan::{Goal, Options, Plan, plan};
+use vmcompose::render::{self, Palette};
+use vmcompose::state::{ActualState, DesiredState};
+
+fn folders() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose-examples");
+    let mut found: Vec<PathBuf> =
+        std::fs::read_dir(root).expect("examples").map(|entry| entry.expect("an entry").path()).collect();
+    found.retain(|path| path.is_dir());
+    found.sort();
+    assert!(found.len() > 3, "{found:?}");
+    found
+}
+
+/// One example, on a private hypervisor.
+struct Example {
+    request: Request,
+    sources: Sources,
+    images: BTreeMap<ImageName, Image>,
+    hypervisor: Arc<Faulty<Libvirt>>,
+    _world: World,
+}
+
+impl Example {
+    fn new(folder: &Path) -> Self {
+        let request =
+            Request { directory: folder.to_owned(), profiles: vec!["debug".to_owned()], ..Request::default() };
+        let sources = compose::gather(&request).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let world = World::new();
+        // The test driver boots nothing, so the bytes do not matter; the real guest is built by `make guest`.
+        let parsed = compose::parse(&sources, &request, &Surroundings::default());
+        let mut project = parsed.unwrap_or_else(|error| panic!("{}: {error}", folder.display())).project;
+        for image in project.images.values_mut() {
+            image.path = world.dir.path().join(image.name.as_str());
+            std::fs::write(&image.path, image.name.as_str()).expect("written");
+        }
+        let images = image::inspect(&project.images).expect("images");
+        let hypervisor = Arc::new(Faulty::new(world.connect()));
+        Self { request, sources, images, hypervisor, _world: world }
+    }
+
+    fn desired(&self, actual: &ActualState) -> DesiredState {
+        let parsed = compose::parse(&self.sources, &self.request, &actual.surroundings).expect("valid");
+        DesiredState::up(&parsed.project, &self.images).expect("no cycle")
+    }
+
+    fn observe(&self) -> ActualState {
+        let project = compose::project_name(&self.sources, &self.request).expect("a name");
+        self.hypervisor.observe(&project).expect("observed")
+    }
+
+    fn plan(&self, goal: Goal) -> Plan {
+        let actual = self.observe();
+        let desired = match goal {
+            Goal::Up => self.desired(&actual),
+            Goal::Down { .. } => DesiredState::nothing(&self.desired(&actual).project),
+        };
+        plan(&desired, &actual, &Options { goal, remove_orphans: false }).expect("a plan")
+    }
+
+    fn run(&self, goal: Goal) -> Outcome {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let options = execute::Options {
+            parallel: 8,
+            on_failure: OnFailure::Rollback,
+            interrupt: CancellationToken::new(),
+            abort: CancellationToken::new(),
+        };
+        let (events, _stream) = execute::channel();
+        let plan = self.plan(goal);
+        runtime.block_on(execute::execute(&plan, Arc::clone(&self.hypervisor), &options, events))
+    }
+}
+
+#[test]
+fn every_example_comes_up_stays_and_goes() {
+    for folder in folders() {
+        let example = Example::new(&folder);
+        assert_eq!(example.run(Goal::Up), Outcome::Completed, "{}", folder.display());
+        let again = example.plan(Goal::Up);
+        assert!(again.is_empty(), "{}:\n{}", folder.display(), render::plan::text(&again, &Palette::PLAIN));
+        assert_eq!(example.run(Goal::Down { volumes: true }), Outcome::Completed, "{}", folder.display());
+        let left: Vec<ResourceId> = example.observe().resources.into_keys().collect();
+        assert!(left.iter().all(|id| matches!(id, ResourceId::Pool(_))), "{}: {left:?}", folder.display());
+    }
+}
+
+#[test]
+fn every_example_is_planned_the_same_way_each_time() {
+    for folder in folders() {
+        let text = |example: &Example| render::plan::text(&example.plan(Goal::Up), &Palette::PLAIN);
+        assert_eq!(text(&Example::new(&folder)), text(&Example::new(&folder)), "{}", folder.display());
+    }
+}
+
+#[test]
+fn every_example_is_valid_by_the_schema() {
+    let validator = jsonschema::validator_for(&compose::json_schema()).expect("a schema");
+    for folder in folders() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|extension| extension == "yaml") {
+                let text = std::fs::read_to_string(&path).expect("text");
+                let mut value: serde_yaml::Value = serde_yaml::from_str(&text).expect("yaml");
+                value.apply_merge().expect("merge keys");
+                let value = serde_json::to_value(&value).expect("json");
+                let errors: Vec<String> =
+                    validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+                assert!(errors.is_empty(), "{}:\n{}", path.display(), errors.join("\n"));
+            }
+        }
+    }
+}

@@ -62,22 +62,25 @@ fn nothing(plan: &Plan) -> String {
     }
 }
 
-/// What the plan does not touch.
-fn beside(plan: &Plan, palette: &Palette) -> String {
-    let mut text = Text::default();
+/// What the plan does not touch: orphans and kept volumes, each with what deletes them. Empty where there is neither.
+pub fn beside(plan: &Plan, palette: &Palette) -> String {
+    let mut text = String::new();
     if !plan.orphans.is_empty() {
-        text.push("\nleft alone, though no longer in the file:\n");
-        for orphan in &plan.orphans {
-            text.line(format_args!("  {orphan}"));
-        }
-        text.push(&hint("delete them with `--remove-orphans`", palette));
+        text.push_str(&named("left alone, though no longer in the file:", &plan.orphans));
+        text.push_str(&hint("delete them with `--remove-orphans`", palette));
     }
     if !plan.kept.is_empty() {
-        text.push("\nkept, with all that is on them:\n");
-        for volume in &plan.kept {
-            text.line(format_args!("  {volume}"));
-        }
-        text.push(&hint("delete them with `--volumes`", palette));
+        text.push_str(&named("kept, with all that is on them:", &plan.kept));
+        text.push_str(&hint("delete them with `--volumes`", palette));
+    }
+    text
+}
+
+fn named(title: &str, resources: &[ResourceId]) -> String {
+    let mut text = Text::default();
+    text.line(format_args!("\n{title}"));
+    for resource in resources {
+        text.line(format_args!("  {resource}"));
     }
     text.end()
 }

@@ -19,9 +19,11 @@ pub fn note(text: &str) {
 
 /// Writes what clap has to say of a command line, help that was asked for included, and returns the exit code.
 pub fn usage(error: &clap::Error) -> u8 {
-    // As with every note: where nobody reads, nothing is said.
-    let _ = error.print();
-    cli::exit_code(error)
+    match error.print() {
+        // Help that was asked for is data, and lost where the disk is full.
+        Err(full) if full.kind() != ErrorKind::BrokenPipe => 1,
+        _ => cli::exit_code(error),
+    }
 }
 
 /// Writes a question to stderr and leaves the cursor behind it.

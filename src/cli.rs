@@ -64,7 +64,7 @@ pub struct Global {
     #[arg(short, long, global = true, value_name = "NAME")]
     pub project: Option<ProjectName>,
 
-    /// Hypervisor, as a libvirt URI such as qemu:///system; otherwise libvirt chooses, by `LIBVIRT_DEFAULT_URI` and
+    /// Hypervisor, as a libvirt URI such as `qemu:///system`; otherwise libvirt chooses, by `LIBVIRT_DEFAULT_URI` and
     /// libvirt.conf
     #[arg(short, long, global = true, value_name = "URI")]
     pub connect: Option<String>,
@@ -215,6 +215,7 @@ pub struct Down {
 
 /// Options of `plan`.
 #[derive(Debug, Clone, PartialEq, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one flag each on the command line")]
 pub struct Plan {
     /// For people or for programs
     #[arg(long, default_value = "text")]

@@ -185,7 +185,8 @@ impl Picture {
             let whole = Screen { height: usize::MAX, ..screen };
             lines = frame(&self.progress, self.moment(), whole, &self.palette);
         }
-        output::note(&lines.iter().map(|line| format!("{}\n", line.trim_end())).collect::<String>());
+        let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+        output::note(&lines.join("\n"));
         self.progress
     }
 }

@@ -1,8 +1,37 @@
 //! Columns and widths, as a terminal counts them.
 //!
-//! Owns padding and cutting; wide characters count two, colours nothing. Knows nothing of what is laid out.
+//! Owns padding and cutting, and how a text grows; wide characters count two, colours nothing. Knows nothing of what is laid out.
+
+use std::fmt::{Arguments, Write};
 
 use console::{measure_text_width, truncate_str};
+
+/// A text that grows.
+#[derive(Debug, Default)]
+pub(super) struct Text(String);
+
+impl Text {
+    /// Adds a line and its end.
+    pub(super) fn line(&mut self, line: Arguments<'_>) {
+        self.add(line);
+        self.0.push('\n');
+    }
+
+    /// Adds a piece.
+    pub(super) fn add(&mut self, piece: Arguments<'_>) {
+        self.0.write_fmt(piece).expect("a `String` takes everything");
+    }
+
+    /// Adds what was made elsewhere.
+    pub(super) fn push(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    /// The whole.
+    pub(super) fn end(self) -> String {
+        self.0
+    }
+}
 
 /// Width of a text on a terminal, in columns.
 pub(super) fn width(text: &str) -> usize {

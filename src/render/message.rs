@@ -4,6 +4,7 @@
 
 use anstyle::Style;
 
+use crate::render::layout::Text;
 use crate::render::style::{Palette, paint};
 
 /// What went wrong: a lower-case fragment that names the thing in backquotes. Further lines are indented.
@@ -30,13 +31,12 @@ pub fn hint(text: &str, palette: &Palette) -> String {
 fn message(word: &str, style: Style, text: &str, palette: &Palette) -> String {
     let mut lines = text.trim_end().lines();
     let first = paint(palette.strong, lines.next().unwrap_or_default());
-    let mut message = format!("{}{} {first}\n", paint(style, word), paint(style, ":"));
+    let mut message = Text::default();
+    message.line(format_args!("{}{} {first}", paint(style, word), paint(style, ":")));
     for line in lines {
-        message.push_str(&format!("  {line}"));
-        message.truncate(message.trim_end().len());
-        message.push('\n');
+        message.line(format_args!("{}", format!("  {line}").trim_end()));
     }
-    message
+    message.end()
 }
 
 #[cfg(test)]

@@ -158,8 +158,8 @@ fn left(remains: &[&Failure], about: &About<'_>, palette: &Palette) -> String {
     let taking_down = about.plan.steps().all(|step| step.action == Action::Delete);
     let state = if taking_down { "still there" } else { "not as before" };
     let verb = if remains.len() == 1 { "is" } else { "are" };
-    let lines: String = remains.iter().map(|left| format!("\n{}: {}", left.resource, problem(left))).collect();
-    let mut text = error(&format!("{} {verb} {state}:{lines}", count(remains.len(), "resource")), palette);
+    let lines: Vec<String> = remains.iter().map(|left| format!("\n{}: {}", left.resource, problem(left))).collect();
+    let mut text = error(&format!("{} {verb} {state}:{}", count(remains.len(), "resource"), lines.concat()), palette);
     if taking_down {
         text.push_str(&hint("`vmcompose down` goes on where this one stopped", palette));
     }

@@ -4,6 +4,8 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use crate::cli;
+
 /// Writes data to stdout, and sees to it that the text ends with a line end. A reader that has gone away (`| head`)
 /// is no error; a full disk is.
 pub fn data(text: &str) -> io::Result<()> {
@@ -13,6 +15,15 @@ pub fn data(text: &str) -> io::Result<()> {
 /// Writes anything that is not data to stderr. Nobody can be told when that fails, so it does not.
 pub fn note(text: &str) {
     let _ = write(anstream::stderr().lock(), text);
+}
+
+/// Writes what clap has to say of a command line, help that was asked for included, and returns the exit code.
+pub fn usage(error: &clap::Error) -> u8 {
+    match error.print() {
+        // Help that was asked for is data, and lost where the disk is full.
+        Err(full) if full.kind() != ErrorKind::BrokenPipe => 1,
+        _ => cli::exit_code(error),
+    }
 }
 
 /// Writes a question to stderr and leaves the cursor behind it.

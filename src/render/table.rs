@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::TableFormat;
 use crate::names::{ImageName, NetworkName, ProjectName, VmName};
-use crate::render::layout::{columns, tame};
+use crate::render::layout::{Text, columns, tame};
 use crate::render::style::{Palette, paint};
 use crate::state::Phase;
 use crate::units::Bytes;
@@ -157,7 +157,11 @@ pub fn vms(project: &ProjectName, vms: &[VmStatus], format: TableFormat, palette
 
 /// Names only, one per line, for scripts.
 pub fn names(vms: &[VmStatus]) -> String {
-    vms.iter().map(|status| format!("{}\n", status.vm)).collect()
+    let mut text = Text::default();
+    for status in vms {
+        text.line(format_args!("{}", status.vm));
+    }
+    text.end()
 }
 
 /// Never cut to the terminal: a table goes through pipes as often as not, and must be the same there.

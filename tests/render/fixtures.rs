@@ -161,8 +161,8 @@ pub(crate) fn step(id: usize, resource: ResourceId, action: Action, cause: Cause
     }
 }
 
-fn at(line: usize) -> Option<Origin> {
-    Some(Origin { file: "vmcompose.yaml".to_owned(), line })
+fn at(line: usize) -> Origin {
+    Origin { file: "vmcompose.yaml".to_owned(), line }
 }
 
 fn after(on: &[(usize, Milestone)]) -> BTreeMap<StepId, Milestone> {
@@ -183,7 +183,7 @@ fn creation(id: usize, vm: &Vm, line: usize, on: &[(usize, Milestone)]) -> Step 
     let rest = [Operation::DefineVm(Box::new(vm.clone())), Operation::StartVm(vm.name.clone())];
     let operations = disks.chain(rest).collect();
     let made = step(id, ResourceId::Vm(vm.name.clone()), Action::Create, Cause::Missing, operations);
-    Step { origin: at(line), after: after(on), gate: gate(vm), ..made }
+    Step { origin: Some(at(line)), after: after(on), gate: gate(vm), ..made }
 }
 
 fn plan(waves: Vec<Vec<Step>>) -> Plan {
@@ -201,7 +201,7 @@ pub(crate) fn creation_plan() -> Plan {
     let made = |id, network: Network, line| {
         let operations = vec![Operation::DefineNetwork(network.clone()), Operation::StartNetwork(network.name.clone())];
         let made = step(id, ResourceId::Network(network.name), Action::Create, Cause::Missing, operations);
-        Step { origin: at(line), ..made }
+        Step { origin: Some(at(line)), ..made }
     };
     let upload = step(
         4,
@@ -214,8 +214,8 @@ pub(crate) fn creation_plan() -> Plan {
     plan(vec![
         vec![pool(0, Pool::Images), pool(1, Pool::Disks), made(2, back, 9), made(3, front, 8)],
         vec![
-            Step { origin: at(5), after: after(&[(0, Applied)]), ..upload },
-            Step { origin: at(11), after: after(&[(1, Applied)]), ..pgdata },
+            Step { origin: Some(at(5)), after: after(&[(0, Applied)]), ..upload },
+            Step { origin: Some(at(11)), after: after(&[(1, Applied)]), ..pgdata },
         ],
         vec![creation(6, &db(), 14, &[(1, Applied), (2, Applied), (4, Applied), (5, Applied)])],
         vec![
@@ -243,11 +243,11 @@ pub(crate) fn change_plan() -> Plan {
         .map(|disk| Operation::DeleteDisk(VmDisk { vm: VmName::new("old").unwrap(), ..disk }));
     let delete = step(3, vm_id("old"), Action::Delete, Cause::Orphan, disks.collect());
     let steps = vec![
-        vec![Step { origin: at(14), gate: gate(&db()), ..verify }],
+        vec![Step { origin: Some(at(14)), gate: gate(&db()), ..verify }],
         vec![
-            Step { origin: at(23), after: after(&[(0, Milestone::Passed)]), gate: gate(&api(1)), ..start },
+            Step { origin: Some(at(23)), after: after(&[(0, Milestone::Passed)]), gate: gate(&api(1)), ..start },
             Step {
-                origin: at(23),
+                origin: Some(at(23)),
                 changes: vec![
                     change("healthcheck.probes.0.http.port", Some("80"), Some("8080")),
                     change("labels.tier", None, Some("middle\u{1b}[2J")),

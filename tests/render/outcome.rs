@@ -28,13 +28,13 @@ fn told(plan: &Plan, events: &[Event], connect: Option<&str>, verbose: bool) -> 
 #[test]
 fn a_run_that_reached_everything_says_so_in_one_line() {
     let plan = creation_plan();
-    assert_eq!(told(&plan, &success(plan.clone()), None, false), "3 vms healthy, 1 vm started in 12.8s\n");
+    assert_eq!(told(&plan, &success(&plan), None, false), "3 vms healthy, 1 vm started in 12.8s\n");
 }
 
 #[test]
 fn a_way_down_counts_what_is_gone() {
     let plan = removal_plan(true);
-    let mut stream = Stream::of(plan.clone());
+    let mut stream = Stream::of(&plan);
     let events = stream.whole(0).whole(1).whole(2).end(Outcome::Completed);
     assert_eq!(told(&plan, &events, None, false), "1 vm, 1 network, 1 volume deleted in 0.7s\n");
 }
@@ -42,33 +42,33 @@ fn a_way_down_counts_what_is_gone() {
 #[test]
 fn a_run_of_nothing_says_so() {
     let plan = empty_plan(Vec::new());
-    let events = Stream::of(plan.clone()).end(Outcome::Completed);
+    let events = Stream::of(&plan).end(Outcome::Completed);
     assert_eq!(told(&plan, &events, None, false), "nothing to do in 0.0s\n");
 }
 
 #[test]
 fn a_rolled_back_run_names_vm_probe_attempts_and_last_answer() {
     let plan = creation_plan();
-    golden("outcome-rolled-back.txt", &told(&plan, &rolled_back(plan.clone()), None, false));
+    golden("outcome-rolled-back.txt", &told(&plan, &rolled_back(&plan), None, false));
 }
 
 #[test]
 fn an_interrupted_run_is_interrupted_once() {
     let plan = creation_plan();
-    golden("outcome-interrupted.txt", &told(&plan, &interrupted(plan.clone()), None, false));
+    golden("outcome-interrupted.txt", &told(&plan, &interrupted(&plan), None, false));
 }
 
 #[test]
 fn a_stuck_run_lists_what_is_left_with_the_commands_to_remove_it() {
     let plan = creation_plan();
     let connect = Some("qemu+ssh://ada@host/system?keyfile=/a b");
-    golden("outcome-stuck.txt", &told(&plan, &stuck(plan.clone()), connect, true));
+    golden("outcome-stuck.txt", &told(&plan, &stuck(&plan), connect, true));
 }
 
 #[test]
 fn a_stuck_way_down_can_be_gone_on_with() {
     let plan = removal_plan(false);
-    let events = half_down(plan.clone());
+    let events = half_down(&plan);
     golden("outcome-stuck-down.txt", &told(&plan, &events, Some("qemu:///system"), false));
     let verbose = told(&plan, &events, None, true);
     assert!(verbose.contains("\n  libvirt: internal error: monitor closed (code=1, domain=10)\n"), "{verbose}");

@@ -18,7 +18,7 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// The stream of a run of this plan, begun.
-    pub(crate) fn of(plan: Plan) -> Self {
+    pub(crate) fn of(plan: &Plan) -> Self {
         let steps = plan.waves.iter().enumerate().flat_map(|(wave, steps)| {
             steps.steps.iter().map(move |step| StepSummary {
                 step: step.id,
@@ -30,7 +30,7 @@ impl Stream {
             })
         });
         let started = EventKind::RunStarted { project: plan.project.clone(), steps: steps.collect() };
-        let mut stream = Self { plan, now: Duration::ZERO, events: Vec::new() };
+        let mut stream = Self { plan: plan.clone(), now: Duration::ZERO, events: Vec::new() };
         stream.say(started);
         stream
     }
@@ -134,7 +134,7 @@ pub(crate) fn undos(plan: &Plan, step: usize) -> Vec<Operation> {
 pub(crate) const HEALTHZ: &str = "http 10.20.0.11:8080/healthz";
 
 /// The shop up to where `api-1` waits for its health, `api-2` is being defined and `web` waits for both.
-pub(crate) fn half_way(plan: Plan) -> Stream {
+pub(crate) fn half_way(plan: &Plan) -> Stream {
     let mut stream = Stream::of(plan);
     stream.whole(0).whole(1).whole(2).whole(3).whole(5);
     stream.start(4);
@@ -167,7 +167,7 @@ fn finish_definition(stream: &mut Stream) {
 }
 
 /// A run that reaches everything.
-pub(crate) fn success(plan: Plan) -> Vec<Event> {
+pub(crate) fn success(plan: &Plan) -> Vec<Event> {
     let mut stream = half_way(plan);
     finish_definition(&mut stream);
     stream.wait(800).gate(7, 2, HEALTHZ, "connection refused");
@@ -181,7 +181,7 @@ fn unhealthy() -> Problem {
 }
 
 /// `api-1` does not become healthy; all is undone.
-pub(crate) fn rolled_back(plan: Plan) -> Vec<Event> {
+pub(crate) fn rolled_back(plan: &Plan) -> Vec<Event> {
     let mut stream = failed(plan);
     let causes = vec![stream.failure(7, unhealthy())];
     stream.roll_back(&[8, 7, 6, 5, 4, 3, 2, 1, 0]);
@@ -191,7 +191,7 @@ pub(crate) fn rolled_back(plan: Plan) -> Vec<Event> {
     stream.end(Outcome::RolledBack { causes })
 }
 
-fn failed(plan: Plan) -> Stream {
+fn failed(plan: &Plan) -> Stream {
     let mut stream = half_way(plan);
     finish_definition(&mut stream);
     stream.wait(93_000).fail(7, unhealthy());
@@ -210,12 +210,12 @@ pub(crate) fn refused(operation: &Operation, message: &str) -> Problem {
 }
 
 /// The same, but `api-1` cannot be stopped, and so its network stays too.
-pub(crate) fn stuck(plan: Plan) -> Vec<Event> {
-    let mut stream = failed(plan.clone());
+pub(crate) fn stuck(plan: &Plan) -> Vec<Event> {
+    let mut stream = failed(plan);
     let causes = vec![stream.failure(7, unhealthy())];
     stream.roll_back(&[8, 7, 6, 5, 4, 3, 2, 1, 0]);
     stream.undo(8);
-    let stop = undos(&plan, 7)[0].clone();
+    let stop = undos(plan, 7)[0].clone();
     let failure = stream.failure(7, refused(&stop, "the domain did not stop within 30s"));
     stream.undo_one(7, &stop, Some(failure.clone()));
     for step in [6, 5, 4] {
@@ -226,7 +226,7 @@ pub(crate) fn stuck(plan: Plan) -> Vec<Event> {
 }
 
 /// The user interrupts half way.
-pub(crate) fn interrupted(plan: Plan) -> Vec<Event> {
+pub(crate) fn interrupted(plan: &Plan) -> Vec<Event> {
     let mut stream = half_way(plan);
     finish_definition(&mut stream);
     stream.finish(7, StepResult::Cancelled).finish(8, StepResult::Cancelled).finish(9, StepResult::NotStarted);
@@ -239,8 +239,8 @@ pub(crate) fn interrupted(plan: Plan) -> Vec<Event> {
 }
 
 /// `db` cannot be removed, so its network stays; there is no way back from a `down`.
-pub(crate) fn half_down(plan: Plan) -> Vec<Event> {
-    let mut stream = Stream::of(plan.clone());
+pub(crate) fn half_down(plan: &Plan) -> Vec<Event> {
+    let mut stream = Stream::of(plan);
     stream.start(0);
     let operations = plan.steps().next().unwrap().operations.clone();
     stream.begin(0, &operations[0]).wait(30_000);

@@ -12,7 +12,7 @@ use crate::cli::GraphFormat;
 use crate::graph::Graph;
 use crate::model::{Condition, Spec};
 use crate::names::ResourceId;
-use crate::render::layout::{pad, tame, width};
+use crate::render::layout::{Text, pad, tame, width};
 use crate::render::style::{Palette, paint};
 use crate::render::words::count;
 
@@ -94,29 +94,30 @@ fn text(view: &View, palette: &Palette) -> String {
         let condition = edge.condition.map(|condition| format!(" ({condition})")).unwrap_or_default();
         needs.entry(edge.to).or_default().push(format!("{}{condition}", view.nodes[edge.from].id));
     }
-    let mut text = String::new();
+    let mut text = Text::default();
     let mut wave = None;
     for (number, node) in view.nodes.iter().enumerate() {
         if wave != Some(node.wave) {
             let gap = if wave.is_some() { "\n" } else { "" };
-            text.push_str(&format!("{gap}{}\n", paint(palette.strong, format!("wave {}", node.wave + 1))));
+            text.line(format_args!("{gap}{}", paint(palette.strong, format!("wave {}", node.wave + 1))));
             wave = Some(node.wave);
         }
         let name = node.id.to_string();
         match needs.get(&number) {
             Some(needs) => {
                 let word = paint(palette.faint, "waits for");
-                text.push_str(&format!("  {}  {word} {}\n", pad(&name, widest), needs.join(", ")));
+                text.line(format_args!("  {}  {word} {}", pad(&name, widest), needs.join(", ")));
             }
-            None => text.push_str(&format!("  {name}\n")),
+            None => text.line(format_args!("  {name}")),
         }
     }
-    text
+    text.end()
 }
 
 /// In the language of Graphviz (<https://graphviz.org/doc/info/lang.html>).
 fn dot(view: &View) -> String {
-    let mut text = "digraph vmcompose {\n  rankdir=LR;\n  node [fontname=\"sans-serif\", fontsize=11];\n".to_owned();
+    let mut text = Text::default();
+    text.push("digraph vmcompose {\n  rankdir=LR;\n  node [fontname=\"sans-serif\", fontsize=11];\n");
     for (number, node) in view.nodes.iter().enumerate() {
         let shape = match node.id {
             ResourceId::Vm(_) => "box, style=\"rounded,bold\"",
@@ -124,14 +125,14 @@ fn dot(view: &View) -> String {
             ResourceId::Volume(_) => "cylinder",
             ResourceId::Image(_) | ResourceId::Pool(_) => "note",
         };
-        let label = lines(node).map(|line| quoted(&line)).join("\\n");
-        text.push_str(&format!("  n{number} [label=\"{label}\", shape={shape}];\n"));
+        let label = lines(node).map(|line| quoted(line)).join("\\n");
+        text.line(format_args!("  n{number} [label=\"{label}\", shape={shape}];"));
     }
     let waves = view.nodes.iter().map(|node| node.wave + 1).max().unwrap_or(0);
     for wave in 0..waves {
         let same = view.nodes.iter().enumerate().filter(|(_, node)| node.wave == wave);
-        let same: String = same.map(|(number, _)| format!(" n{number};")).collect();
-        text.push_str(&format!("  {{ rank=same;{same} }}\n"));
+        let same: Vec<String> = same.map(|(number, _)| format!("n{number};")).collect();
+        text.line(format_args!("  {{ rank=same; {} }}", same.join(" ")));
     }
     for edge in &view.edges {
         let style = match edge.condition {
@@ -139,10 +140,10 @@ fn dot(view: &View) -> String {
             Some(Condition::Started) => " [label=\"started\", style=dashed]",
             None => " [color=gray60]",
         };
-        text.push_str(&format!("  n{} -> n{}{style};\n", edge.from, edge.to));
+        text.line(format_args!("  n{} -> n{}{style};", edge.from, edge.to));
     }
-    text.push_str("}\n");
-    text
+    text.push("}\n");
+    text.end()
 }
 
 /// Inside a quoted string of Graphviz.
@@ -152,7 +153,8 @@ fn quoted(text: &str) -> String {
 
 /// In the language of Mermaid (<https://mermaid.js.org/syntax/flowchart.html>).
 fn mermaid(view: &View) -> String {
-    let mut text = "flowchart LR\n".to_owned();
+    let mut text = Text::default();
+    text.push("flowchart LR\n");
     for (number, node) in view.nodes.iter().enumerate() {
         let (open, close) = match node.id {
             ResourceId::Vm(_) => ("[", "]"),
@@ -160,8 +162,8 @@ fn mermaid(view: &View) -> String {
             ResourceId::Volume(_) => ("[(", ")]"),
             ResourceId::Image(_) | ResourceId::Pool(_) => ("[/", "/]"),
         };
-        let label = lines(node).map(|line| entities(&line)).join("<br>");
-        text.push_str(&format!("  n{number}{open}\"{label}\"{close}\n"));
+        let label = lines(node).map(|line| entities(line)).join("<br>");
+        text.line(format_args!("  n{number}{open}\"{label}\"{close}"));
     }
     for edge in &view.edges {
         let arrow = match edge.condition {
@@ -169,9 +171,9 @@ fn mermaid(view: &View) -> String {
             Some(Condition::Started) => "-.->|started|",
             None => "-->",
         };
-        text.push_str(&format!("  n{} {arrow} n{}\n", edge.from, edge.to));
+        text.line(format_args!("  n{} {arrow} n{}", edge.from, edge.to));
     }
-    text
+    text.end()
 }
 
 /// Mermaid writes characters that mean something to it as `#name;`.

@@ -6,6 +6,7 @@ use super::layers::{BOX, Layers, layers};
 use super::{Edge, Node, View, lines};
 use crate::model::Condition;
 use crate::names::ResourceId;
+use crate::render::layout::Text;
 
 /// Width of a character of the monospaced font, as a share of its size: all common ones are 0.60 wide.
 const ASPECT: f64 = 0.6;
@@ -35,34 +36,35 @@ pub(super) fn svg(view: &View) -> String {
     let right = columns.last().map_or(0.0, |column| column.left + column.width);
     let below = layers.places.iter().map(|place| place.y + BOX / 2.0).fold(0.0, f64::max);
     let (width, height) = ((right + MARGIN).max(NARROWEST), MARGIN + HEAD + below + FOOT);
-    let mut text = format!(
+    let mut text = Text::default();
+    text.line(format_args!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">\n\
          <title>Who waits for whom</title>\n<style>{STYLE}</style>\n\
-         <defs>{}{}</defs>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
+         <defs>{}{}</defs>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>",
         marker("vm", "#0969da"),
         marker("other", "#afb8c1")
-    );
+    ));
     for (number, column) in columns.iter().enumerate() {
         let middle = column.left + column.width / 2.0;
         let wave = number + 1;
-        text.push_str(&format!(
-            "<text class=\"wave\" x=\"{middle}\" y=\"{MARGIN}\" text-anchor=\"middle\">wave {wave}</text>\n"
+        text.line(format_args!(
+            "<text class=\"wave\" x=\"{middle}\" y=\"{MARGIN}\" text-anchor=\"middle\">wave {wave}</text>"
         ));
     }
     // The faint ones first, so that what vms wait for stands out where lines cross.
     let mut edges: Vec<(&Edge, &Vec<usize>)> = view.edges.iter().zip(&layers.routes).collect();
     edges.sort_by_key(|(edge, _)| edge.condition);
     for (edge, route) in edges {
-        text.push_str(&path(view, &layers, &columns, edge, route));
+        text.push(&path(view, &layers, &columns, edge, route));
     }
     for place in &layers.places {
         if let Some(node) = place.node.map(|number| &view.nodes[number]) {
-            text.push_str(&boxed(node, columns[place.column], MARGIN + HEAD + place.y));
+            text.push(&boxed(node, columns[place.column], MARGIN + HEAD + place.y));
         }
     }
-    text.push_str(&legend(height - FOOT / 2.0));
-    text.push_str("</svg>\n");
-    text
+    text.push(&legend(height - FOOT / 2.0));
+    text.push("</svg>\n");
+    text.end()
 }
 
 #[derive(Clone, Copy)]
@@ -106,33 +108,34 @@ fn boxed(node: &Node, column: Column, middle: f64) -> String {
     let width = column.width;
     let radius = if matches!(node.id, ResourceId::Network(_)) { BOX / 2.0 } else { 5.0 };
     let kind = node.id.kind();
-    let mut text = format!(
+    let mut text = Text::default();
+    text.add(format_args!(
         "<g><rect class=\"{kind}\" x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{BOX}\" rx=\"{radius}\"/>"
-    );
+    ));
     let lines = lines(node).map(|line| escaped(line));
     let first = if lines.len() == 1 { middle + 4.5 } else { middle - 3.0 };
     for (number, (line, class)) in lines.iter().zip(["name", "facts"]).enumerate() {
         let y = if number == 0 { first } else { middle + 13.0 };
-        text.push_str(&format!(
-            "<text class=\"{class}\" x=\"{centre}\" y=\"{y}\" text-anchor=\"middle\">{line}</text>"
-        ));
+        text.add(format_args!("<text class=\"{class}\" x=\"{centre}\" y=\"{y}\" text-anchor=\"middle\">{line}</text>"));
     }
-    format!("{text}</g>\n")
+    text.line(format_args!("</g>"));
+    text.end()
 }
 
 /// An edge from box to box: curves between the columns, straight through each column that it passes.
 fn path(view: &View, layers: &Layers, columns: &[Column], edge: &Edge, route: &[usize]) -> String {
     let at = |place: usize| MARGIN + HEAD + layers.places[place].y;
     let column = |place: usize| columns[layers.places[place].column];
-    let mut d = String::new();
+    let mut d = Text::default();
     for (n, pair) in route.windows(2).enumerate() {
         let (from, to) = (column(pair[0]), column(pair[1]));
         let (x, y) = (from.left + from.width, at(pair[0]));
         let (end, below) = (to.left, at(pair[1]));
         let half = f64::midpoint(x, end);
         let lead = if n == 0 { "M" } else { "L" };
-        d.push_str(&format!("{lead}{x} {y}C{half} {y} {half} {below} {end} {below}"));
+        d.add(format_args!("{lead}{x} {y}C{half} {y} {half} {below} {end} {below}"));
     }
+    let d = d.end();
     let (class, marker) = match edge.condition {
         Some(Condition::Healthy) => (" class=\"healthy\"", "vm"),
         Some(Condition::Started) => (" class=\"started\"", "vm"),

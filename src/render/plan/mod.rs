@@ -12,7 +12,7 @@ pub use json::{VERSION, json};
 
 use crate::names::ResourceId;
 use crate::plan::{Action, Gate, Milestone, Plan, Step};
-use crate::render::layout::{pad, tame, width};
+use crate::render::layout::{Text, pad, tame, width};
 use crate::render::message::hint;
 use crate::render::style::{Palette, paint};
 use crate::render::words::{count, destroyed, list};
@@ -26,25 +26,25 @@ const MOST: usize = 8;
 
 /// The whole plan.
 pub fn text(plan: &Plan, palette: &Palette) -> String {
-    let mut text = String::new();
+    let mut text = Text::default();
     if plan.is_empty() {
-        text.push_str(&nothing(plan));
+        text.push(&nothing(plan));
     } else {
-        text.push_str(&format!("{}\n", paint(palette.strong, format!("project `{}`", plan.project))));
+        text.line(format_args!("{}", paint(palette.strong, format!("project `{}`", plan.project))));
         let columns = Columns::of(plan);
         let steps: Vec<&Step> = plan.steps().collect();
         for (number, wave) in plan.waves.iter().enumerate() {
-            text.push_str(&format!("\n{}\n", paint(palette.strong, format!("wave {}", number + 1))));
+            text.line(format_args!("\n{}", paint(palette.strong, format!("wave {}", number + 1))));
             for step in &wave.steps {
-                text.push_str(&one(&steps, step, columns, palette));
+                text.push(&one(&steps, step, columns, palette));
             }
         }
     }
-    text.push_str(&beside(plan, palette));
+    text.push(&beside(plan, palette));
     if !plan.is_empty() {
-        text.push_str(&format!("\n{}\n", paint(palette.strong, summary(plan))));
+        text.line(format_args!("\n{}", paint(palette.strong, summary(plan))));
     }
-    text
+    text.end()
 }
 
 /// The last line: "Plan: 8 to create, 1 to start, 0 to update, 0 to delete; 3 unchanged."
@@ -66,20 +66,23 @@ fn nothing(plan: &Plan) -> String {
 pub fn beside(plan: &Plan, palette: &Palette) -> String {
     let mut text = String::new();
     if !plan.orphans.is_empty() {
-        text.push_str("\nleft alone, though no longer in the file:\n");
-        for orphan in &plan.orphans {
-            text.push_str(&format!("  {orphan}\n"));
-        }
+        text.push_str(&named("left alone, though no longer in the file:", &plan.orphans));
         text.push_str(&hint("delete them with `--remove-orphans`", palette));
     }
     if !plan.kept.is_empty() {
-        text.push_str("\nkept, with all that is on them:\n");
-        for volume in &plan.kept {
-            text.push_str(&format!("  {volume}\n"));
-        }
+        text.push_str(&named("kept, with all that is on them:", &plan.kept));
         text.push_str(&hint("delete them with `--volumes`", palette));
     }
     text
+}
+
+fn named(title: &str, resources: &[ResourceId]) -> String {
+    let mut text = Text::default();
+    text.line(format_args!("\n{title}"));
+    for resource in resources {
+        text.line(format_args!("  {resource}"));
+    }
+    text.end()
 }
 
 /// Widths that all steps of a plan share, so that the eye finds the same thing in the same place.
@@ -113,11 +116,12 @@ fn one(steps: &[&Step], step: &Step, columns: Columns, palette: &Palette) -> Str
     };
     let lines = lines(steps, step, palette);
     let labels = lines.iter().map(|(label, _)| width(label)).max().unwrap_or(0).max(LABELS);
-    let field = |(label, value): &(String, String)| {
-        let label = paint(palette.faint, pad(label, labels));
-        format!("      {label}  {value}\n")
-    };
-    format!("{line}\n{}", lines.iter().map(field).collect::<String>())
+    let mut text = Text::default();
+    text.line(format_args!("{line}"));
+    for (label, value) in &lines {
+        text.line(format_args!("      {}  {value}", paint(palette.faint, pad(label, labels))));
+    }
+    text.end()
 }
 
 /// Labels and values of the lines below a step.

@@ -21,7 +21,7 @@ mod value;
 
 pub(crate) use at::At;
 use fault::{Fault, Problem};
-pub(crate) use fault::{alternatives, unknown_key};
+pub(crate) use fault::{alternatives, listed, unknown_key};
 pub(crate) use form::{Form, Refused, form};
 use value::Decoder;
 

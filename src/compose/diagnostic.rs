@@ -103,7 +103,9 @@ impl Diagnostics {
     pub(crate) fn new(mut list: Vec<Diagnostic>, texts: Arc<Texts>) -> Self {
         let place = |d: &Diagnostic| d.labels.first().map(|l| (l.extent.file, l.extent.start));
         list.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.message.cmp(&b.message)));
-        list.dedup();
+        // A mistake in what several vms share is seen once through each of them.
+        let primary = |d: &Diagnostic| d.labels.first().map(|l| (l.extent, l.text.clone()));
+        list.dedup_by(|b, a| a == b || (primary(a).is_some() && primary(a) == primary(b) && a.hints == b.hints));
         Self { list, texts }
     }
 

@@ -46,6 +46,10 @@ pub(crate) struct Scalar {
     /// Whether interpolation or a template made the text: what comes out of `"${CPUS}"` may be a number although it
     /// stands in quotes.
     pub(crate) computed: bool,
+    /// Whether it is a template that waits for addresses.
+    pub(crate) pending: bool,
+    /// Whether it is a template that failed; the mistake is reported, and what follows from it need not be.
+    pub(crate) failed: bool,
 }
 
 /// How a scalar was written.
@@ -139,12 +143,12 @@ impl Node {
 
     /// A null that stands where `at` is.
     pub(crate) fn null(at: Extent) -> Self {
-        Self::new(Kind::Scalar(Scalar { text: String::new(), style: Style::Plain, computed: false }), at)
+        Self::new(Kind::Scalar(Scalar { text: String::new(), style: Style::Plain, computed: false, pending: false, failed: false }), at)
     }
 
     /// A text that stands where `at` is.
     pub(crate) fn text(text: impl Into<String>, at: Extent) -> Self {
-        Self::new(Kind::Scalar(Scalar { text: text.into(), style: Style::Text, computed: false }), at)
+        Self::new(Kind::Scalar(Scalar { text: text.into(), style: Style::Text, computed: false, pending: false, failed: false }), at)
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -242,7 +246,7 @@ mod tests {
     use super::*;
 
     fn plain(text: &str) -> Scalar {
-        Scalar { text: text.to_owned(), style: Style::Plain, computed: false }
+        Scalar { text: text.to_owned(), style: Style::Plain, computed: false, pending: false, failed: false }
     }
 
     #[test]

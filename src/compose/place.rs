@@ -107,6 +107,19 @@ impl Texts {
         self.text(extent.file).get(extent.range()).unwrap_or("")
     }
 
+    /// Where a part of a scalar's text stands in the file. Quotes, escapes and indentation make the two differ, so the
+    /// part is looked for; where it is not found as it is, the whole scalar is the answer.
+    pub(crate) fn find(&self, scalar: Extent, text: &str, part: Range<usize>) -> Extent {
+        let (Some(fragment), Some(before)) = (text.get(part.clone()), text.get(..part.start)) else { return scalar };
+        let line = fragment.lines().next().unwrap_or("");
+        if line.is_empty() {
+            return scalar;
+        }
+        let nth = before.matches(line).count();
+        let found = self.slice(scalar).match_indices(line).nth(nth);
+        found.map_or(scalar, |(at, _)| scalar.slice(at..at + line.len()))
+    }
+
     /// The line of an offset, from 1.
     pub fn line(&self, file: FileId, offset: u32) -> usize {
         self.files.get(usize::from(file.0)).map_or(1, |f| f.lines.partition_point(|start| *start <= offset))

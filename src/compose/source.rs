@@ -3,24 +3,29 @@
 //! Owns all I/O of the compose front end: everything after [`gather`] is a pure function of [`Sources`]. Knows nothing
 //! of what the trees mean, but for the keys that name further files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::extends::normal;
+use super::interpolate::Environment;
 use super::node::Node;
-use super::place::{FileId, Texts};
-use super::yaml;
+use super::place::{Extent, FileId, Texts};
+use super::{dotenv, yaml};
 
 mod discover;
+mod follow;
 mod read;
+
+pub(crate) use follow::filled_in;
 
 /// What the user asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// Compose files, `-` for standard input; where there are none, they are looked for.
     pub files: Vec<PathBuf>,
-    /// The folder from which the command was given.
+    /// The folder from which the command was given, absolute.
     pub directory: PathBuf,
     /// Name of the project, in place of the file's.
     pub project: Option<String>,
@@ -32,7 +37,7 @@ pub struct Request {
     pub vars: Vec<(String, String)>,
     /// Files with values for `vars`.
     pub var_files: Vec<PathBuf>,
-    /// Active profiles.
+    /// Active profiles; `VMCOMPOSE_PROFILES` counts where there are none.
     pub profiles: Vec<String>,
 }
 
@@ -44,34 +49,57 @@ pub struct Sources {
     pub(crate) directory: PathBuf,
     /// The files of the project itself, and what they include.
     pub(crate) root: Unit,
+    /// Files whose vms are extended, by path.
+    pub(crate) bases: BTreeMap<PathBuf, Layer>,
     /// Where each file stands, by [`FileId`]: relative paths in it begin there.
     pub(crate) directories: Vec<PathBuf>,
+    /// Files with values for `vars`.
+    pub(crate) var_files: Vec<Node>,
 }
 
-/// Files that are merged with one another.
+impl Sources {
+    /// The variables that interpolation sees: the process's and those of `.env`.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.root.environment
+    }
+
+    /// The project's folder: that of its first file.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// Files that are merged with one another and see the same variables.
 #[derive(Debug, Default)]
 pub(crate) struct Unit {
+    pub(crate) environment: Arc<Environment>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) includes: Vec<Unit>,
+}
+
+/// One file: its documents, as they were written.
+#[derive(Debug, Clone)]
+pub(crate) struct Layer {
     pub(crate) documents: Vec<Node>,
+    /// The variables that it sees.
+    pub(crate) environment: Arc<Environment>,
 }
 
 /// Finds and reads everything.
 pub fn gather(request: &Request) -> Result<Sources, Diagnostics> {
-    let mut gathering = Gathering { request, texts: Texts::default(), directories: Vec::new(), mistakes: Vec::new() };
-    let files = match discover::entry_files(request) {
-        Ok(files) => files,
-        Err(diagnostic) => return Err(Diagnostics::single(diagnostic)),
-    };
+    let files = discover::entry_files(request).map_err(Diagnostics::single)?;
     let directory = files.first().map_or_else(|| request.directory.clone(), |file| folder(request, file));
-    let mut root = Unit::default();
-    for file in &files {
-        root.documents.extend(gathering.documents(file));
-    }
-    let Gathering { texts, directories, mistakes, .. } = gathering;
+    let mut gathering = Gathering::new(request);
+    let environment = gathering.environment(&directory);
+    let root = gathering.unit(&files, environment, &mut Vec::new());
+    let var_files = request.var_files.iter().map(|file| request.directory.join(file)).collect::<Vec<_>>();
+    let var_files = var_files.iter().flat_map(|file| gathering.documents(file, None)).collect();
+    let Gathering { texts, directories, mistakes, bases, .. } = gathering;
     let texts = Arc::new(texts);
     if !mistakes.is_empty() {
         return Err(Diagnostics::new(mistakes, texts));
     }
-    Ok(Sources { texts, directory, root, directories })
+    Ok(Sources { texts, directory, root, bases, directories, var_files })
 }
 
 struct Gathering<'a> {
@@ -79,18 +107,26 @@ struct Gathering<'a> {
     texts: Texts,
     directories: Vec<PathBuf>,
     mistakes: Vec<Diagnostic>,
+    bases: BTreeMap<PathBuf, Layer>,
+    /// Files that are part of the project already; none is taken twice.
+    included: BTreeSet<PathBuf>,
 }
 
-impl Gathering<'_> {
-    /// The documents of a file; none, and mistakes, where it cannot be read.
-    fn documents(&mut self, path: &Path) -> Vec<Node> {
-        let text = match read::text(path) {
-            Ok(text) => text,
-            Err(message) => {
-                self.mistakes.push(Diagnostic::error(format!("{}: {message}", self.display(path))));
-                return Vec::new();
-            }
-        };
+impl<'a> Gathering<'a> {
+    fn new(request: &'a Request) -> Self {
+        Self {
+            request,
+            texts: Texts::default(),
+            directories: Vec::new(),
+            mistakes: Vec::new(),
+            bases: BTreeMap::new(),
+            included: BTreeSet::new(),
+        }
+    }
+
+    /// The documents of a file; none, and a mistake, where it cannot be read. `asked` is where another file names it.
+    fn documents(&mut self, path: &Path, asked: Option<Extent>) -> Vec<Node> {
+        let Some(text) = self.text(path, asked) else { return Vec::new() };
         let id = self.add(path, text);
         match yaml::load(id, self.texts.text(id)) {
             Ok(documents) => documents,
@@ -101,10 +137,58 @@ impl Gathering<'_> {
         }
     }
 
+    fn text(&mut self, path: &Path, asked: Option<Extent>) -> Option<String> {
+        if self.texts.is_full() {
+            self.mistakes.push(Diagnostic::error("more files than can be kept apart"));
+            return None;
+        }
+        match read::text(path) {
+            Ok(text) => Some(text),
+            Err(message) => {
+                let unreadable = Diagnostic::error(format!("`{}`: {message}", self.display(path)));
+                self.mistakes.push(match asked {
+                    Some(extent) => unreadable.at(extent, "named here"),
+                    None => unreadable,
+                });
+                None
+            }
+        }
+    }
+
     fn add(&mut self, path: &Path, text: String) -> FileId {
         let id = self.texts.add(self.display(path), text);
         self.directories.push(folder(self.request, path));
         id
+    }
+
+    /// The variables of the project: those of the process, before those of `.env` or the files that were named.
+    fn environment(&mut self, directory: &Path) -> Arc<Environment> {
+        let outer = self.request.environment.clone();
+        if self.request.env_files.is_empty() {
+            let file = directory.join(".env");
+            return Arc::new(if file.is_file() { self.variables(&[file], outer) } else { outer });
+        }
+        let files: Vec<PathBuf> = self.request.env_files.iter().map(|file| self.request.directory.join(file)).collect();
+        Arc::new(self.variables(&files, outer))
+    }
+
+    /// `outer`, and what files add to it. A later file counts more than an earlier one, and `outer` more than any.
+    fn variables(&mut self, files: &[PathBuf], outer: Environment) -> Environment {
+        let mut found = Environment::new();
+        for file in files {
+            let Some(text) = self.text(file, None) else { continue };
+            let id = self.add(file, text);
+            let mut seen = found.clone();
+            seen.extend(outer.clone());
+            match dotenv::parse(self.texts.text(id), &seen) {
+                Ok(variables) => found.extend(variables),
+                Err(troubles) => self.mistakes.extend(troubles.into_iter().map(|trouble| {
+                    Diagnostic::error(trouble.message).at(Extent::new(id, trouble.range), "in this file of variables")
+                })),
+            }
+        }
+        found.extend(outer);
+        found
     }
 
     /// The path as the user would write it from where the command was given.
@@ -112,7 +196,8 @@ impl Gathering<'_> {
         if path == Path::new("-") {
             return "<stdin>".to_owned();
         }
-        path.strip_prefix(&self.request.directory).unwrap_or(path).display().to_string()
+        let path = normal(path);
+        path.strip_prefix(&self.request.directory).unwrap_or(&path).display().to_string()
     }
 }
 
@@ -121,5 +206,6 @@ fn folder(request: &Request, file: &Path) -> PathBuf {
     if file == Path::new("-") {
         return request.directory.clone();
     }
-    request.directory.join(file).parent().map_or_else(|| request.directory.clone(), Path::to_path_buf)
+    let file = request.directory.join(file);
+    file.parent().map_or_else(|| request.directory.clone(), Path::to_path_buf)
 }

@@ -46,6 +46,12 @@ impl Fault {
 
     /// Settles on a node, unless it has settled on a deeper one already.
     pub(crate) fn or_at(mut self, node: &Node) -> Self {
+        if let Kind::Scalar(scalar) = &node.kind
+            && scalar.failed
+        {
+            // A template that failed was reported when it failed.
+            self.follows_from_pruning = true;
+        }
         if self.place.is_none() {
             self.place = Some(node.place());
             if let Problem::Expected { expected, found } = &mut self.problem {
@@ -70,7 +76,10 @@ impl Fault {
         let name = if whole.is_empty() { "the file".to_owned() } else { format!("`{whole}`") };
         let place = self.place.unwrap_or_else(|| root.place());
         let mut diagnostic = match self.problem {
-            Problem::Custom(message) => Diagnostic::error(message).at(place, format!("in {name}")),
+            Problem::Custom(message) => {
+                let key = self.path.first().map_or(path, String::as_str);
+                Diagnostic::error(message).at(place, if key.is_empty() { String::new() } else { format!("in `{key}`") })
+            }
             Problem::Expected { expected, found } => {
                 let found = found.unwrap_or_else(|| "something else".to_owned());
                 Diagnostic::error(format!("{name} must be {expected}, not {found}"))
@@ -109,15 +118,24 @@ pub(crate) fn unknown_key(path: &str, key: &str, known: &[&str], place: Place) -
     let diagnostic = Diagnostic::error(message).at(place, "not known here");
     match suggest::foreign_key(key, &known).or_else(|| suggest::did_you_mean(key, known.iter().copied())) {
         Some(hint) => diagnostic.hint(hint),
-        None => diagnostic.hint(format!("known here are {}", alternatives(&known))),
+        None => diagnostic.hint(format!("known here are {}", listed(&known))),
     }
 }
 
 /// "`a`, `b` or `c`".
 pub(crate) fn alternatives(words: &[&str]) -> String {
+    joined(words, "or")
+}
+
+/// "`a`, `b` and `c`".
+pub(crate) fn listed(words: &[&str]) -> String {
+    joined(words, "and")
+}
+
+fn joined(words: &[&str], conjunction: &str) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        Some((last, rest)) if !rest.is_empty() => format!("{} {conjunction} {last}", rest.join(", ")),
         Some((last, _)) => last.clone(),
         None => "nothing".to_owned(),
     }

@@ -45,6 +45,13 @@ pub(crate) struct Instance<T> {
     pub(crate) spec: T,
 }
 
+impl<T> Instance<T> {
+    /// The same vm with something else about it.
+    pub(crate) fn with<U>(&self, spec: U) -> Instance<U> {
+        Instance { name: self.name.clone(), group: self.group.clone(), place: self.place, spec }
+    }
+}
+
 /// Vms that the file has but that are not there: off by their profiles or by `enabled`, or zero replicas.
 pub(crate) type Off = BTreeMap<String, Absent>;
 
@@ -181,7 +188,7 @@ fn unknown<'a>(
         None if known.clone().next().is_none() => diagnostic.hint(format!("the file has no {kind}s")),
         None => {
             let names: Vec<&str> = known.take(8).collect();
-            diagnostic.hint(format!("the file has {}", super::decode::alternatives(&names)))
+            diagnostic.hint(format!("the file has {}", super::decode::listed(&names)))
         }
     }
 }

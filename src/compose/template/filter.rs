@@ -1,0 +1,87 @@
+//! Filters that configurations of machines need and minijinja does not bring along.
+//!
+//! Owns them and what they accept. Knows nothing of compose keys.
+
+use ipnet::Ipv4Net;
+use minijinja::{Environment, Error, ErrorKind};
+use sha2::{Digest, Sha256};
+
+/// Adds the filters.
+pub(super) fn add(environment: &mut Environment<'_>) {
+    environment.add_filter("b64encode", |text: &str| base64(text.as_bytes()));
+    environment.add_filter("sha256", |text: &str| {
+        Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    });
+    environment.add_filter("shellquote", |text: &str| format!("'{}'", text.replace('\'', r"'\''")));
+    environment.add_filter("cidrhost", |net: &str, number: u32| {
+        let net = subnet(net)?;
+        let host = u32::from(net.network()).checked_add(number).map(std::net::Ipv4Addr::from);
+        host.filter(|host| net.contains(host))
+            .map(|host| host.to_string())
+            .ok_or_else(|| invalid(format!("`{net}` has no address number {number}")))
+    });
+    environment.add_filter("cidrnetmask", |net: &str| subnet(net).map(|net| net.netmask().to_string()));
+    environment.add_filter("cidrsubnet", |net: &str, bits: u8, number: u32| {
+        let net = subnet(net)?;
+        let mut parts = net.subnets(net.prefix_len().saturating_add(bits)).map_err(|_| {
+            invalid(format!("`{net}` cannot be divided by {bits} further bits"))
+        })?;
+        parts
+            .nth(number as usize)
+            .map(|part| part.to_string())
+            .ok_or_else(|| invalid(format!("`{net}` has no part number {number} of {bits} further bits")))
+    });
+}
+
+fn subnet(text: &str) -> Result<Ipv4Net, Error> {
+    let net: Result<Ipv4Net, _> = text.parse();
+    net.map(|net| net.trunc()).map_err(|_| invalid(format!("`{text}` is not a subnet, such as `10.20.0.0/24`")))
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message)
+}
+
+/// Base64 with padding (RFC 4648 section 4).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let mut group = [0; 4];
+        group[1..=chunk.len()].copy_from_slice(chunk);
+        let bits = u32::from_be_bytes(group);
+        for position in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * position) & 0x3f) as usize];
+            out.push(if position <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (plain, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+            assert_eq!(base64(plain.as_bytes()), encoded);
+        }
+    }
+
+    #[test]
+    fn filters_compute_addresses() {
+        let mut environment = Environment::new();
+        add(&mut environment);
+        for (template, text) in [
+            ("{{ '10.20.0.0/24'|cidrhost(10) }}", "10.20.0.10"),
+            ("{{ '10.20.0.0/24'|cidrnetmask }}", "255.255.255.0"),
+            ("{{ '10.20.0.0/16'|cidrsubnet(8, 3) }}", "10.20.3.0/24"),
+            ("{{ \"it's\"|shellquote }}", r"'it'\''s'"),
+            ("{{ ''|sha256 }}", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        ] {
+            assert_eq!(environment.render_str(template, ()).expect("renders"), text);
+        }
+        assert!(environment.render_str("{{ '10.20.0.0/24'|cidrhost(256) }}", ()).is_err());
+    }
+}

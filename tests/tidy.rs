@@ -28,7 +28,7 @@ fn sources(folder: &str) -> BTreeMap<PathBuf, String> {
             }
         }
     }
-    assert!(found.len() > 2, "no sources in {folder}");
+    assert!(found.len() > 1, "no sources in {folder}");
     found
 }
 
@@ -92,7 +92,7 @@ fn only_the_backend_knows_libvirt() {
     let mut problems = Vec::new();
     for (path, text) in sources("src") {
         let inside = path.starts_with("src/backend/libvirt");
-        let names = |line: &str| line.contains("virt::") && !line.contains("libvirt::");
+        let names = |line: &str| line.replace("libvirt::", "").contains("virt::") || line.contains("virt_sys");
         let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
         for (number, _) in code.filter(|(_, line)| !inside && names(line)) {
             problems.push(format!("{}:{}: names the binding", path.display(), number + 1));
@@ -109,7 +109,9 @@ fn what_is_pure_does_no_io_and_is_not_async() {
     let mut problems = Vec::new();
     for (path, text) in sources("src") {
         let is_pure = pure.contains(&module(&path).as_str()) || also.iter().any(|file| path == Path::new(file));
-        let compose = path.starts_with("src/compose") && path != Path::new("src/compose/source.rs");
+        let compose = path.starts_with("src/compose")
+            && !path.starts_with("src/compose/source")
+            && path != Path::new("src/compose/source.rs");
         if !is_pure && !compose {
             continue;
         }

@@ -233,7 +233,8 @@ impl Expansion<'_, '_> {
         if items.is_none() {
             let what = if matches!(node.kind, Kind::Scalar(_)) { format!("`{value}`") } else { node.describe() };
             let not = Diagnostic::error(format!("`for_each` needs a list or a mapping, not {what}"));
-            self.mistakes.push(not.at(place, "not a list").hint("a template gives one as `for_each: \"{{ vars.sites }}\"`"));
+            self.mistakes
+                .push(not.at(place, "not a list").hint("a template gives one as `for_each: \"{{ vars.sites }}\"`"));
         }
         let items = items?;
         let mut keys = BTreeSet::new();

@@ -146,9 +146,11 @@ impl Library {
                 Diagnostic::error(format!("no vm `{}` to extend {place}", wish.vm.value))
                     .at(wish.vm.place, "not found")
                     .maybe_hint(suggest::did_you_mean(&wish.vm, index.keys().map(String::as_str)))
-                    .maybe_hint(wish.file.is_none().then(|| {
-                        "a vm of another file is extended with `extends: {vm: NAME, file: PATH}`".to_owned()
-                    })),
+                    .maybe_hint(
+                        wish.file.is_none().then(|| {
+                            "a vm of another file is extended with `extends: {vm: NAME, file: PATH}`".to_owned()
+                        }),
+                    ),
             );
         }
         found.map(|vm| (other, *vm))

@@ -107,7 +107,10 @@ impl Reader<'_> {
         }
         let name = self.name();
         if name.is_empty() {
-            self.problem(start..start + 1, Problem::Malformed("a `$` begins a variable; for the sign itself write `$$`"));
+            self.problem(
+                start..start + 1,
+                Problem::Malformed("a `$` begins a variable; for the sign itself write `$$`"),
+            );
             out.push('$');
             return;
         }
@@ -289,9 +292,9 @@ impl Interpolation<'_> {
 
 pub(crate) fn describe(problem: &Problem, place: Place) -> Diagnostic {
     match problem {
-        Problem::Malformed(why) => Diagnostic::error("not a variable as Compose writes them")
-            .at(place, "here")
-            .hint((*why).to_owned()),
+        Problem::Malformed(why) => {
+            Diagnostic::error("not a variable as Compose writes them").at(place, "here").hint((*why).to_owned())
+        }
         Problem::Required { name, message } if message.is_empty() => {
             Diagnostic::error(format!("variable `{name}` must be set")).at(place, "required here")
         }

@@ -111,7 +111,8 @@ fn run(
     top::render(&mut root, &shared, &mut templates, mistakes);
     let vms = top::take_vms(&mut root);
     let place = vms.as_ref().map_or_else(|| root.place(), Node::place);
-    let entries = vms.map_or_else(Vec::new, |node| if let Kind::Mapping(entries) = node.kind { entries } else { Vec::new() });
+    let entries =
+        vms.map_or_else(Vec::new, |node| if let Kind::Mapping(entries) = node.kind { entries } else { Vec::new() });
     let active = top::profiles(request, environment);
     let Expanded { mut instances, off, profiles } = expand::expand(entries, &active, &shared, &mut templates, mistakes);
     if instances.is_empty() && mistakes.is_empty() {
@@ -135,7 +136,8 @@ fn run(
         templates.finish(&mut instance.spec.node, &context, blame);
     }
     let vms = decoded(&instances, mistakes);
-    let resources = Resources { volumes: declared(&root, "volumes", mistakes), images: declared(&root, "images", mistakes) };
+    let resources =
+        Resources { volumes: declared(&root, "volumes", mistakes), images: declared(&root, "images", mistakes) };
     let home = environment.get("HOME").map(String::as_str);
     let scope = Scope { project: &name, texts, directories: &sources.directories, home, off: &off };
     let project = lower::lower(&scope, &resources, vms, settled, mistakes, warnings);

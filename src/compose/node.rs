@@ -143,12 +143,30 @@ impl Node {
 
     /// A null that stands where `at` is.
     pub(crate) fn null(at: Extent) -> Self {
-        Self::new(Kind::Scalar(Scalar { text: String::new(), style: Style::Plain, computed: false, pending: false, failed: false }), at)
+        Self::new(
+            Kind::Scalar(Scalar {
+                text: String::new(),
+                style: Style::Plain,
+                computed: false,
+                pending: false,
+                failed: false,
+            }),
+            at,
+        )
     }
 
     /// A text that stands where `at` is.
     pub(crate) fn text(text: impl Into<String>, at: Extent) -> Self {
-        Self::new(Kind::Scalar(Scalar { text: text.into(), style: Style::Text, computed: false, pending: false, failed: false }), at)
+        Self::new(
+            Kind::Scalar(Scalar {
+                text: text.into(),
+                style: Style::Text,
+                computed: false,
+                pending: false,
+                failed: false,
+            }),
+            at,
+        )
     }
 
     pub(crate) fn place(&self) -> Place {

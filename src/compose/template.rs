@@ -117,12 +117,11 @@ impl<'a> Templates<'a> {
     pub(crate) fn text(&mut self, text: &str, context: &Value, place: Place) -> Result<String, Box<Diagnostic>> {
         self.refuel(place)?;
         let mut out = Limited { bytes: Vec::new(), left: self.output };
-        let rendered = self
-            .environment
-            .template_from_str(text)
-            .and_then(|template| template.render_captured_to(context.clone(), &mut out).map(|captured| {
-                captured.state().fuel_levels().map_or(FUEL, |(consumed, _)| consumed)
-            }));
+        let rendered = self.environment.template_from_str(text).and_then(|template| {
+            template
+                .render_captured_to(context.clone(), &mut out)
+                .map(|captured| captured.state().fuel_levels().map_or(FUEL, |(consumed, _)| consumed))
+        });
         match rendered {
             Ok(consumed) => {
                 self.fuel = self.fuel.saturating_sub(consumed);
@@ -165,7 +164,14 @@ impl<'a> Templates<'a> {
     }
 
     /// minijinja's complaint in our words.
-    fn describe(&self, error: &minijinja::Error, text: &str, moved: Moved, context: &Value, place: Place) -> Diagnostic {
+    fn describe(
+        &self,
+        error: &minijinja::Error,
+        text: &str,
+        moved: Moved,
+        context: &Value,
+        place: Place,
+    ) -> Diagnostic {
         let range = error.range().map(|range| moved.back(&range));
         let part = range.clone().and_then(|range| text.get(range)).map_or("", str::trim);
         let at = range.map_or(place, |range| Place { at: self.texts.find(place.at, text, range), via: place.via });
@@ -173,9 +179,9 @@ impl<'a> Templates<'a> {
         match error.kind() {
             ErrorKind::UndefinedError => undefined(part, context, at),
             ErrorKind::OutOfFuel => Diagnostic::error("this template takes too long; does it ever end?").at(at, "here"),
-            ErrorKind::SyntaxError => Diagnostic::error(format!("not a template: {detail}")).at(at, "here").hint(
-                "for braces that are meant for the guest write `{% raw %}…{% endraw %}`",
-            ),
+            ErrorKind::SyntaxError => Diagnostic::error(format!("not a template: {detail}"))
+                .at(at, "here")
+                .hint("for braces that are meant for the guest write `{% raw %}…{% endraw %}`"),
             kind if detail.is_empty() => Diagnostic::error(format!("the template fails: {kind}")).at(at, "here"),
             kind => Diagnostic::error(format!("the template fails: {kind}: {detail}")).at(at, "here"),
         }
@@ -244,8 +250,10 @@ fn undefined(expression: &str, context: &Value, at: Place) -> Diagnostic {
         let (name, within) = if legal { (part, seen.as_str()) } else { (expression, "") };
         let message = match within {
             "" if LATER.contains(&name) => {
-                return Diagnostic::error(format!("`{name}` cannot be used here, because addresses are settled from this"))
-                    .at(at, "known only after this");
+                return Diagnostic::error(format!(
+                    "`{name}` cannot be used here, because addresses are settled from this"
+                ))
+                .at(at, "known only after this");
             }
             "" => format!("`{name}` is not defined in this template"),
             within => format!("`{name}` is not in `{within}`"),

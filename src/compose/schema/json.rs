@@ -1,7 +1,7 @@
 //! The JSON schema of the compose file, for editors.
 //!
-//! Owns what the schema must say beyond the structs: that templates and variables may stand for any value, and that
-//! `x-` keys are free. Knows nothing of particular keys.
+//! Owns what the schema must say beyond the structs: that templates and variables may stand for any value, that
+//! `x-` keys are free, and that a mapping need not be complete in one place. Knows nothing of particular keys.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -31,6 +31,10 @@ fn loosen(schema: &mut Value) {
             }
             if object.get("additionalProperties") == Some(&Value::Bool(false)) {
                 object.insert("patternProperties".to_owned(), json!({ "^x-": true }));
+            }
+            // What one place leaves out may come from `defaults`, from `extends` or from another file.
+            if object.contains_key("properties") {
+                object.remove("required");
             }
             if is_strict(object) {
                 admit_computed(object);

@@ -53,12 +53,13 @@ pub(super) async fn wait<H: Hypervisor>(
         let (watch, healthcheck, tell) = (watch.clone(), healthcheck.clone(), tell.clone());
         probes.spawn(async move { pass(&watch, attempt, &healthcheck, tell).await });
     }
-    let mut open = true;
-    while let Some(ended) = probes.join_next().await {
-        // The first that cannot pass decides; dropping the set ends the others between two attempts.
-        open &= ended.unwrap_or_else(|panic| Err(panicked(vm, &panic)))?;
+    let mut verdict = Ok(true);
+    while let (Ok(open), Some(ended)) = (&verdict, probes.join_next().await) {
+        verdict = ended.unwrap_or_else(|panic| Err(panicked(vm, &panic))).map(|passed| passed && *open);
     }
-    Ok(open)
+    // The first that cannot pass decides. The others are over before that is told, so that none speaks after it.
+    probes.shutdown().await;
+    verdict
 }
 
 async fn pass<H: Hypervisor>(

@@ -13,7 +13,7 @@ use vmcompose::state::ActualState;
 type Answer = dyn Fn(&Attempt, u32) -> Result<Health, HypervisorError> + Send + Sync;
 
 /// A backend whose operations fail where the test says so.
-pub struct Faulty<H> {
+pub(crate) struct Faulty<H> {
     inner: H,
     /// Calls of `apply` to fail, counted from 0. They have no effect.
     fail: Mutex<BTreeSet<usize>>,
@@ -26,7 +26,7 @@ pub struct Faulty<H> {
 
 impl<H: Hypervisor> Faulty<H> {
     /// Fails nothing, and every probe passes.
-    pub fn new(inner: H) -> Self {
+    pub(crate) fn new(inner: H) -> Self {
         Self {
             inner,
             fail: Mutex::default(),
@@ -39,13 +39,13 @@ impl<H: Hypervisor> Faulty<H> {
     }
 
     /// Fails these calls of `apply`, counted from 0.
-    pub fn failing(mut self, calls: impl IntoIterator<Item = usize>) -> Self {
+    pub(crate) fn failing(mut self, calls: impl IntoIterator<Item = usize>) -> Self {
         self.fail = Mutex::new(calls.into_iter().collect());
         self
     }
 
     /// Answers probes by this rule: the attempt, and which of the vm it is, from 1.
-    pub fn answering(
+    pub(crate) fn answering(
         mut self,
         answer: impl Fn(&Attempt, u32) -> Result<Health, HypervisorError> + Send + Sync + 'static,
     ) -> Self {
@@ -54,23 +54,23 @@ impl<H: Hypervisor> Faulty<H> {
     }
 
     /// Is told of every operation that was applied.
-    pub fn noticing(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    pub(crate) fn noticing(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.notice = Box::new(notice);
         self
     }
 
     /// Fails one more call, counted from 0 since the beginning.
-    pub fn fail(&self, call: usize) {
+    pub(crate) fn fail(&self, call: usize) {
         self.fail.lock().expect("no panic under the lock").insert(call);
     }
 
     /// How many calls of `apply` there were.
-    pub fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 
     /// What was applied and which probes passed, in order.
-    pub fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().expect("no panic under the lock").clone()
     }
 

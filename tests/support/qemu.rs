@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Whether the tests that boot vms shall run: `make test` says so, after it has made sure that they can.
-pub fn enabled() -> bool {
+pub(crate) fn enabled() -> bool {
     let on = std::env::var_os("VMCOMPOSE_TEST_QEMU").is_some();
     if !on {
         eprintln!("skipped: VMCOMPOSE_TEST_QEMU is not set (`make test` sets it)");
@@ -15,7 +15,7 @@ pub fn enabled() -> bool {
 }
 
 /// A project on the real hypervisor. Taken down when dropped, also by a panic.
-pub struct Stack {
+pub(crate) struct Stack {
     project: String,
     files: Vec<PathBuf>,
     pools: BTreeSet<String>,
@@ -23,7 +23,7 @@ pub struct Stack {
 
 impl Stack {
     /// A project of its own name, described by these files.
-    pub fn new(files: &[&Path]) -> Self {
+    pub(crate) fn new(files: &[&Path]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::SeqCst);
         let project = format!("t{}-{number}", std::process::id());
@@ -32,12 +32,12 @@ impl Stack {
     }
 
     /// Its name.
-    pub fn project(&self) -> &str {
+    pub(crate) fn project(&self) -> &str {
         &self.project
     }
 
     /// The command, ready for its arguments.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vmcompose"));
         command.args(["--connect", "qemu:///system", "--project", &self.project]);
         for file in &self.files {
@@ -48,12 +48,12 @@ impl Stack {
     }
 
     /// Runs the command to its end.
-    pub fn run(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         Run::of(self.command(arguments).output().expect("the binary runs"))
     }
 
     /// Everything on the hypervisor that belongs to the project: domains, networks, volumes, processes.
-    pub fn belongings(&self) -> Vec<String> {
+    pub(crate) fn belongings(&self) -> Vec<String> {
         let mut found = Vec::new();
         let mut add = |kind: &str, names: Vec<String>| {
             let ours = names.into_iter().filter(|name| name.contains(&self.project));
@@ -120,14 +120,14 @@ fn processes() -> Vec<String> {
 }
 
 /// What came of a command.
-pub struct Run {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Run {
-    pub fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -137,7 +137,7 @@ impl Run {
 
     /// Panics with everything it said unless it ended with this code.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }

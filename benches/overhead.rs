@@ -7,6 +7,7 @@
 //! Run as root with `cargo bench --bench overhead`; needs the quickstart's guest (`make guest`).
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -46,22 +47,27 @@ fn main() {
         direct.push(timed(|| recipe.up()));
         recipe.down();
         let (ours, direct) = (ours[round - 1].as_secs_f64(), direct[round - 1].as_secs_f64());
-        println!("round {round}: vmcompose {ours:.2} s, direct {direct:.2} s, ratio {:.3}", ours / direct);
+        say(&format!("round {round}: vmcompose {ours:.2} s, direct {direct:.2} s, ratio {:.3}", ours / direct));
     }
     let (ours, direct) = (median(ours), median(direct));
-    println!("median: vmcompose {ours:.2} s, direct {direct:.2} s, ratio {:.3}", ours / direct);
+    say(&format!("median: vmcompose {ours:.2} s, direct {direct:.2} s, ratio {:.3}", ours / direct));
+}
+
+fn say(line: &str) {
+    writeln!(std::io::stdout(), "{line}").expect("stdout is open");
 }
 
 fn compose(guest: &Path) -> String {
     let mut text = format!("name: {PROJECT}\nnetworks: {{ net: {{}} }}\nvms:\n");
     for (n, tier) in TIERS.iter().enumerate() {
         let after = if n == 0 { String::new() } else { format!("    depends_on: [{}]\n", TIERS[n - 1]) };
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "  {tier}:\n    replicas: 4\n    memory: 160MiB\n    networks: [net]\n{after}    boot: {{ kernel: {0}/vmlinuz, \
              initrd: {0}/initrd.img, cmdline: console=ttyS0 quiet }}\n    healthcheck: {{ http: {{ port: 80, path: \
              /healthz }}, interval: 1s }}\n",
             guest.display()
-        ));
+        );
     }
     text
 }

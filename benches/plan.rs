@@ -1,5 +1,6 @@
 //! From text to plan: parse, graph and plan of 10 to 10,000 vms. Linear growth shows as a constant time per vm.
 
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
 
@@ -14,12 +15,13 @@ use vmcompose::state::{ActualState, DesiredState};
 fn file(vms: usize) -> String {
     let mut text = String::from("name: large\nnetworks:\n  net: { subnet: 10.64.0.0/16 }\nvms:\n");
     for n in 0..vms {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "  vm-{n}:\n    boot: {{ kernel: kernel }}\n    cpus: 2\n    memory: 512MiB\n    networks: [net]\n    \
              healthcheck: {{ tcp: 22, interval: 1s }}\n"
-        ));
+        );
         if n >= 10 {
-            text.push_str(&format!("    depends_on: [vm-{}]\n", n - 10));
+            let _ = writeln!(text, "    depends_on: [vm-{}]", n - 10);
         }
     }
     text

@@ -84,11 +84,10 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Compose(diagnostics) if unreadable(diagnostics) => Exit::Usage,
-            Self::Compose(_) => Exit::Compose,
+            Self::Compose(_) | Self::Plan(PlanError::Cycle(_)) => Exit::Compose,
             Self::Images(_) => Exit::Resource,
             Self::Hypervisor(error) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
             Self::Hypervisor(_) => Exit::Vm,
-            Self::Plan(PlanError::Cycle(_)) => Exit::Compose,
             Self::Plan(PlanError::Blocked(obstacles)) => {
                 let busy = |obstacle: &Obstacle| matches!(obstacle, Obstacle::BusySubnet { .. });
                 if obstacles.iter().all(busy) { Exit::Resource } else { Exit::Refused }
@@ -110,9 +109,8 @@ impl Error {
     /// What the user could do about it, one line each.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Self::Compose(_) | Self::Images(_) | Self::Io { .. } => Vec::new(),
+            Self::Compose(_) | Self::Images(_) | Self::Io { .. } | Self::Plan(PlanError::Cycle(_)) => Vec::new(),
             Self::Hypervisor(error) => error.hint.iter().cloned().collect(),
-            Self::Plan(PlanError::Cycle(_)) => Vec::new(),
             Self::Plan(PlanError::Blocked(obstacles)) => {
                 let mut hints: Vec<String> = obstacles.iter().map(remedy).collect();
                 hints.dedup();

@@ -57,7 +57,7 @@ struct Rig {
     project: Project,
     desired: DesiredState,
     hypervisor: Arc<Faulty<Libvirt>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _world: World,
 }
 
@@ -84,7 +84,7 @@ fn rig_of(folder: tempfile::TempDir, change: impl FnOnce(Faulty<Libvirt>) -> Fau
     let desired = DesiredState::up(&project, &images).expect("no cycle");
     let libvirt = Libvirt::connect(Some(&world.uri)).expect("the test driver");
     let hypervisor = Arc::new(change(Faulty::new(libvirt)));
-    Rig { project, desired, hypervisor, _folder: folder, _world: world }
+    Rig { project, desired, hypervisor, folder, _world: world }
 }
 
 fn load(folder: &Path, surroundings: &Surroundings) -> Project {
@@ -219,8 +219,8 @@ fn a_fault_leaves_what_was_there_before_the_run_alone() {
     let before = rig.observe();
     // One more vm, whose start fails: the others stay.
     let text = format!("{SHOP}  extra: {{ image: os, networks: [front], depends_on: [db] }}\n");
-    std::fs::write(rig._folder.path().join("vmcompose.yaml"), text).expect("written");
-    let project = load(rig._folder.path(), &before.surroundings);
+    std::fs::write(rig.folder.path().join("vmcompose.yaml"), text).expect("written");
+    let project = load(rig.folder.path(), &before.surroundings);
     let desired = DesiredState::up(&project, &image::inspect(&project.images).expect("images")).expect("no cycle");
     let plan = plan(&desired, &before, &UP).expect("a plan");
     let count = operations(&plan);

@@ -137,8 +137,8 @@ fn planned(desired: &DesiredState, actual: &ActualState) -> Vec<String> {
     lines(&plan(desired, actual, &UP).expect("a plan"))
 }
 
-fn refusal(desired: &DesiredState, actual: &ActualState, options: &Options) -> String {
-    match plan(desired, actual, options) {
+fn refusal(desired: &DesiredState, actual: &ActualState, options: Options) -> String {
+    match plan(desired, actual, &options) {
         Err(error @ PlanError::Blocked(_)) => error.to_string(),
         other => panic!("not refused: {other:?}"),
     }
@@ -239,7 +239,7 @@ fn a_new_healthcheck_is_recorded_while_the_vm_runs() {
 fn a_change_of_hardware_is_refused_with_old_and_new_value() {
     let before = desired(&[vm("db", &[])]);
     let after = desired(&[edit(vm("db", &[]), |vm| vm.memory = Bytes::mib(256))]);
-    assert_eq!(refusal(&after, &applied(&before), &UP), "vm `db` cannot be changed in place: memory 128MiB → 256MiB");
+    assert_eq!(refusal(&after, &applied(&before), UP), "vm `db` cannot be changed in place: memory 128MiB → 256MiB");
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn all_obstacles_are_named_at_once() {
         subnets: vec![("10.0.0.128/25".parse().expect("a subnet"), "libvirt network `default`".to_owned())],
         ..Surroundings::default()
     };
-    let text = refusal(&desired, &actual, &UP);
+    let text = refusal(&desired, &actual, UP);
     assert_eq!(
         text.lines().collect::<Vec<_>>(),
         [
@@ -305,7 +305,7 @@ fn down_takes_dependents_first_and_keeps_volumes() {
 fn a_protected_vm_is_not_taken_down() {
     let desired = desired(&[edit(vm("db", &[]), |vm| vm.protect = true)]);
     let nothing = DesiredState::nothing(&desired.project);
-    assert_eq!(refusal(&nothing, &applied(&desired), &DOWN), "vm `db` is protected and would be deleted");
+    assert_eq!(refusal(&nothing, &applied(&desired), DOWN), "vm `db` is protected and would be deleted");
 }
 
 #[test]

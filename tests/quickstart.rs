@@ -91,5 +91,5 @@ fn an_interrupt_while_vms_boot_undoes_everything() {
 
 fn signal(process: u32) {
     let kill = std::process::Command::new("kill").args(["-INT", &process.to_string()]).output().expect("kill runs");
-    let _ = Run::of(kill).expect(0);
+    let _ = Run::of(&kill).expect(0);
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Failure, Outcome};
 use crate::names::{ProjectName, ResourceId};
-use crate::plan::{Action, StepId};
+use crate::plan::{Action, Milestone, StepId};
 
 /// Something happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -117,9 +117,18 @@ pub struct StepSummary {
     /// What is done.
     pub action: Action,
     /// The steps it waits for.
-    pub after: Vec<StepId>,
+    pub after: Vec<Before>,
     /// What it must reach; empty where nothing.
     pub gate: String,
+}
+
+/// A step that another waits for, and up to where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// Which.
+    pub step: StepId,
+    /// How far it has to come.
+    pub until: Milestone,
 }
 
 /// How a step ended.

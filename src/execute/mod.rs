@@ -24,7 +24,7 @@ use crate::backend::{ErrorKind, Hypervisor, HypervisorError};
 use crate::names::ResourceId;
 use crate::plan::{Milestone, Operation, Plan, Step, StepId};
 
-pub use event::{Event, EventKind, StepResult, StepSummary};
+pub use event::{Before, Event, EventKind, StepResult, StepSummary};
 pub use narrate::{EventSender, channel};
 pub use outcome::{Failure, Outcome, Problem};
 

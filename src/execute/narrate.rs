@@ -5,7 +5,7 @@
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
-use super::event::{Event, EventKind, StepResult, StepSummary};
+use super::event::{Before, Event, EventKind, StepResult, StepSummary};
 use super::worker::{Ended, Message};
 use super::{Failure, Problem, Told};
 use crate::names::ResourceId;
@@ -39,7 +39,7 @@ pub(super) fn summaries(plan: &Plan) -> Vec<StepSummary> {
         wave: wave + 1,
         resource: step.resource.clone(),
         action: step.action,
-        after: step.after.keys().copied().collect(),
+        after: step.after.iter().map(|(step, until)| Before { step: *step, until: *until }).collect(),
         gate: step.gate.to_string(),
     };
     waves.flat_map(|(n, wave)| wave.steps.iter().map(move |step| (n, step))).map(summary).collect()

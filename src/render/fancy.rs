@@ -180,8 +180,7 @@ fn forward(progress: &Progress, track: &Track) -> String {
     }
 }
 
-/// What a step waits for, and why, as far as the events tell: when the only ones left have been applied, it can only be
-/// their health.
+/// What a step waits for, and why: when all that are left are applied, it is their health.
 fn waiting(progress: &Progress, track: &Track) -> String {
     let before: Vec<&ResourceId> = progress.waiting_for(track);
     if before.is_empty() {
@@ -189,7 +188,7 @@ fn waiting(progress: &Progress, track: &Track) -> String {
     }
     let gating = |id: &&ResourceId| {
         let is = |other: &Track| other.summary.resource == **id && matches!(other.state, StepState::Gating(_));
-        track.summary.after.iter().filter_map(|id| progress.track(*id)).any(is)
+        track.summary.after.iter().filter_map(|before| progress.track(before.step)).any(is)
     };
     let health = if before.iter().all(gating) { " to be healthy" } else { "" };
     format!("waiting for {}{health}", list(before, MOST))

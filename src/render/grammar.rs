@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use crate::execute::{Event, EventKind, Outcome, StepSummary};
+use crate::execute::{Before, Event, EventKind, Outcome, StepSummary};
 use crate::names::ResourceId;
 use crate::plan::StepId;
-use crate::render::progress::{IllegalTransition, Progress, StepState, UndoState, name};
+use crate::render::progress::{IllegalTransition, Progress, UndoState, name};
 
 /// Where a stream leaves the grammar. `at` is the number of the event, from 0.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -108,7 +108,7 @@ fn place(progress: &Progress, at: usize, event: &EventKind) -> Result<(), Gramma
     match event {
         EventKind::RunStarted { steps, .. } => {
             let ordered =
-                |n: usize, step: &StepSummary| step.step.0 == n && step.after.iter().all(|before| before.0 < n);
+                |n: usize, step: &StepSummary| step.step.0 == n && step.after.iter().all(|before| before.step.0 < n);
             match steps.iter().enumerate().find(|(n, step)| !ordered(*n, step)) {
                 Some((_, step)) => Err(GrammarError::Numbers { at, step: step.step }),
                 None => Ok(()),
@@ -132,11 +132,10 @@ fn misplaced(fits: bool, at: usize, event: &EventKind) -> Result<(), GrammarErro
 
 fn early(progress: &Progress, at: usize, step: StepId) -> Result<(), GrammarError> {
     let Some(track) = progress.track(step) else { return Ok(()) };
-    let applied = |id: &StepId| {
-        progress.track(*id).is_some_and(|before| matches!(before.state, StepState::Gating(_) | StepState::Done))
-    };
-    match track.summary.after.iter().find(|before| !applied(before)) {
-        Some(before) => Err(GrammarError::Early { at, step, before: *before }),
+    let reached =
+        |before: &Before| progress.track(before.step).is_some_and(|track| track.state.has_reached(before.until));
+    match track.summary.after.iter().find(|before| !reached(before)) {
+        Some(before) => Err(GrammarError::Early { at, step, before: before.step }),
         None => Ok(()),
     }
 }

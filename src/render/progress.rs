@@ -6,9 +6,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::execute::{Event, EventKind, Failure, Outcome, StepResult, StepSummary};
+use crate::execute::{Before, Event, EventKind, Failure, Outcome, StepResult, StepSummary};
 use crate::names::{ProjectName, ResourceId};
-use crate::plan::StepId;
+use crate::plan::{Milestone, StepId};
 
 /// How far a step has come.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +92,14 @@ impl StepState {
     /// Whether the step is over.
     pub fn is_over(&self) -> bool {
         matches!(self, Self::Done | Self::Failed(_) | Self::Cancelled | Self::NotStarted)
+    }
+
+    /// Whether the step has come as far as another may wait for.
+    pub fn has_reached(&self, milestone: Milestone) -> bool {
+        match milestone {
+            Milestone::Applied => matches!(self, Self::Gating(_) | Self::Done),
+            Milestone::Passed => *self == Self::Done,
+        }
     }
 
     /// One word for it.
@@ -254,15 +262,12 @@ impl Progress {
         self.tracks.get(step.0)
     }
 
-    /// What a step waits for: the resources of those steps before it that are not over. Those that are furthest from
-    /// it come first: one whose gate is pending may be far enough already.
+    /// What a step waits for: the resources of those steps before it that have not come far enough.
     pub fn waiting_for(&self, track: &Track) -> Vec<&ResourceId> {
-        let before: Vec<&Track> = track.summary.after.iter().filter_map(|id| self.track(*id)).collect();
-        let open = |track: &&&Track| !track.state.is_over();
-        let gating = |track: &&&Track| matches!(track.state, StepState::Gating(_));
-        let first = before.iter().filter(open).filter(|track| !gating(track));
-        let last = before.iter().filter(gating);
-        first.chain(last).map(|track| &track.summary.resource).collect()
+        let open =
+            |before: &&Before| self.track(before.step).is_some_and(|track| !track.state.has_reached(before.until));
+        let before = track.summary.after.iter().filter(open);
+        before.filter_map(|before| self.track(before.step)).map(|track| &track.summary.resource).collect()
     }
 
     /// How many steps are done.

@@ -141,7 +141,7 @@ fn events_survive_the_way_through_json() {
 fn what_a_step_waits_for_shrinks_as_others_end() {
     let progress = fold(&half_way(&creation_plan()).events);
     let waiting = |step: usize| progress.waiting_for(&progress.tracks[step]);
-    assert_eq!(waiting(9), [&vm_id("api-2"), &vm_id("api-1")], "first who is not even applied");
+    assert_eq!(waiting(9), [&vm_id("api-1"), &vm_id("api-2")]);
     assert_eq!(waiting(7), [] as [&vmcompose::names::ResourceId; 0]);
 }
 
@@ -150,37 +150,4 @@ fn time_is_counted_from_the_start_of_the_step_to_its_end() {
     let progress = fold(&success(&creation_plan()));
     let db = &progress.tracks[6];
     assert_eq!(db.took(Duration::from_secs(999)), Some(Duration::from_millis(7_100)));
-}
-
-/// Not a check but a way to look, in a terminal: `cargo test --test render look_at -- --ignored --nocapture`.
-#[test]
-#[ignore = "for eyes: replays runs in real time on a terminal"]
-fn look_at_runs_as_they_go() {
-    use std::io::IsTerminal;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let name = std::env::var("RUN").unwrap_or_default();
-    let plan = if name == "down" { removal_plan(false) } else { creation_plan() };
-    let events = match name.as_str() {
-        "rolled-back" => rolled_back(&plan),
-        "stuck" => stuck(&plan),
-        "down" => half_down(&plan),
-        _ => success(&plan),
-    };
-    let Some(EventKind::RunFinished { outcome }) = events.last().map(|event| event.kind.clone()) else { return };
-    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    let replay = async move {
-        let mut now = Duration::ZERO;
-        for event in events {
-            // No one looks at a minute of waiting.
-            tokio::time::sleep(event.elapsed.saturating_sub(now).min(Duration::from_secs(3))).await;
-            now = event.elapsed;
-            sender.send(event).unwrap();
-        }
-    };
-    let mode = Mode::auto(std::io::stderr().is_terminal());
-    let drawn = async { tokio::join!(vmcompose::render::draw(mode, receiver), replay).0 };
-    let progress = runtime.block_on(drawn);
-    let palette = Palette::stderr();
-    let about = vmcompose::render::outcome::About { plan: &plan, progress: &progress, connect: None, verbose: false };
-    vmcompose::render::output::note(&vmcompose::render::outcome::text(&outcome, &about, &palette));
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use vmcompose::backend::{ErrorKind, HypervisorError};
-use vmcompose::execute::{Event, EventKind, Failure, Outcome, Problem, StepResult, StepSummary};
+use vmcompose::execute::{Before, Event, EventKind, Failure, Outcome, Problem, StepResult, StepSummary};
 use vmcompose::names::ResourceId;
 use vmcompose::plan::{Operation, Plan, StepId};
 
@@ -25,7 +25,7 @@ impl Stream {
                 wave: wave + 1,
                 resource: step.resource.clone(),
                 action: step.action,
-                after: step.after.keys().copied().collect(),
+                after: step.after.iter().map(|(step, until)| Before { step: *step, until: *until }).collect(),
                 gate: step.gate.to_string(),
             })
         });

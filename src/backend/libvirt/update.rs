@@ -41,12 +41,12 @@ pub(super) fn network(call: Call<'_>, record: &Record, from: &Network, to: &Netw
     Ok(())
 }
 
-/// The hosts of `these` that are not the same in `those`.
+/// The hosts that are not the same among the others.
 fn differing<'a>(
-    these: &'a BTreeMap<VmName, Host>,
-    those: &'a BTreeMap<VmName, Host>,
+    hosts: &'a BTreeMap<VmName, Host>,
+    others: &'a BTreeMap<VmName, Host>,
 ) -> impl Iterator<Item = &'a Host> {
-    these.iter().filter(|(vm, host)| those.get(*vm) != Some(*host)).map(|(_, host)| host)
+    hosts.iter().filter(|(vm, host)| others.get(*vm) != Some(*host)).map(|(_, host)| host)
 }
 
 fn apply(network: &Handle, command: u32, host: &Host, id: &ResourceId) -> Result<(), HypervisorError> {

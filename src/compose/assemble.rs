@@ -10,16 +10,20 @@ use super::decode::At;
 use super::diagnostic::Diagnostic;
 use super::extends::{Library, normal};
 use super::interpolate::Interpolation;
-use super::{merge, top};
 use super::node::{Entry, Key, Kind, Node, Tag};
 use super::place::Place;
 use super::source::{Layer, Sources, Unit};
+use super::{merge, top};
 
 /// Kinds of resources: names in one of these are the project's, whichever file they come from.
 const KINDS: [&str; 5] = ["vms", "networks", "volumes", "images", "secrets"];
 
 /// The whole project as one tree.
-pub(crate) fn assemble(sources: &Sources, mistakes: &mut Vec<Diagnostic>, warnings: &mut Vec<Diagnostic>) -> Option<Node> {
+pub(crate) fn assemble(
+    sources: &Sources,
+    mistakes: &mut Vec<Diagnostic>,
+    warnings: &mut Vec<Diagnostic>,
+) -> Option<Node> {
     let mut assembly = Assembly { sources, warned: BTreeSet::new(), mistakes, warnings };
     assembly.unit(&sources.root)
 }
@@ -167,10 +171,15 @@ impl Assembly<'_> {
         for entry in &new {
             if let Some(first) = own.get(entry.key.text.as_str()) {
                 self.mistakes.push(
-                    Diagnostic::error(format!("{singular} `{}` is in this file and in one it includes", entry.key.text))
-                        .at(*first, "here")
-                        .and(entry.key.at, "and in the included file")
-                        .hint("rename one; to change an included file, merge over it: `include: [{path: [a.yaml, b.yaml]}]`"),
+                    Diagnostic::error(format!(
+                        "{singular} `{}` is in this file and in one it includes",
+                        entry.key.text
+                    ))
+                    .at(*first, "here")
+                    .and(entry.key.at, "and in the included file")
+                    .hint(
+                        "rename one; to change an included file, merge over it: `include: [{path: [a.yaml, b.yaml]}]`",
+                    ),
                 );
             }
         }

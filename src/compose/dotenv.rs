@@ -95,9 +95,8 @@ impl<'a> Reader<'a> {
                 let line = self.rest().lines().next().unwrap_or("");
                 self.skip_line();
                 // A comment needs a blank before it: `a#b` is a value.
-                let comment = line.char_indices().find(|(at, c)| {
-                    *c == '#' && (*at == 0 || line[..*at].ends_with([' ', '\t']))
-                });
+                let comment =
+                    line.char_indices().find(|(at, c)| *c == '#' && (*at == 0 || line[..*at].ends_with([' ', '\t'])));
                 let bare = comment.map_or(line, |(at, _)| &line[..at]).trim_end();
                 self.expand(bare, start)
             }

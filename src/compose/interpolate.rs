@@ -107,7 +107,10 @@ impl Reader<'_> {
         }
         let name = self.name();
         if name.is_empty() {
-            self.problem(start..start + 1, Problem::Malformed("a `$` begins a variable; for the sign itself write `$$`"));
+            self.problem(
+                start..start + 1,
+                Problem::Malformed("a `$` begins a variable; for the sign itself write `$$`"),
+            );
             out.push('$');
             return;
         }
@@ -230,11 +233,13 @@ impl Interpolation<'_> {
         let place = node.place();
         match &mut node.kind {
             Kind::Scalar(scalar) => {
+                let before = self.mistakes.len();
                 self.control_characters(&scalar.text, place);
                 if scalar.text.contains('$') {
                     scalar.text = self.scalar(&scalar.text, place);
                     scalar.computed = true;
                 }
+                scalar.failed = self.mistakes.len() > before;
             }
             Kind::Sequence(items) => items.iter_mut().for_each(|item| self.walk(item, Level::Below)),
             Kind::Mapping(entries) => {
@@ -289,9 +294,9 @@ impl Interpolation<'_> {
 
 pub(crate) fn describe(problem: &Problem, place: Place) -> Diagnostic {
     match problem {
-        Problem::Malformed(why) => Diagnostic::error("not a variable as Compose writes them")
-            .at(place, "here")
-            .hint((*why).to_owned()),
+        Problem::Malformed(why) => {
+            Diagnostic::error("not a variable as Compose writes them").at(place, "here").hint((*why).to_owned())
+        }
         Problem::Required { name, message } if message.is_empty() => {
             Diagnostic::error(format!("variable `{name}` must be set")).at(place, "required here")
         }

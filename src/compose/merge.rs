@@ -36,7 +36,10 @@ impl Rule {
             (Self::Root, "vms") => Self::Vms,
             (Self::Root, "vars") => Self::Vars,
             (Self::Root, "defaults") | (Self::Vms, _) => Self::Vm,
-            (Self::Root, "include") | (Self::Vars, _) | (Self::Vm, "for_each") | (Self::Healthcheck, "exec" | "probes") => Self::Replace,
+            (Self::Root, "include")
+            | (Self::Vars, _)
+            | (Self::Vm, "for_each")
+            | (Self::Healthcheck, "exec" | "probes") => Self::Replace,
             (Self::Vm, "labels" | "annotations") | (Self::Deep, "labels") => Self::Labels,
             (Self::Vm, "depends_on" | "networks") => Self::Names,
             (Self::Vm, "healthcheck") => Self::Healthcheck,

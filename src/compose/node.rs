@@ -48,7 +48,7 @@ pub(crate) struct Scalar {
     pub(crate) computed: bool,
     /// Whether it is a template that waits for addresses.
     pub(crate) pending: bool,
-    /// Whether it is a template that failed; the mistake is reported, and what follows from it need not be.
+    /// Whether variables or a template in it failed; the mistake is reported, and what follows from it need not be.
     pub(crate) failed: bool,
 }
 
@@ -143,12 +143,30 @@ impl Node {
 
     /// A null that stands where `at` is.
     pub(crate) fn null(at: Extent) -> Self {
-        Self::new(Kind::Scalar(Scalar { text: String::new(), style: Style::Plain, computed: false, pending: false, failed: false }), at)
+        Self::new(
+            Kind::Scalar(Scalar {
+                text: String::new(),
+                style: Style::Plain,
+                computed: false,
+                pending: false,
+                failed: false,
+            }),
+            at,
+        )
     }
 
     /// A text that stands where `at` is.
     pub(crate) fn text(text: impl Into<String>, at: Extent) -> Self {
-        Self::new(Kind::Scalar(Scalar { text: text.into(), style: Style::Text, computed: false, pending: false, failed: false }), at)
+        Self::new(
+            Kind::Scalar(Scalar {
+                text: text.into(),
+                style: Style::Text,
+                computed: false,
+                pending: false,
+                failed: false,
+            }),
+            at,
+        )
     }
 
     pub(crate) fn place(&self) -> Place {

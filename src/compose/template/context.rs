@@ -9,8 +9,8 @@ use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 
 use crate::compose::interpolate::Environment;
-use crate::compose::lower::settle::Settled;
 use crate::compose::lower::Instance;
+use crate::compose::lower::settle::Settled;
 use crate::model::Interface;
 use crate::names::ProjectName;
 

@@ -23,9 +23,9 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("cidrnetmask", |net: &str| subnet(net).map(|net| net.netmask().to_string()));
     environment.add_filter("cidrsubnet", |net: &str, bits: u8, number: u32| {
         let net = subnet(net)?;
-        let mut parts = net.subnets(net.prefix_len().saturating_add(bits)).map_err(|_| {
-            invalid(format!("`{net}` cannot be divided by {bits} further bits"))
-        })?;
+        let mut parts = net
+            .subnets(net.prefix_len().saturating_add(bits))
+            .map_err(|_| invalid(format!("`{net}` cannot be divided by {bits} further bits")))?;
         parts
             .nth(number as usize)
             .map(|part| part.to_string())

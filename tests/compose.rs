@@ -3,6 +3,14 @@
 
 mod compose {
     mod broken;
+    mod diagnostics;
+    mod files;
     pub(crate) mod fixture;
+    mod hostile;
+    mod interpolation;
     mod language;
+    mod merging;
+    mod replicas;
+    mod schema;
+    mod templates;
 }

@@ -35,32 +35,40 @@ fn identity(node: &Node) -> usize {
 /// How often one resource is tried again; so many mistakes are reported of it at most.
 const ATTEMPTS: usize = 100;
 
-/// Decodes a value. `path` is how messages name it: `vms.web`.
-///
-/// serde stops at the first mistake. So what is wrong is noted and cut out, and the rest is tried again, until it fits.
-/// Returns `None` if it never does; the mistakes are then in `mistakes`.
+/// Decodes a value as a whole. Returns `None` where anything does not fit; the mistakes are then in `mistakes`.
 pub(crate) fn decode<T: DeserializeOwned>(node: &Node, path: &str, mistakes: &mut Vec<Diagnostic>) -> Option<T> {
+    let before = mistakes.len();
+    let (value, whole) = attempts(node, path, mistakes);
+    value.filter(|_| whole && mistakes.len() == before)
+}
+
+/// Decodes as much of a value as fits; what does not is in `mistakes`.
+pub(crate) fn decode_partly<T: DeserializeOwned>(node: &Node, path: &str, mistakes: &mut Vec<Diagnostic>) -> Option<T> {
+    attempts(node, path, mistakes).0
+}
+
+/// serde stops at the first mistake. So what is wrong is noted and cut out, and the rest is tried again, until it fits.
+/// Also returns whether nothing was cut out. `path` is how messages name the value: `vms.web`.
+fn attempts<T: DeserializeOwned>(node: &Node, path: &str, mistakes: &mut Vec<Diagnostic>) -> (Option<T>, bool) {
     let mut pruned = Pruned::new();
-    let mut found = false;
     for _ in 0..ATTEMPTS {
         let fault = match T::deserialize(Decoder { node, pruned: &pruned }) {
-            Ok(value) => return (!found).then_some(value),
+            Ok(value) => return (Some(value), pruned.is_empty()),
             Err(fault) => fault,
         };
-        found = true;
         let Some(victim) = fault.victim else {
             mistakes.push(fault.describe(path, node));
-            return None;
+            break;
         };
         // What a value lacks because it was cut out was reported when it was cut out.
         if !fault.follows_from_pruning {
             mistakes.push(fault.describe(path, node));
         }
         if victim == identity(node) || !pruned.insert(victim) {
-            return None;
+            break;
         }
     }
-    None
+    (None, false)
 }
 
 /// The keys of a struct of the schema.

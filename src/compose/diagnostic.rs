@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::ser::{SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 
-use super::place::{Extent, Place, Texts};
+use super::place::{Extent, FileId, Place, Texts};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -42,12 +42,14 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What to do about it, each a fragment of its own.
     pub hints: Vec<String>,
+    /// For what says that something is missing: where it would have been. If anything else is wrong there, that is why.
+    scope: Option<Extent>,
 }
 
 impl Diagnostic {
     /// An error without a place yet.
     pub(crate) fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), labels: Vec::new(), hints: Vec::new() }
+        Self { severity: Severity::Error, message: message.into(), labels: Vec::new(), hints: Vec::new(), scope: None }
     }
 
     /// A warning without a place yet.
@@ -77,6 +79,12 @@ impl Diagnostic {
         self
     }
 
+    /// Says nothing where something else within `scope` is wrong.
+    pub(crate) fn unless_wrong_within(mut self, scope: impl Into<Place>) -> Self {
+        self.scope = Some(scope.into().at);
+        self
+    }
+
     /// The same with a hint, where there is one.
     pub(crate) fn maybe_hint(self, hint: Option<String>) -> Self {
         match hint {
@@ -101,6 +109,7 @@ impl Diagnostics {
 
     /// Sorts by place, so that people read from top to bottom, and drops exact repetitions.
     pub(crate) fn new(mut list: Vec<Diagnostic>, texts: Arc<Texts>) -> Self {
+        drop_consequences(&mut list);
         let place = |d: &Diagnostic| d.labels.first().map(|l| (l.extent.file, l.extent.start));
         list.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.message.cmp(&b.message)));
         // A mistake in what several vms share is seen once through each of them.
@@ -123,6 +132,22 @@ impl Diagnostics {
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }
+}
+
+/// What is missing because it was wrong is no second mistake.
+fn drop_consequences(list: &mut Vec<Diagnostic>) {
+    let start = |label: &Label| (label.extent.file, label.extent.start);
+    let wrong = |d: &&Diagnostic| d.scope.is_none() && d.severity == Severity::Error;
+    let mut places: Vec<(FileId, u32)> = list.iter().filter(wrong).flat_map(|d| &d.labels).map(start).collect();
+    places.sort_unstable();
+    let any_within = |places: &[(FileId, u32)], file, from: u32, to: u32| {
+        places.get(places.partition_point(|place| *place < (file, from))).is_some_and(|place| *place < (file, to))
+    };
+    list.retain(|d| d.scope.is_none_or(|scope| !any_within(&places, scope.file, scope.start, scope.end)));
+    // Of things that are missing within one another the inner one is the cause.
+    places = list.iter().filter(|d| d.scope.is_some()).flat_map(|d| &d.labels).map(start).collect();
+    places.sort_unstable();
+    list.retain(|d| d.scope.is_none_or(|scope| !any_within(&places, scope.file, scope.start + 1, scope.end)));
 }
 
 impl fmt::Display for Diagnostics {

@@ -11,7 +11,7 @@ use super::decode::{At, alternatives, decode};
 use super::diagnostic::Diagnostic;
 use super::lower::{Absent, Instance, Off, named};
 use super::node::{Entry, Kind, Node};
-use super::place::Place;
+use super::place::{Extent, Place};
 use super::schema::shape::OneOrMany;
 use super::schema::vm::Count;
 use super::template::context::{Own, Shared};
@@ -86,29 +86,33 @@ impl Expansion<'_, '_> {
     fn vm(&mut self, entry: Entry) {
         let Entry { key, value: mut node } = entry;
         let place = Place { at: key.at, via: node.via };
+        let within = node.at;
         let Some(name) = named::<VmName>(&key.text, place, self.mistakes) else { return };
         let profiles = node.remove("profiles");
         if let Some(reason) = profiles.and_then(|entry| self.inactive(&key.text, entry.value)) {
             self.expanded.off.insert(key.text, Absent { place, reason });
             return;
         }
+        let said = node.entries().iter().find(|entry| entry.key.text == "for_each").map(|entry| entry.value.place());
         let Some(copies) = self.copies(&key.text, &mut node) else { return };
         let enabled = node.remove("enabled").map(|entry| entry.value).filter(|node| !node.is_null());
         let before = self.expanded.instances.len();
         match copies {
-            Copies::One => self.one(name.clone(), None, place, node, enabled.as_ref(), Own { index: 1, each: None }),
+            Copies::One => {
+                self.one(name.clone(), None, (place, within), node, enabled.as_ref(), Own { index: 1, each: None })
+            }
             Copies::Replicas(count) => {
                 for index in 1..=count {
                     let Some(replica) = self.replica(&name, &index.to_string(), place) else { return };
                     let own = Own { index, each: None };
-                    self.one(replica, Some(name.clone()), place, node.clone(), enabled.as_ref(), own);
+                    self.one(replica, Some(name.clone()), (place, within), node.clone(), enabled.as_ref(), own);
                 }
             }
             Copies::Each(items) => {
                 for (index, (key, value)) in (1..).zip(items) {
-                    let Some(replica) = self.replica(&name, &key, place) else { continue };
+                    let Some(replica) = self.replica(&name, &key, said.unwrap_or(place)) else { continue };
                     let own = Own { index, each: Some((Value::from(key), value)) };
-                    self.one(replica, Some(name.clone()), place, node.clone(), enabled.as_ref(), own);
+                    self.one(replica, Some(name.clone()), (place, within), node.clone(), enabled.as_ref(), own);
                 }
             }
         }
@@ -134,7 +138,7 @@ impl Expansion<'_, '_> {
         &mut self,
         name: VmName,
         group: Option<VmName>,
-        place: Place,
+        (place, within): (Place, Extent),
         mut node: Node,
         enabled: Option<&Node>,
         own: Own,
@@ -157,7 +161,7 @@ impl Expansion<'_, '_> {
                 self.templates.finish(&mut entry.value, &context, self.mistakes);
             }
         }
-        self.expanded.instances.push(Instance { name, group, place, spec: Draft { node, own } });
+        self.expanded.instances.push(Instance { name, group, place, within, spec: Draft { node, own } });
     }
 
     /// Renders what must be known before addresses are.
@@ -230,6 +234,11 @@ impl Expansion<'_, '_> {
             }
         };
         let items = items(&value);
+        if value.is_undefined() {
+            let text = node.as_text().unwrap_or("");
+            self.mistakes.push(self.templates.undefined(text, &context, place));
+            return None;
+        }
         if items.is_none() {
             let what = if matches!(node.kind, Kind::Scalar(_)) { format!("`{value}`") } else { node.describe() };
             let not = Diagnostic::error(format!("`for_each` needs a list or a mapping, not {what}"));

@@ -90,10 +90,11 @@ impl Library {
             }
             State::Untouched => self.documents[document].state[vm] = State::Open,
         }
+        // The key stays until it has been followed: so a vm that lacks things for its sake can be told.
         let wish = self.entry(document, vm).and_then(|entry| {
             let name = entry.key.text.clone();
-            let extends = entry.value.remove("extends").filter(|extends| !extends.value.is_null())?;
-            let Extends(long) = decode(&extends.value, &format!("vms.{name}.extends"), mistakes)?;
+            let extends = entry.value.get("extends").filter(|extends| !extends.is_null())?;
+            let Extends(long) = decode(extends, &format!("vms.{name}.extends"), mistakes)?;
             Some((name, long))
         });
         if let Some((name, long)) = wish
@@ -117,10 +118,9 @@ impl Library {
         let Some(base) = self.entry(other, base).map(|entry| entry.value.clone()) else { return };
         let Some(entry) = self.entry(document, vm) else { return };
         let at = entry.value.at;
+        entry.value.remove("extends");
         let own = std::mem::replace(&mut entry.value, Node::null(at));
         let mut merged = base;
-        // A copy of the base must not keep what is said about the base alone.
-        merged.remove("extends");
         merge::vm(&mut merged, own, mistakes);
         entry.value = merged;
     }

@@ -233,11 +233,13 @@ impl Interpolation<'_> {
         let place = node.place();
         match &mut node.kind {
             Kind::Scalar(scalar) => {
+                let before = self.mistakes.len();
                 self.control_characters(&scalar.text, place);
                 if scalar.text.contains('$') {
                     scalar.text = self.scalar(&scalar.text, place);
                     scalar.computed = true;
                 }
+                scalar.failed = self.mistakes.len() > before;
             }
             Kind::Sequence(items) => items.iter_mut().for_each(|item| self.walk(item, Level::Below)),
             Kind::Mapping(entries) => {

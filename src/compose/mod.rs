@@ -29,20 +29,20 @@ mod vars;
 mod yaml;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use name::project_name;
 pub use source::{Request, Sources, gather};
 
 use crate::model::{Project, Surroundings};
-use decode::{At, decode};
+use decode::{At, decode, decode_partly};
 use expand::{Draft, Expanded};
 use lower::settle::{self, Wish};
 use lower::{Instance, Resources, Scope, declared, network};
 use node::{Entry, Key, Kind, Node};
 use schema::guest::Fqdn;
-use schema::vm::{self, VmNetworks};
+use schema::vm::{self, Lost, VmNetworks};
 use template::Templates;
 use template::context::Shared;
 
@@ -165,11 +165,33 @@ fn decoded(instances: &[Instance<Draft>], mistakes: &mut Vec<Diagnostic>) -> Vec
         let node = &instance.spec.node;
         let path = format!("vms.{}", instance.group.as_ref().unwrap_or(&instance.name));
         unsupported::check(node, &["vms", instance.name.as_str()], mistakes);
-        if let Some(vm) = decode::<Option<vm::Vm>>(node, &path, mistakes) {
-            all.push(instance.with(vm.unwrap_or_default()));
-        }
+        let vm = decode_partly::<Option<vm::Vm>>(node, &path, mistakes);
+        let mut vm = vm.flatten().unwrap_or_default();
+        vm.lost = lost(node, &vm);
+        all.push(instance.with(vm));
     }
     all
+}
+
+/// Which keys are there in the tree and not in the struct.
+fn lost(node: &Node, vm: &vm::Vm) -> Lost {
+    let start = |key: &str| {
+        let near = || suggest::nearest(key, ["image", "boot", "extends"]).is_some();
+        matches!(key, "image" | "boot" | "extends") || (!vm_keys().contains(&key) && near())
+    };
+    let written = |wanted: &dyn Fn(&str) -> bool| {
+        node.entries().iter().any(|entry| wanted(&entry.key.text) && !entry.value.is_null())
+    };
+    let whole = !node.is_null() && !matches!(node.kind, Kind::Mapping(_));
+    Lost {
+        start: vm.image.is_none() && vm.boot.is_none() && (whole || written(&start)),
+        health: vm.healthcheck.is_none() && written(&|key| key == "healthcheck"),
+    }
+}
+
+fn vm_keys() -> &'static [&'static str] {
+    static KEYS: OnceLock<&'static [&'static str]> = OnceLock::new();
+    KEYS.get_or_init(decode::keys::<vm::Vm>)
 }
 
 /// The tree that `vmcompose config` prints: what helped to make it is gone, and every vm is there under its own name.

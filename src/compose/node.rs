@@ -48,7 +48,7 @@ pub(crate) struct Scalar {
     pub(crate) computed: bool,
     /// Whether it is a template that waits for addresses.
     pub(crate) pending: bool,
-    /// Whether it is a template that failed; the mistake is reported, and what follows from it need not be.
+    /// Whether variables or a template in it failed; the mistake is reported, and what follows from it need not be.
     pub(crate) failed: bool,
 }
 

@@ -68,7 +68,10 @@ pub(crate) fn foreign_key(key: &str, known: &[&str]) -> Option<String> {
     }
     let plain = key.to_lowercase();
     let (_, ours) = FOREIGN.iter().find(|(theirs, ours)| *theirs == plain && known.contains(ours))?;
-    Some(format!("here this is called `{ours}`"))
+    Some(match *ours {
+        "cloud_init" => format!("a vm has no `{key}`; its guest is set up with `cloud_init`"),
+        ours => format!("here this is called `{ours}`"),
+    })
 }
 
 #[cfg(test)]

@@ -154,6 +154,13 @@ impl<'a> Templates<'a> {
         value.map_err(|error| Box::new(self.describe(&error, text, moved, context, place)))
     }
 
+    /// The complaint about a text whose one expression is not defined.
+    pub(crate) fn undefined(&self, text: &str, context: &Value, place: Place) -> Diagnostic {
+        let inner = text.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
+        let at = text.find(inner).map_or(place.at, |start| self.texts.find(place.at, text, start..start + inner.len()));
+        undefined(inner, context, Place { at, via: place.via })
+    }
+
     fn refuel(&mut self, place: Place) -> Result<(), Box<Diagnostic>> {
         if self.fuel == 0 {
             let dry = Diagnostic::error("the templates of the project take too long together");
@@ -172,7 +179,7 @@ impl<'a> Templates<'a> {
         context: &Value,
         place: Place,
     ) -> Diagnostic {
-        let range = error.range().map(|range| moved.back(&range));
+        let range = error.range().map(|range| whole_name(text, moved.back(&range)));
         let part = range.clone().and_then(|range| text.get(range)).map_or("", str::trim);
         let at = range.map_or(place, |range| Place { at: self.texts.find(place.at, text, range), via: place.via });
         let detail = error.detail().unwrap_or("").to_owned();
@@ -183,9 +190,17 @@ impl<'a> Templates<'a> {
                 .at(at, "here")
                 .hint("for braces that are meant for the guest write `{% raw %}…{% endraw %}`"),
             kind if detail.is_empty() => Diagnostic::error(format!("the template fails: {kind}")).at(at, "here"),
-            kind => Diagnostic::error(format!("the template fails: {kind}: {detail}")).at(at, "here"),
+            _ => Diagnostic::error(format!("the template fails: {detail}")).at(at, "here"),
         }
     }
+}
+
+/// minijinja points at `.b.c` of `a.b.c`; the name begins before that.
+fn whole_name(text: &str, range: Range<usize>) -> Range<usize> {
+    let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+    let starts_inside = text.get(range.clone()).is_some_and(|t| t.starts_with('.'));
+    let before = text.get(..range.start).filter(|_| starts_inside).unwrap_or("");
+    range.start - (before.len() - before.trim_end_matches(part).len())..range.end
 }
 
 /// How minijinja's source differs from the text of the file: what was put before it, and what was left out of it.
@@ -254,6 +269,16 @@ fn undefined(expression: &str, context: &Value, at: Place) -> Diagnostic {
                     "`{name}` cannot be used here, because addresses are settled from this"
                 ))
                 .at(at, "known only after this");
+            }
+            "" if name == "each" => {
+                return Diagnostic::error("`each` is not defined in this template")
+                    .at(at, "not defined")
+                    .hint("it is there in a vm with `for_each`");
+            }
+            "" if name == "index" => {
+                return Diagnostic::error("`index` is not defined in this template")
+                    .at(at, "not defined")
+                    .hint("it is there in the keys of a vm");
             }
             "" => format!("`{name}` is not defined in this template"),
             within => format!("`{name}` is not in `{within}`"),

@@ -60,6 +60,8 @@ struct Builder<'a> {
     /// What `&anchor` names, with the number of values in it.
     anchors: HashMap<usize, (Rc<Node>, usize)>,
     counted: usize,
+    /// Values kept a second time for the sake of anchors.
+    copied: usize,
     documents: Vec<Node>,
     mistakes: Vec<Diagnostic>,
 }
@@ -73,6 +75,7 @@ impl<'a> Builder<'a> {
             open: Vec::new(),
             anchors: HashMap::new(),
             counted: 0,
+            copied: 0,
             documents: Vec::new(),
             mistakes: Vec::new(),
         }
@@ -180,7 +183,8 @@ impl<'a> Builder<'a> {
     fn value(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Diagnostic> {
         if anchor != 0 {
             // The copy is memory too: anchors in anchors would otherwise multiply it by their depth.
-            self.count(size, node.at)?;
+            self.copied = self.copied.saturating_add(size);
+            self.count(0, node.at)?;
             self.anchors.insert(anchor, (Rc::new(node.clone()), size));
         }
         let Some(open) = self.open.last_mut() else {
@@ -202,7 +206,7 @@ impl<'a> Builder<'a> {
 
     fn count(&mut self, values: usize, at: Extent) -> Result<(), Diagnostic> {
         self.counted = self.counted.saturating_add(values);
-        if self.counted > NODES { Err(trouble::too_many(at)) } else { Ok(()) }
+        if self.counted.saturating_add(self.copied) > NODES { Err(trouble::too_many(at)) } else { Ok(()) }
     }
 }
 

@@ -4,17 +4,22 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whether the tests that boot vms shall run: `make test` says so, after it has made sure that they can.
 pub(crate) fn enabled() -> bool {
     std::env::var_os("VMCOMPOSE_TEST_QEMU").is_some()
 }
 
+/// One stack at a time: several at once would only slow one another down, and gates have deadlines.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// A project on the real hypervisor. Taken down when dropped, also by a panic.
 pub(crate) struct Stack {
     project: String,
     files: Vec<PathBuf>,
     pools: BTreeSet<String>,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Stack {
@@ -24,7 +29,8 @@ impl Stack {
         let number = COUNT.fetch_add(1, Ordering::SeqCst);
         let project = format!("t{}-{number}", std::process::id());
         let files = files.iter().map(|file| file.to_path_buf()).collect();
-        Self { project, files, pools: pools() }
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { project, files, pools: pools(), _turn: turn }
     }
 
     /// Its name.

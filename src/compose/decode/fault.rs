@@ -8,7 +8,7 @@ use serde::de::{self, Expected, Unexpected};
 
 use super::{Expecting, Place};
 use crate::compose::diagnostic::Diagnostic;
-use crate::compose::node::{Kind, Meaning, Node, Style};
+use crate::compose::node::{Kind, Meaning, Node, Style, shorten};
 use crate::compose::suggest;
 
 /// What did not fit.
@@ -62,7 +62,11 @@ impl Fault {
             if let (Problem::Custom(_) | Problem::Expected { .. }, Kind::Scalar(scalar)) = (&self.problem, &node.kind)
                 && scalar.computed
             {
-                self.hints.push(format!("`{}` is what interpolation and templates made of it", scalar.text));
+                self.hints.push(if scalar.text.is_empty() {
+                    "nothing is left of it after interpolation".to_owned()
+                } else {
+                    format!("`{}` is what interpolation and templates made of it", shorten(&scalar.text))
+                });
             }
         }
         self.victim.get_or_insert(super::identity(node));
@@ -77,7 +81,7 @@ impl Fault {
         let place = self.place.unwrap_or_else(|| root.place());
         let mut diagnostic = match self.problem {
             Problem::Custom(message) => {
-                let key = self.path.first().map_or(path, String::as_str);
+                let key = last_key(&self.path).unwrap_or_else(|| path.to_owned());
                 Diagnostic::error(message).at(place, if key.is_empty() { String::new() } else { format!("in `{key}`") })
             }
             Problem::Expected { expected, found } => {
@@ -90,12 +94,20 @@ impl Fault {
                 .at(place, format!("expected {}", alternatives(known)))
                 .maybe_hint(suggest::did_you_mean(&word, known.iter().copied())),
             Problem::Missing(key) => {
-                Diagnostic::error(format!("{name} lacks `{key}`")).at(place, format!("`{key}` must be given here"))
+                let lacks = Diagnostic::error(format!("{name} lacks `{key}`"));
+                lacks.at(place, format!("`{key}` must be given here")).unless_wrong_within(place)
             }
         };
         diagnostic.hints.extend(self.hints);
         diagnostic
     }
+}
+
+/// The innermost key of a path, with the number of the item where it is a list.
+fn last_key(path: &[String]) -> Option<String> {
+    let (last, rest) = path.split_first()?;
+    let outer = rest.first().filter(|_| last.starts_with('[')).map_or("", String::as_str);
+    Some(format!("{outer}{last}"))
 }
 
 fn join(path: &str, part: &str) -> String {

@@ -27,7 +27,8 @@ impl Decoder<'_> {
         let Kind::Scalar(scalar) = &self.node.kind else { return Err(self.expected("a whole number")) };
         match typed(scalar) {
             Meaning::Int(n) if (least..=most).contains(&n) => Ok(n),
-            Meaning::Int(_) => Err(self.expected(format!("a whole number from {least} to {most}"))),
+            Meaning::Int(n) if n < least => Err(self.expected(format!("a whole number, at least {least}"))),
+            Meaning::Int(_) => Err(self.expected(format!("a whole number, at most {most}"))),
             _ => Err(self.expected("a whole number")),
         }
     }

@@ -42,7 +42,12 @@ impl Images {
                 }
                 (None, None) => {
                     let lacks = Diagnostic::error(format!("image `{}` lacks a `source`", image.name));
-                    mistakes.push(lacks.at(image.place, "where is it?").hint("write `source: ./image.qcow2`"));
+                    mistakes.push(
+                        lacks
+                            .at(image.place, "where is it?")
+                            .hint("write `source: ./image.qcow2`")
+                            .unless_wrong_within(image.within),
+                    );
                     None
                 }
             };
@@ -80,11 +85,14 @@ impl Images {
                 );
                 None
             }
+            (None, None) if instance.spec.lost.start => None,
             (None, None) => {
                 let neither = Diagnostic::error(format!("{} has neither `image` nor `boot`", subject(instance)));
-                mistakes.push(neither.at(instance.place, "starts from nothing").hint(
-                    "write `image: NAME` with a name under `images`, or `boot: {kernel: PATH}`, here or in `defaults`",
-                ));
+                mistakes.push(
+                    neither
+                        .at(instance.place, "starts from nothing")
+                        .hint("write `image: NAME` with a name under `images`, or `boot: {kernel: PATH}`"),
+                );
                 None
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Owns references between vms: groups of replicas, conditions, vms that are off, cycles. Knows nothing of waiting.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Instance, Scope, health, subject, unknown};
 use crate::compose::decode::At;
@@ -16,7 +16,7 @@ use crate::model::{Condition, Dependency, Spec, Vm};
 use crate::names::{ResourceId, VmName};
 
 /// More edges than any real project has; two groups of thousands of replicas would have millions.
-const MOST_EDGES: usize = 1_000_000;
+const MOST_EDGES: usize = 200_000;
 
 /// The vms by every name that a file may use for them.
 pub(super) struct Groups<'a>(BTreeMap<&'a str, Vec<usize>>);
@@ -34,47 +34,49 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// What one vm waits for, and where each edge stands in the file.
-pub(super) struct Resolved {
-    name: VmName,
-    pub(super) on: BTreeMap<VmName, Dependency>,
-    places: BTreeMap<VmName, Place>,
-}
+/// What each vm waits for, in the order of the vms.
+pub(super) type Resolved = Vec<BTreeMap<VmName, Dependency>>;
 
-/// Resolves `depends_on` of all vms, in their order.
+/// Resolves `depends_on` of all vms.
 pub(super) fn resolve(
     scope: &Scope<'_>,
     instances: &[Instance<file::Vm>],
     groups: &Groups<'_>,
     mistakes: &mut Vec<Diagnostic>,
     warnings: &mut Vec<Diagnostic>,
-) -> Vec<Resolved> {
-    let mut edges = 0;
+) -> Resolved {
+    if let Some(place) = too_many(instances, groups) {
+        let many = Diagnostic::error(format!("more than {MOST_EDGES} dependencies between vms"));
+        mistakes.push(many.at(place, "the limit is reached here"));
+        return instances.iter().map(|_| BTreeMap::new()).collect();
+    }
     let mut all = Vec::with_capacity(instances.len());
     for instance in instances {
-        let mut resolved = Resolved { name: instance.name.clone(), on: BTreeMap::new(), places: BTreeMap::new() };
+        let mut on = BTreeMap::new();
         for (name, wish) in &instance.spec.depends_on.0 {
             let wish = wish.clone().unwrap_or_default();
             let Some(targets) = groups.0.get(name.as_str()) else {
                 absent(scope, instance, name, &wish, groups, mistakes, warnings);
                 continue;
             };
-            edges += targets.len();
-            if edges > MOST_EDGES {
-                let many = Diagnostic::error(format!("more than {MOST_EDGES} dependencies between vms"));
-                mistakes.push(many.at(name.place, "the limit is reached here"));
-                return all;
-            }
             for target in targets {
                 let target = &instances[*target];
-                let dependency = dependency(target, &wish, mistakes);
-                resolved.places.insert(target.name.clone(), name.place);
-                resolved.on.insert(target.name.clone(), dependency);
+                on.insert(target.name.clone(), dependency(target, &wish, mistakes));
             }
         }
-        all.push(resolved);
+        all.push(on);
     }
     all
+}
+
+/// Where the limit of dependencies is passed.
+fn too_many(instances: &[Instance<file::Vm>], groups: &Groups<'_>) -> Option<Place> {
+    let wishes = instances.iter().flat_map(|instance| &instance.spec.depends_on.0);
+    let mut edges = 0;
+    wishes.into_iter().find_map(|(name, _)| {
+        edges += groups.0.get(name.as_str()).map_or(0, Vec::len);
+        (edges > MOST_EDGES).then_some(name.place)
+    })
 }
 
 fn dependency(target: &Instance<file::Vm>, wish: &Wish, mistakes: &mut Vec<Diagnostic>) -> Dependency {
@@ -142,45 +144,55 @@ fn absent(
 }
 
 /// Vms that wait for one another for ever, each edge at its place.
-pub(super) fn check_cycles(all: &[Resolved], vms: &BTreeMap<VmName, Vm>, mistakes: &mut Vec<Diagnostic>) {
-    let stuck = stuck(all);
-    let specs: Vec<Spec> =
-        stuck.iter().filter_map(|name| vms.get(name)).map(|vm| Spec::Vm(Box::new(vm.clone()))).collect();
+pub(super) fn check_cycles(
+    instances: &[Instance<file::Vm>],
+    groups: &Groups<'_>,
+    all: &Resolved,
+    vms: &BTreeMap<VmName, Vm>,
+    mistakes: &mut Vec<Diagnostic>,
+) {
+    let stuck = stuck(instances, all);
+    let vm = |at: &usize| vms.get(&instances[*at].name).map(|vm| Spec::Vm(Box::new(vm.clone())));
+    let specs: Vec<Spec> = stuck.iter().filter_map(vm).collect();
     let Err(CycleError { cycles }) = Graph::build(&specs) else { return };
-    let places: BTreeMap<&VmName, &BTreeMap<VmName, Place>> = all.iter().map(|r| (&r.name, &r.places)).collect();
     for cycle in &cycles {
         let mut diagnostic = Diagnostic::error(cycle_text(cycle));
         let names: Vec<&VmName> = cycle.iter().filter_map(ResourceId::as_vm).collect();
         for (at, name) in names.iter().enumerate() {
             let next = names[(at + 1) % names.len()];
-            let Some(place) = places.get(name).and_then(|places| places.get(next)) else { continue };
+            let Some(place) = edge(instances, groups, name, next) else { continue };
             let text = format!("`{name}` waits for `{next}`");
-            diagnostic = if at == 0 { diagnostic.at(*place, text) } else { diagnostic.and(*place, text) };
+            diagnostic = if at == 0 { diagnostic.at(place, text) } else { diagnostic.and(place, text) };
         }
         mistakes.push(diagnostic.hint("remove one of these dependencies"));
     }
 }
 
-/// The vms left over when all that can be ordered is taken away, each with what it waits for.
-fn stuck(all: &[Resolved]) -> Vec<&VmName> {
-    let mut open: BTreeMap<&VmName, usize> = all.iter().map(|r| (&r.name, r.on.len())).collect();
-    let mut dependents: BTreeMap<&VmName, Vec<&VmName>> = BTreeMap::new();
-    for resolved in all {
-        for on in resolved.on.keys() {
-            dependents.entry(on).or_default().push(&resolved.name);
+/// Where the file says that one vm waits for another.
+fn edge(instances: &[Instance<file::Vm>], groups: &Groups<'_>, from: &VmName, to: &VmName) -> Option<Place> {
+    let instance = instances.iter().find(|instance| instance.name == *from)?;
+    let meant = |name: &str| groups.0.get(name).is_some_and(|group| group.iter().any(|at| instances[*at].name == *to));
+    instance.spec.depends_on.0.iter().find(|(name, _)| meant(name)).map(|(name, _)| name.place)
+}
+
+/// The vms left over when all that can be ordered is taken away.
+fn stuck(instances: &[Instance<file::Vm>], all: &Resolved) -> Vec<usize> {
+    let numbers: HashMap<&VmName, usize> = instances.iter().enumerate().map(|(at, vm)| (&vm.name, at)).collect();
+    let mut open: Vec<usize> = all.iter().map(BTreeMap::len).collect();
+    let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); all.len()];
+    for (at, on) in all.iter().enumerate() {
+        for required in on.keys().filter_map(|name| numbers.get(name)) {
+            dependents[*required].push(at);
         }
     }
-    let mut ready: Vec<&VmName> = open.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
-    while let Some(name) = ready.pop() {
-        open.remove(name);
-        for dependent in dependents.get(name).into_iter().flatten() {
-            if let Some(count) = open.get_mut(dependent) {
-                *count -= 1;
-                if *count == 0 {
-                    ready.push(dependent);
-                }
+    let mut ready: Vec<usize> = (0..open.len()).filter(|at| open[*at] == 0).collect();
+    while let Some(at) = ready.pop() {
+        for dependent in std::mem::take(&mut dependents[at]) {
+            open[dependent] -= 1;
+            if open[dependent] == 0 {
+                ready.push(dependent);
             }
         }
     }
-    open.into_keys().collect()
+    (0..open.len()).filter(|at| open[*at] > 0).collect()
 }

@@ -27,7 +27,9 @@ pub(super) fn volumes(
     for volume in declared {
         let Some(size) = &volume.spec.size else {
             let lacks = Diagnostic::error(format!("volume `{}` lacks a `size`", volume.name));
-            mistakes.push(lacks.at(volume.place, "how large?").hint("write `size: 10GiB`"));
+            mistakes.push(
+                lacks.at(volume.place, "how large?").hint("write `size: 10GiB`").unless_wrong_within(volume.within),
+            );
             continue;
         };
         check_size(size, mistakes);
@@ -82,8 +84,12 @@ pub(super) fn of(
             }
             (None, None) => {
                 let neither = Diagnostic::error("a disk needs either `volume` or `size`");
-                mistakes
-                    .push(neither.at(disk.place, "neither is given").hint("write `{volume: NAME}` or `{size: 10GiB}`"));
+                mistakes.push(
+                    neither
+                        .at(disk.place, "neither is given")
+                        .hint("write `{volume: NAME}` or `{size: 10GiB}`")
+                        .unless_wrong_within(disk.place),
+                );
             }
         }
     }

@@ -36,7 +36,7 @@ pub(super) fn lower(
 
 /// Whether a vm of the file will have a healthcheck.
 pub(super) fn present(vm: &vm::Vm) -> bool {
-    vm.healthcheck.as_ref().is_some_and(|check| check.disable != Some(true))
+    vm.lost.health || vm.healthcheck.as_ref().is_some_and(|check| check.disable != Some(true))
 }
 
 fn positive(key: &str, span: Option<&At<Span>>, default: Span, mistakes: &mut Vec<Diagnostic>) -> Span {
@@ -85,7 +85,11 @@ fn probes(
         probes.extend(one(instance, &asked, probe.place, true, addressed, mistakes));
     }
     if let Some(empty) = check.probes.as_ref().filter(|list| list.is_empty()) {
-        mistakes.push(Diagnostic::error("`probes` must not be empty").at(empty.place, "nothing to try"));
+        mistakes.push(
+            Diagnostic::error("`probes` must not be empty")
+                .at(empty.place, "nothing to try")
+                .unless_wrong_within(empty.place),
+        );
     }
     probes
 }
@@ -110,7 +114,11 @@ fn one(
     match asked.places()[..] {
         [] if needed && !asked.later => {
             let none = Diagnostic::error(format!("the healthcheck of {} has no probe", subject(instance)));
-            mistakes.push(none.at(place, "nothing to try").hint("write one of `tcp`, `http`, `agent` and `exec`"));
+            mistakes.push(
+                none.at(place, "nothing to try")
+                    .hint("write one of `tcp`, `http`, `agent` and `exec`")
+                    .unless_wrong_within(place),
+            );
         }
         [first, second, ..] => {
             let several = Diagnostic::error("several probes go under `probes`, one in each entry");

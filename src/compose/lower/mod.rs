@@ -14,10 +14,10 @@ mod vm;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::decode::{At, decode};
+use super::decode::{At, decode_partly};
 use super::diagnostic::Diagnostic;
 use super::node::Node;
-use super::place::{Place, Texts};
+use super::place::{Extent, Place, Texts};
 use super::schema::resource::{Image, Volume};
 use super::schema::vm as file;
 use super::{suggest, unsupported};
@@ -31,6 +31,8 @@ pub(crate) struct Declared<N, T> {
     pub(crate) name: N,
     /// Its key.
     pub(crate) place: Place,
+    /// All of it.
+    pub(crate) within: Extent,
     pub(crate) spec: T,
 }
 
@@ -42,13 +44,15 @@ pub(crate) struct Instance<T> {
     pub(crate) group: Option<VmName>,
     /// Its key.
     pub(crate) place: Place,
+    /// All of it, as the file has it.
+    pub(crate) within: Extent,
     pub(crate) spec: T,
 }
 
 impl<T> Instance<T> {
     /// The same vm with something else about it.
     pub(crate) fn with<U>(&self, spec: U) -> Instance<U> {
-        Instance { name: self.name.clone(), group: self.group.clone(), place: self.place, spec }
+        Instance { name: self.name.clone(), group: self.group.clone(), place: self.place, within: self.within, spec }
     }
 }
 
@@ -109,9 +113,9 @@ where
         let place = Place { at: entry.key.at, via: entry.value.via };
         let name = named(key, place, mistakes);
         unsupported::check(&entry.value, &[kind, key], mistakes);
-        let spec = decode::<Option<T>>(&entry.value, &format!("{kind}.{key}"), mistakes);
-        if let (Some(name), Some(spec)) = (name, spec) {
-            found.push(Declared { name, place, spec: spec.unwrap_or_default() });
+        let spec = decode_partly::<Option<T>>(&entry.value, &format!("{kind}.{key}"), mistakes);
+        if let Some(name) = name {
+            found.push(Declared { name, place, within: entry.value.at, spec: spec.flatten().unwrap_or_default() });
         }
     }
     found
@@ -158,11 +162,11 @@ pub(crate) fn lower(
         let interfaces = interfaces.remove(&instance.name).unwrap_or_default();
         let boot = images.boot(scope, instance, mistakes);
         let disks = disks::of(instance, &resources.volumes, mistakes);
-        let vm = vm::lower(instance, boot, disks, interfaces, depends.on.clone(), mistakes);
+        let vm = vm::lower(instance, boot, disks, interfaces, depends.clone(), mistakes);
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);
     }
-    depends::check_cycles(&depends, &vms, mistakes);
+    depends::check_cycles(&instances, &groups, &depends, &vms, mistakes);
     for volume in &resources.volumes {
         origins.insert(ResourceId::Volume(volume.name.clone()), scope.texts.origin(volume.place.at));
     }

@@ -31,7 +31,7 @@ pub(crate) fn lower(
 ) -> Networks {
     let missing = !declared.iter().any(|network| network.name.as_str() == IMPLICIT);
     if let (Some(place), true, Ok(name)) = (implicit, missing, NetworkName::new(IMPLICIT)) {
-        declared.push(Declared { name, place, spec: Network::default() });
+        declared.push(Declared { name, place, within: place.at, spec: Network::default() });
     }
     overlaps(&declared, mistakes);
     let subnet = |network: &Declared<_, Network>| network.spec.subnet.as_ref().map(|At { value: Cidr(net), .. }| *net);
@@ -50,7 +50,7 @@ pub(crate) fn lower(
         let labels = labels(&network.spec.labels, mistakes);
         let name = network.name.clone();
         let spec = model::Network { name: name.clone(), mode, subnet, hosts: BTreeMap::new(), labels };
-        networks.insert(name.clone(), Declared { name, place: network.place, spec });
+        networks.insert(name.clone(), Declared { name, place: network.place, within: network.within, spec });
     }
     networks
 }

@@ -244,6 +244,10 @@ fn host_names(network: &NetworkName, members: &[Member<'_>], mistakes: &mut Vec<
         let (name, place) =
             member.instance.spec.hostname.as_ref().map_or((own, member.instance.place), |(name, at)| (name, *at));
         let Some(other) = owners.insert(name, member) else { continue };
+        if other.instance.name == member.instance.name {
+            // Two vms of one name are reported as such.
+            continue;
+        }
         let first = other.instance.spec.hostname.as_ref().map_or(other.instance.place, |(_, at)| *at);
         let twice = Diagnostic::error(format!(
             "host name `{name}` on network `{network}` is that of both `{}` and `{}`",

@@ -24,6 +24,10 @@ fn loosen(schema: &mut Value) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(loosen),
         Value::Object(object) => {
+            // Every alternative will admit templates, so a template would fit several of them.
+            if let Some(alternatives) = object.remove("oneOf") {
+                object.insert("anyOf".to_owned(), alternatives);
+            }
             for (key, value) in object.iter_mut() {
                 if key != "enum" && key != "const" && key != "default" {
                     loosen(value);

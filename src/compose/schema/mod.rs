@@ -40,7 +40,6 @@ pub(crate) struct File {
     /// Secrets that guests receive.
     pub(crate) secrets: Entries<Secret>,
     /// The virtual machines.
-    #[schemars(required)]
     pub(crate) vms: Entries<Option<Vm>>,
     /// Upper limits of the whole project.
     pub(crate) limits: Option<serde_json::Value>,

@@ -146,7 +146,6 @@ impl JsonSchema for Cidr {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Volume {
     /// What the guest sees; allocated as it is written. Example: `size: 20GiB`
-    #[schemars(required)]
     pub(crate) size: Option<At<Bytes>>,
     /// Several vms may use it at once.
     pub(crate) shared: Option<bool>,

@@ -92,6 +92,18 @@ pub(crate) struct Vm {
     pub(crate) protect: Option<bool>,
     /// A fragment merged into the definition of the domain.
     pub(crate) xml: Option<String>,
+    /// What of it did not fit, so that its absence is no further mistake.
+    #[serde(skip)]
+    pub(crate) lost: Lost,
+}
+
+/// Keys that are written in the file, but wrongly.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lost {
+    /// `image`, `boot`, or something that was meant to be one of them.
+    pub(crate) start: bool,
+    /// `healthcheck`.
+    pub(crate) health: bool,
 }
 
 /// A kernel that the hypervisor loads itself.

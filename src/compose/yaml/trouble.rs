@@ -73,6 +73,9 @@ pub(super) fn syntax(file: FileId, text: &str, offset: usize, info: &str) -> Dia
             .at(Extent::new(file, start + tab..start + tab + 1), "a tab")
             .hint("replace the tab by spaces");
     }
+    if info.contains("recursion limit") {
+        return too_deep(Extent::new(file, floor(text, offset)..floor(text, offset)));
+    }
     let end = text[floor(text, offset)..].chars().next().map_or(offset, |c| offset + c.len_utf8());
     let extent = Extent::new(file, floor(text, offset)..end.max(floor(text, offset)));
     Diagnostic::error(format!("not valid YAML: {info}")).at(extent, "here").maybe_hint(hint(info, line))
@@ -97,6 +100,9 @@ fn floor(text: &str, mut offset: usize) -> usize {
 }
 
 fn hint(info: &str, line: &str) -> Option<String> {
+    if info.contains("flow ") && line.contains("${") {
+        return Some("within `{…}` and `[…]` a `${VARIABLE}` must be quoted".to_owned());
+    }
     let value = line.split_once(": ").map_or("", |(_, value)| value.trim_start());
     let hint = if value.starts_with('@') || value.starts_with('`') || value.starts_with('%') {
         "a value that begins with `@`, `%` or a backquote must be quoted"
@@ -104,6 +110,8 @@ fn hint(info: &str, line: &str) -> Option<String> {
         "a value with `: ` in it must be quoted"
     } else if info.contains("simple key") || info.contains("mapping values") {
         "write `key: value`, with a space after the colon, and keys of one mapping at the same indentation"
+    } else if info.contains("flow ") || info.contains("expected node content") {
+        "is a bracket not closed, or a comma missing?"
     } else if info.contains("quoted scalar") || info.contains("end of stream") {
         "is a quote or a bracket not closed?"
     } else if info.contains("anchor") {

@@ -31,6 +31,7 @@ Examples:
   vmcompose up                      bring everything up, wait until it is healthy
   vmcompose ps                      show the vms and their addresses
   vmcompose down                    take everything down; named volumes stay
+  vmcompose schema --format markdown    every key of the file, with type, default and example
 
 The file is vmcompose.yaml or vmcompose.yml, here or in the nearest folder above. Data goes to
 stdout, everything else to stderr. Colours follow NO_COLOR and --color.";
@@ -158,11 +159,12 @@ Examples:
   vmcompose -f ci.yaml validate")]
     Validate,
 
-    /// Print the JSON Schema of the file, for editors
+    /// Print the language of the file: a JSON Schema for editors, or the reference of every key for people
     #[command(after_long_help = "\
 Examples:
-  vmcompose schema > vmcompose.schema.json")]
-    Schema,
+  vmcompose schema > vmcompose.schema.json
+  vmcompose schema --format markdown | less")]
+    Schema(Schema),
 
     /// Print who waits for whom
     #[command(after_long_help = "\
@@ -284,6 +286,14 @@ pub struct Part {
     pub profiles: bool,
 }
 
+/// Options of `schema`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Schema {
+    /// For editors, or for people
+    #[arg(long, default_value = "json")]
+    pub format: SchemaFormat,
+}
+
 /// Options of `graph`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Graph {
@@ -345,6 +355,15 @@ pub enum ConfigFormat {
     Yaml,
     /// For programs
     Json,
+}
+
+/// Formats of the language's description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// JSON Schema, 2020-12
+    Json,
+    /// Every key with type, default and example
+    Markdown,
 }
 
 /// Formats of a graph.

@@ -30,7 +30,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Ps(options) => ps::ps(&global, &options),
         Command::Config(options) => show::config(&global, &options),
         Command::Validate => show::validate(&global),
-        Command::Schema => show::schema(),
+        Command::Schema(options) => show::schema(&options),
         Command::Graph(options) => show::graph(&global, &options),
         Command::Init => init::init(&global),
         Command::Version => show::version(&global),

@@ -1,7 +1,7 @@
 //! Commands that only read the file: `config`, `validate`, `schema`, `graph`, and `version`.
 
 use crate::backend::libvirt::Libvirt;
-use crate::cli::{Config, ConfigFormat, Global, Graph, Part};
+use crate::cli::{Config, ConfigFormat, Global, Graph, Part, Schema, SchemaFormat};
 use crate::commands::{print, request, stage};
 use crate::compose::{self, Parsed};
 use crate::error::{Error, Exit};
@@ -52,9 +52,13 @@ pub(super) fn validate(global: &Global) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// Prints the JSON Schema of the compose file.
-pub(super) fn schema() -> Result<Exit, Error> {
-    print(&format!("{:#}", compose::json_schema()))?;
+/// Prints the language of the compose file.
+pub(super) fn schema(options: &Schema) -> Result<Exit, Error> {
+    let schema = compose::json_schema();
+    match options.format {
+        SchemaFormat::Json => print(&format!("{schema:#}"))?,
+        SchemaFormat::Markdown => print(&render::reference::markdown(&schema, compose::is_supported))?,
+    }
     Ok(Exit::Done)
 }
 

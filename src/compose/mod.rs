@@ -65,6 +65,12 @@ impl Parsed {
     }
 }
 
+/// Whether a key of the language does something already, or is only understood. `NAME` stands for the name of a resource
+/// in its path, `[]` for an item of a list.
+pub fn is_supported(path: &[&str]) -> bool {
+    unsupported::is_supported(path)
+}
+
 /// The JSON Schema of the compose file.
 pub fn json_schema() -> serde_json::Value {
     schema::json_schema()

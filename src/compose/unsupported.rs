@@ -51,6 +51,15 @@ const UNSUPPORTED: &[&str] = &[
     "vms.*.healthcheck.probes.[].host",
 ];
 
+/// Whether a key does something already; its path with any word for a resource's name.
+pub(crate) fn is_supported(path: &[&str]) -> bool {
+    let matches = |pattern: &&&str| {
+        let parts: Vec<&str> = pattern.split('.').collect();
+        parts.len() == path.len() && parts.iter().zip(path).all(|(part, own)| *part == "*" || part == own)
+    };
+    UNSUPPORTED.iter().find(matches).is_none()
+}
+
 /// A mistake for each such key in `node`, which stands at `path`: `vms.web` or the empty path for a whole file.
 pub(crate) fn check(node: &Node, path: &[&str], mistakes: &mut Vec<Diagnostic>) {
     let mut rest = Vec::new();

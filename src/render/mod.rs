@@ -19,6 +19,7 @@ pub mod output;
 mod plain;
 pub mod plan;
 pub mod progress;
+pub mod reference;
 pub mod style;
 pub mod table;
 mod words;

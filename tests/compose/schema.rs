@@ -71,7 +71,7 @@ fn the_schema_refuses_what_an_editor_should_underline() {
         "vms: {web: {healthcheck: {tcp: 70000}}}",
         "vms: {web: {healthcheck: {tpc: 1}}}",
         "vms: {web: {depends_on: db}}",
-        "vms: {web: {boot: {initrd: x}}}",
+        "vms: {web: {boot: {initrd: [x]}}}",
         "networks: {n: {subnet: lan}}\nvms: {}",
     ] {
         assert_eq!(accepts(&schema, text), Some(false), "{text}");

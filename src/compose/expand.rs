@@ -38,6 +38,8 @@ pub(crate) struct Expanded {
     pub(crate) off: Off,
     /// All profiles that the file names.
     pub(crate) profiles: BTreeSet<String>,
+    /// Whether it is not worth going on.
+    pub(crate) too_many: bool,
 }
 
 /// Expands `vms`.
@@ -51,15 +53,11 @@ pub(crate) fn expand(
     let mut expansion = Expansion { active, shared, templates, mistakes, expanded: Expanded::default() };
     for entry in vms {
         expansion.vm(entry);
-        if expansion.expanded.instances.len() > MOST_VMS || expansion.mistakes.len() > MOST_MISTAKES {
+        if expansion.expanded.too_many || expansion.mistakes.len() > MOST_MISTAKES {
             break;
         }
     }
     let Expansion { expanded, mistakes, .. } = expansion;
-    if let Some(instance) = expanded.instances.get(MOST_VMS) {
-        let many = Diagnostic::error(format!("more than {MOST_VMS} vms"));
-        mistakes.push(many.at(instance.place, "the limit is reached here"));
-    }
     clashes(&expanded.instances, mistakes);
     expanded
 }
@@ -95,11 +93,23 @@ impl Expansion<'_, '_> {
         }
         let said = node.entries().iter().find(|entry| entry.key.text == "for_each").map(|entry| entry.value.place());
         let Some(copies) = self.copies(&key.text, &mut node) else { return };
+        let count = match &copies {
+            Copies::One => 1,
+            Copies::Replicas(count) => *count as usize,
+            Copies::Each(items) => items.len(),
+        };
+        if self.expanded.instances.len() + count > MOST_VMS {
+            let many = Diagnostic::error(format!("more than {MOST_VMS} vms"));
+            self.mistakes.push(many.at(place, "the limit is reached here"));
+            self.expanded.too_many = true;
+            return;
+        }
         let enabled = node.remove("enabled").map(|entry| entry.value).filter(|node| !node.is_null());
         let before = self.expanded.instances.len();
         match copies {
             Copies::One => {
-                self.one(name.clone(), None, (place, within), node, enabled.as_ref(), Own { index: 1, each: None })
+                let own = Own { index: 1, each: None };
+                self.one(name.clone(), None, (place, within), node, enabled.as_ref(), own);
             }
             Copies::Replicas(count) => {
                 for index in 1..=count {

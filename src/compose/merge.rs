@@ -73,7 +73,9 @@ pub(crate) fn strip(node: &mut Node) {
         }
         Kind::Mapping(entries) => {
             entries.retain(|entry| entry.value.tag != Tag::Reset);
-            entries.iter_mut().for_each(|entry| strip(&mut entry.value));
+            for entry in entries {
+                strip(&mut entry.value);
+            }
         }
     }
 }

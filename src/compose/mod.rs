@@ -120,7 +120,11 @@ fn run(
     let entries =
         vms.map_or_else(Vec::new, |node| if let Kind::Mapping(entries) = node.kind { entries } else { Vec::new() });
     let active = top::profiles(request, environment);
-    let Expanded { mut instances, off, profiles } = expand::expand(entries, &active, &shared, &mut templates, mistakes);
+    let Expanded { mut instances, off, profiles, too_many } =
+        expand::expand(entries, &active, &shared, &mut templates, mistakes);
+    if too_many {
+        return Ok(None);
+    }
     if instances.is_empty() && mistakes.is_empty() {
         mistakes.push(top::no_vms(place, &off));
         return Ok(None);
@@ -146,7 +150,7 @@ fn run(
         Resources { volumes: declared(&root, "volumes", mistakes), images: declared(&root, "images", mistakes) };
     let home = environment.get("HOME").map(String::as_str);
     let scope = Scope { project: &name, texts, directories: &sources.directories, home, off: &off };
-    let project = lower::lower(&scope, &resources, vms, settled, mistakes, warnings);
+    let project = lower::lower(&scope, &resources, &vms, settled, mistakes, warnings);
     let resolved = resolved(root, project.name.as_str(), instances);
     Ok(Some((project, profiles.into_iter().collect(), resolved)))
 }

@@ -63,7 +63,7 @@ pub struct Texts {
 #[derive(Debug, Clone)]
 struct Text {
     name: String,
-    text: String,
+    content: String,
     /// Offset of the first byte of each line.
     lines: Vec<u32>,
 }
@@ -83,7 +83,7 @@ impl Texts {
         let id = FileId(u16::try_from(self.files.len()).unwrap_or(u16::MAX));
         let starts = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(starts).map(|at| u32::try_from(at).unwrap_or(u32::MAX)).collect();
-        self.files.push(Text { name, text, lines });
+        self.files.push(Text { name, content: text, lines });
         id
     }
 
@@ -99,7 +99,7 @@ impl Texts {
 
     /// The whole text of a file.
     pub fn text(&self, file: FileId) -> &str {
-        self.files.get(usize::from(file.0)).map_or("", |f| &f.text)
+        self.files.get(usize::from(file.0)).map_or("", |f| &f.content)
     }
 
     /// The text of an extent.

@@ -76,7 +76,9 @@ impl<'a> Templates<'a> {
         match &mut node.kind {
             Kind::Sequence(items) => items.iter_mut().for_each(|item| self.walk(item, context, pass, mistakes)),
             Kind::Mapping(entries) => {
-                entries.iter_mut().for_each(|entry| self.walk(&mut entry.value, context, pass, mistakes));
+                for entry in entries {
+                    self.walk(&mut entry.value, context, pass, mistakes);
+                }
             }
             Kind::Scalar(scalar) => {
                 let due = match pass {

@@ -79,7 +79,9 @@ fn walk(node: &Node, patterns: &[Vec<&str>], mistakes: &mut Vec<Diagnostic>) {
         Kind::Sequence(items) => {
             let deeper = deeper(patterns, |part| part == "[]");
             if !deeper.is_empty() {
-                items.iter().for_each(|item| walk(item, &deeper, mistakes));
+                for item in items {
+                    walk(item, &deeper, mistakes);
+                }
             }
         }
         Kind::Scalar(_) => {}

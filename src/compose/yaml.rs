@@ -95,7 +95,7 @@ impl<'a> Builder<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(1, at)?;
                 let (mut node, plain) = (Node::text(text, at), style == ScalarStyle::Plain);
-                let forced = self.tag(tag.as_deref(), &mut node)?;
+                let forced = note_tag(tag.as_deref(), &mut node)?;
                 if let Kind::Scalar(Scalar { style, .. }) = &mut node.kind
                     && (plain && forced != Some(Style::Text) || forced == Some(Style::Plain))
                 {
@@ -111,21 +111,6 @@ impl<'a> Builder<'a> {
                 Ok(())
             }
         }
-    }
-
-    /// Takes note of a tag. Returns how a scalar is to be read, where the tag says so.
-    fn tag(&mut self, tag: Option<&saphyr_parser::Tag>, node: &mut Node) -> Result<Option<Style>, Diagnostic> {
-        let Some(tag) = tag else { return Ok(None) };
-        let core = tag.is_yaml_core_schema() || tag.handle == "!!";
-        match tag.suffix.as_str() {
-            "reset" if !core => node.tag = Tag::Reset,
-            "override" if !core => node.tag = Tag::Override,
-            "str" | "binary" if core => return Ok(Some(Style::Text)),
-            "int" | "float" | "bool" | "null" if core => return Ok(Some(Style::Plain)),
-            "seq" | "map" if core => {}
-            _ => return Err(trouble::unknown_tag(tag, node.at)),
-        }
-        Ok(None)
     }
 
     fn begin(
@@ -144,7 +129,7 @@ impl<'a> Builder<'a> {
             return Err(trouble::key_not_text(self.text, at));
         }
         let mut node = Node::new(kind, at);
-        self.tag(tag, &mut node)?;
+        note_tag(tag, &mut node)?;
         self.open.push(Open { node, anchor, key: None, counted });
         Ok(())
     }
@@ -217,4 +202,19 @@ fn deepest(node: &Node) -> usize {
         Kind::Sequence(items) => 1 + items.iter().map(deepest).max().unwrap_or(0),
         Kind::Mapping(entries) => 1 + entries.iter().map(|entry| deepest(&entry.value)).max().unwrap_or(0),
     }
+}
+
+/// Takes note of a tag. Returns how a scalar is to be read, where the tag says so.
+fn note_tag(tag: Option<&saphyr_parser::Tag>, node: &mut Node) -> Result<Option<Style>, Diagnostic> {
+    let Some(tag) = tag else { return Ok(None) };
+    let core = tag.is_yaml_core_schema() || tag.handle == "!!";
+    match tag.suffix.as_str() {
+        "reset" if !core => node.tag = Tag::Reset,
+        "override" if !core => node.tag = Tag::Override,
+        "str" | "binary" if core => return Ok(Some(Style::Text)),
+        "int" | "float" | "bool" | "null" if core => return Ok(Some(Style::Plain)),
+        "seq" | "map" if core => {}
+        _ => return Err(trouble::unknown_tag(tag, node.at)),
+    }
+    Ok(None)
 }

@@ -213,8 +213,8 @@ fn vms_of_two_files_that_extend_each_other_are_an_error_and_no_hang() {
 
 #[test]
 fn a_long_chain_of_extends_is_refused() {
-    let vms: String = (0..200).map(|n| format!("  v{n}: {{extends: v{}}}\n", n + 1)).collect();
-    let said = Fixture::new(&format!("vms:\n{vms}  v200: {{image: ./a}}\n")).mistakes();
+    let vms: Vec<String> = (0..200).map(|n| format!("  v{n}: {{extends: v{}}}\n", n + 1)).collect();
+    let said = Fixture::new(&format!("vms:\n{}  v200: {{image: ./a}}\n", vms.concat())).mistakes();
     assert!(said.contains("more than 64 vms extend one another in a chain"), "{said}");
 }
 

@@ -12,7 +12,7 @@ fn validator() -> jsonschema::Validator {
     jsonschema::validator_for(&compose::json_schema()).unwrap()
 }
 
-/// What the schema says of a file; `None` where the file is no YAML that serde_yaml reads as we do.
+/// What the schema says of a file; `None` where the file is no YAML that `serde_yaml` reads as we do.
 fn accepts(schema: &jsonschema::Validator, text: &str) -> Option<bool> {
     let mut yaml: serde_yaml::Value = serde_yaml::from_str(text).ok()?;
     yaml.apply_merge().ok()?;

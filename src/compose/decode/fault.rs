@@ -3,6 +3,7 @@
 //! Owns the words for it. Knows nothing of how it was found.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use serde::de::{self, Expected, Unexpected};
 
@@ -26,9 +27,12 @@ pub(crate) enum Problem {
     Missing(&'static str),
 }
 
-/// A [`Problem`] on its way up to where it is reported.
+/// A [`Problem`] on its way up to where it is reported. Boxed, because every step of decoding could return one.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct Fault(Box<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
     pub(crate) problem: Problem,
     pub(crate) place: Option<Place>,
     /// The node to cut out before trying again.
@@ -39,9 +43,30 @@ pub(crate) struct Fault {
     pub(crate) hints: Vec<String>,
 }
 
+impl Deref for Fault {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl DerefMut for Fault {
+    fn deref_mut(&mut self) -> &mut Inner {
+        &mut self.0
+    }
+}
+
 impl Fault {
     pub(crate) fn new(problem: Problem) -> Self {
-        Self { problem, place: None, victim: None, path: Vec::new(), follows_from_pruning: false, hints: Vec::new() }
+        Self(Box::new(Inner {
+            problem,
+            place: None,
+            victim: None,
+            path: Vec::new(),
+            follows_from_pruning: false,
+            hints: Vec::new(),
+        }))
     }
 
     /// Settles on a node, unless it has settled on a deeper one already.
@@ -79,9 +104,10 @@ impl Fault {
         let whole = join(path, &inner);
         let name = if whole.is_empty() { "the file".to_owned() } else { format!("`{whole}`") };
         let place = self.place.unwrap_or_else(|| root.place());
-        let mut diagnostic = match self.problem {
+        let Inner { problem, path: parts, hints, .. } = *self.0;
+        let mut diagnostic = match problem {
             Problem::Custom(message) => {
-                let key = last_key(&self.path).unwrap_or_else(|| path.to_owned());
+                let key = last_key(&parts).unwrap_or_else(|| path.to_owned());
                 Diagnostic::error(message).at(place, if key.is_empty() { String::new() } else { format!("in `{key}`") })
             }
             Problem::Expected { expected, found } => {
@@ -98,7 +124,7 @@ impl Fault {
                 lacks.at(place, format!("`{key}` must be given here")).unless_wrong_within(place)
             }
         };
-        diagnostic.hints.extend(self.hints);
+        diagnostic.hints.extend(hints);
         diagnostic
     }
 }

@@ -52,17 +52,14 @@ pub(crate) fn form<'de, D: Deserializer<'de>, F: Form>(deserializer: D) -> Resul
 
 struct FormVisitor<F>(PhantomData<F>);
 
-impl<F: Form> FormVisitor<F> {
-    fn read<'de, T: DeserializeOwned + 'static, A: VariantAccess<'de>>(
-        &self,
-        access: A,
-        make: fn(T) -> Result<F, String>,
-    ) -> Result<F, A::Error> {
-        if TypeId::of::<T>() == TypeId::of::<Refused>() {
-            return Err(A::Error::invalid_type(Unexpected::Unit, &Expected(F::EXPECTED)));
-        }
-        make(access.newtype_variant()?).map_err(A::Error::custom)
+fn read<'de, F: Form, T: DeserializeOwned + 'static, A: VariantAccess<'de>>(
+    access: A,
+    make: fn(T) -> Result<F, String>,
+) -> Result<F, A::Error> {
+    if TypeId::of::<T>() == TypeId::of::<Refused>() {
+        return Err(A::Error::invalid_type(Unexpected::Unit, &Expected(F::EXPECTED)));
     }
+    make(access.newtype_variant()?).map_err(A::Error::custom)
 }
 
 struct Expected(&'static str);
@@ -82,9 +79,9 @@ impl<'de, F: Form> Visitor<'de> for FormVisitor<F> {
 
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<F, A::Error> {
         match data.variant()? {
-            (0_u32, access) => self.read(access, F::scalar),
-            (1, access) => self.read(access, F::list),
-            (_, access) => self.read(access, F::mapping),
+            (0_u32, access) => read(access, F::scalar),
+            (1, access) => read(access, F::list),
+            (_, access) => read(access, F::mapping),
         }
     }
 }

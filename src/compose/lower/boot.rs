@@ -22,6 +22,8 @@ pub(super) struct Images {
     by_path: BTreeMap<(PathBuf, ImageRole), ImageName>,
     used: BTreeMap<ImageName, (ImageSource, Place)>,
     taken: BTreeSet<ImageName>,
+    /// The number that the next image of a file name gets.
+    next: BTreeMap<String, u32>,
 }
 
 impl Images {
@@ -54,7 +56,7 @@ impl Images {
             declared.insert(image.name.clone(), (path, image.place));
         }
         let taken = declared.keys().cloned().collect();
-        Self { declared, by_path: BTreeMap::new(), used: BTreeMap::new(), taken }
+        Self { declared, by_path: BTreeMap::new(), used: BTreeMap::new(), taken, next: BTreeMap::new() }
     }
 
     /// What a vm starts from, as far as it can be told.
@@ -158,19 +160,22 @@ impl Images {
         name
     }
 
-    fn free_name(&self, path: &Path) -> ImageName {
+    fn free_name(&mut self, path: &Path) -> ImageName {
         let file = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
         let legal = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' { c } else { '-' };
         // Room is left for a number.
         let stem: String = file.chars().map(legal).take(56).collect();
         let stem = stem.trim_matches(['-', '_']);
         let stem = if stem.is_empty() { "image" } else { stem };
-        let numbered = (2..).map(|n: u32| format!("{stem}-{n}"));
-        let free = std::iter::once(stem.to_owned())
-            .chain(numbered)
-            .filter_map(|name| ImageName::new(name).ok())
-            .find(|name| !self.taken.contains(name));
-        free.expect("one of endlessly many names is free")
+        let next = self.next.entry(stem.to_owned()).or_insert(1);
+        loop {
+            let name = if *next == 1 { stem.to_owned() } else { format!("{stem}-{next}") };
+            *next += 1;
+            let name = ImageName::new(name).expect("made of legal characters and short enough");
+            if !self.taken.contains(&name) {
+                return name;
+            }
+        }
     }
 }
 

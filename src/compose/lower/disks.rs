@@ -18,6 +18,15 @@ const SMALLEST: Bytes = Bytes::mib(1);
 /// The name of the disk that every vm with an image has already.
 const ROOT: &str = "root";
 
+/// The volumes of the file by name.
+pub(super) struct Known<'a>(BTreeMap<&'a str, &'a Declared<VolumeName, resource::Volume>>);
+
+impl<'a> Known<'a> {
+    pub(super) fn new(declared: &'a [Declared<VolumeName, resource::Volume>]) -> Self {
+        Self(declared.iter().map(|volume| (volume.name.as_str(), volume)).collect())
+    }
+}
+
 /// The named volumes.
 pub(super) fn volumes(
     declared: &[Declared<VolumeName, resource::Volume>],
@@ -49,11 +58,7 @@ pub(super) fn check_size(size: &At<Bytes>, mistakes: &mut Vec<Diagnostic>) {
 }
 
 /// The further disks of a vm.
-pub(super) fn of(
-    instance: &Instance<file::Vm>,
-    volumes: &[Declared<VolumeName, resource::Volume>],
-    mistakes: &mut Vec<Diagnostic>,
-) -> Vec<Disk> {
+pub(super) fn of(instance: &Instance<file::Vm>, volumes: &Known<'_>, mistakes: &mut Vec<Diagnostic>) -> Vec<Disk> {
     let mut disks = Vec::new();
     let mut names: BTreeMap<VolumeName, Place> = BTreeMap::new();
     let explicit: BTreeSet<&str> =
@@ -62,8 +67,8 @@ pub(super) fn of(
         match (&disk.volume, &disk.size) {
             (Some(volume), None) => {
                 if let Some(name) = &disk.name {
-                    let named = Diagnostic::error("a disk that is a volume has the volume's name");
-                    mistakes.push(named.at(name.place, "remove this"));
+                    let twice_named = Diagnostic::error("a disk that is a volume has the volume's name");
+                    mistakes.push(twice_named.at(name.place, "remove this"));
                 }
                 disks.extend(named_volume(instance, volume, volumes, mistakes));
             }
@@ -99,17 +104,15 @@ pub(super) fn of(
 fn named_volume(
     instance: &Instance<file::Vm>,
     volume: &At<String>,
-    volumes: &[Declared<VolumeName, resource::Volume>],
+    volumes: &Known<'_>,
     mistakes: &mut Vec<Diagnostic>,
 ) -> Option<Disk> {
-    match volumes.iter().find(|declared| declared.name.as_str() == volume.value) {
-        Some(declared) => Some(Disk::Volume { volume: declared.name.clone() }),
-        None => {
-            let known = volumes.iter().map(|declared| declared.name.as_str());
-            mistakes.push(unknown("volume", volume, &subject(instance), known));
-            None
-        }
+    let found = volumes.0.get(volume.as_str());
+    if found.is_none() {
+        let known = volumes.0.keys().copied();
+        mistakes.push(unknown("volume", volume, &subject(instance), known));
     }
+    found.map(|declared| Disk::Volume { volume: declared.name.clone() })
 }
 
 fn own_name(
@@ -131,15 +134,11 @@ fn own_name(
 }
 
 /// A volume that two vms use would be destroyed by the second.
-pub(super) fn check_use(
-    volumes: &[Declared<VolumeName, resource::Volume>],
-    instances: &[Instance<file::Vm>],
-    mistakes: &mut Vec<Diagnostic>,
-) {
+pub(super) fn check_use(volumes: &Known<'_>, instances: &[Instance<file::Vm>], mistakes: &mut Vec<Diagnostic>) {
     let mut users: BTreeMap<&str, (&Instance<file::Vm>, Place)> = BTreeMap::new();
     for instance in instances {
         for volume in instance.spec.disks.iter().filter_map(|disk| disk.volume.as_ref()) {
-            let declared = volumes.iter().find(|declared| declared.name.as_str() == volume.value);
+            let declared = volumes.0.get(volume.as_str());
             if declared.is_none_or(|declared| declared.spec.shared == Some(true)) {
                 continue;
             }

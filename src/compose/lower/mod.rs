@@ -145,28 +145,29 @@ where
 pub(crate) fn lower(
     scope: &Scope<'_>,
     resources: &Resources,
-    instances: Vec<Instance<file::Vm>>,
+    instances: &[Instance<file::Vm>],
     settled: Settled,
     mistakes: &mut Vec<Diagnostic>,
     warnings: &mut Vec<Diagnostic>,
 ) -> Project {
     let mut images = boot::Images::declared(scope, &resources.images, mistakes);
     let volumes = disks::volumes(&resources.volumes, mistakes);
-    let groups = depends::Groups::new(&instances);
-    let depends = depends::resolve(scope, &instances, &groups, mistakes, warnings);
-    disks::check_use(&resources.volumes, &instances, mistakes);
+    let groups = depends::Groups::new(instances);
+    let depends = depends::resolve(scope, instances, &groups, mistakes, warnings);
+    let known = disks::Known::new(&resources.volumes);
+    disks::check_use(&known, instances, mistakes);
     let Settled { networks, mut interfaces } = settled;
     let mut origins = BTreeMap::new();
     let mut vms = BTreeMap::new();
     for (instance, depends) in instances.iter().zip(&depends) {
         let interfaces = interfaces.remove(&instance.name).unwrap_or_default();
         let boot = images.boot(scope, instance, mistakes);
-        let disks = disks::of(instance, &resources.volumes, mistakes);
+        let disks = disks::of(instance, &known, mistakes);
         let vm = vm::lower(instance, boot, disks, interfaces, depends.clone(), mistakes);
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);
     }
-    depends::check_cycles(&instances, &groups, &depends, &vms, mistakes);
+    depends::check_cycles(instances, &groups, &depends, &vms, mistakes);
     for volume in &resources.volumes {
         origins.insert(ResourceId::Volume(volume.name.clone()), scope.texts.origin(volume.place.at));
     }

@@ -11,7 +11,7 @@ use super::{Instance, Surroundings, siblings, subject, unknown};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::Place;
-use crate::compose::schema::vm::{VmNetwork, VmNetworks};
+use crate::compose::schema::vm::{Ip, MacText, VmNetwork, VmNetworks};
 use crate::model::{Host, Interface, Mac, address};
 use crate::names::{NetworkName, ProjectName, VmName};
 
@@ -38,8 +38,8 @@ struct Member<'a> {
     slot: usize,
     /// The network's name in the vm.
     place: Place,
-    ip: Option<&'a At<crate::compose::schema::vm::Ip>>,
-    mac: Option<&'a At<crate::compose::schema::vm::MacText>>,
+    ip: Option<&'a At<Ip>>,
+    mac: Option<&'a At<MacText>>,
 }
 
 /// Settles all addresses.
@@ -103,15 +103,13 @@ fn members<'a>(
                 mistakes.push(twice.at(wish.place, "named again here").and(first, "first named here"));
                 continue;
             }
-            match NetworkName::new(wish.value.as_str()).ok().filter(|name| networks.contains_key(name)) {
-                Some(name) => {
-                    let member = Member { instance, slot, place: wish.place, ip: ip.as_ref(), mac: mac.as_ref() };
-                    members.entry(name).or_default().push(member);
-                }
-                None => {
-                    let known = networks.keys().map(NetworkName::as_str);
-                    mistakes.push(unknown("network", wish, &subject(instance), known));
-                }
+            let name = NetworkName::new(wish.value.as_str()).ok().filter(|name| networks.contains_key(name));
+            if let Some(name) = name {
+                let member = Member { instance, slot, place: wish.place, ip: ip.as_ref(), mac: mac.as_ref() };
+                members.entry(name).or_default().push(member);
+            } else {
+                let known = networks.keys().map(NetworkName::as_str);
+                mistakes.push(unknown("network", wish, &subject(instance), known));
             }
         }
     }
@@ -156,21 +154,11 @@ fn fixed(
     fixed
 }
 
-fn shared_by_replicas<T>(ip: &At<T>, first: &Instance<Wish>, second: &Instance<Wish>) -> Diagnostic
-where
-    T: Copy + Into<Ipv4Addr>,
-{
-    let address: Ipv4Addr = ip.value.into();
-    let [a, b, c, _] = address.octets();
+fn shared_by_replicas(ip: &At<Ip>, first: &Instance<Wish>, second: &Instance<Wish>) -> Diagnostic {
+    let [a, b, c, _] = ip.0.octets();
     Diagnostic::error(format!("a fixed `ip` cannot be shared by replicas `{}` and `{}`", first.name, second.name))
         .at(ip.place, "one address for several vms")
         .hint(format!("leave it out, or make it differ: `ip: \"{a}.{b}.{c}.{{{{ 10 + index }}}}\"`"))
-}
-
-impl From<crate::compose::schema::vm::Ip> for Ipv4Addr {
-    fn from(ip: crate::compose::schema::vm::Ip) -> Self {
-        ip.0
-    }
 }
 
 fn usable(subnet: ipnet::Ipv4Net) -> String {
@@ -203,8 +191,6 @@ fn fixed_macs<'a>(members: &[Member<'a>], seen: &mut BTreeMap<Mac, &'a At<MacTex
         }
     }
 }
-
-use crate::compose::schema::vm::MacText;
 
 /// The hash of the names gives 24 bits: among thousands of vms of one network two meet now and then. The next free
 /// one is taken then.

@@ -76,8 +76,8 @@ fn checked_memory(memory: &At<Bytes>, mistakes: &mut Vec<Diagnostic>) -> Bytes {
         let little =
             Diagnostic::error(format!("`memory` of `{}` is too little; the least is `{LEAST_MEMORY}`", memory.value));
         // A bare number is nearly always meant in MiB.
-        let hint = (bytes >= 16 && bytes < 1 << 20)
-            .then(|| format!("a number without a unit counts bytes; write `{bytes}MiB`"));
+        let hint =
+            (16..1 << 20).contains(&bytes).then(|| format!("a number without a unit counts bytes; write `{bytes}MiB`"));
         mistakes.push(little.at(memory.place, "too little").maybe_hint(hint));
     }
     memory.value

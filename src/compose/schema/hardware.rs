@@ -53,6 +53,7 @@ pub(crate) struct Limits {
 
 /// A folder of the host inside the guest: `./code:/srv/code`, `./code:/srv/code:ro`, or a mapping.
 #[derive(Debug, Clone)]
+#[expect(dead_code, reason = "checked now, carried out by a later version")]
 pub(crate) struct Share(pub(crate) LongShare);
 
 /// The long form of a share.
@@ -65,6 +66,7 @@ pub(crate) struct LongShare {
     pub(crate) target: String,
     /// Whether the guest may only read it. Default: false
     #[serde(default)]
+    #[expect(dead_code, reason = "checked now, carried out by a later version")]
     pub(crate) read_only: Option<bool>,
 }
 

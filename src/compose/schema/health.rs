@@ -235,6 +235,7 @@ macro_rules! any_of {
                     $(serde_json::json!($short),)*
                     $(generator.subschema_for::<$long>().to_value(),)*
                 ];
+                let _ = &generator;
                 json_schema!({ "description": $description, "anyOf": forms })
             }
         }

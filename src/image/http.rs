@@ -248,6 +248,8 @@ fn failure(error: ureq::Error) -> Failure {
             io::ErrorKind::ConnectionRefused => network("the server refuses the connection", true),
             io::ErrorKind::UnexpectedEof => network("the server ended the connection", true),
             io::ErrorKind::ConnectionReset => network("the server reset the connection", true),
+            // What is wrong with its certificate or its encryption today will be wrong in a second.
+            io::ErrorKind::InvalidData => network(&untrusted(&error.to_string()), false),
             _ => network(&error.to_string(), true),
         },
         ureq::Error::TooManyRedirects => network("the server redirects without an end", false),
@@ -255,6 +257,21 @@ fn failure(error: ureq::Error) -> Failure {
             network("the server redirects to an unprotected address, and no checksum is given", false)
         }
         ureq::Error::Protocol(error) => network(&error.to_string(), true),
-        error => network(&error.to_string(), false),
+        error => network(&untrusted(&error.to_string()), false),
     }
+}
+
+/// The TLS library's words for a certificate are names of its own types: these are for people.
+fn untrusted(text: &str) -> String {
+    let Some((_, why)) = text.split_once("invalid peer certificate: ") else { return text.to_owned() };
+    let words = if why.starts_with("UnknownIssuer") {
+        "is vouched for by nobody whom this machine trusts"
+    } else if why.contains("NotValidForName") {
+        "is for another name"
+    } else if why.contains("xpired") {
+        "has expired"
+    } else {
+        "is not valid"
+    };
+    format!("the server's certificate {words}")
 }

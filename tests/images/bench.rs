@@ -111,7 +111,7 @@ impl Bench {
             mode: Mode::Normal,
             patience: Patience {
                 connect: Duration::from_secs(5),
-                silence: Duration::from_millis(400),
+                silence: Duration::from_mins(1),
                 attempts: 3,
                 pause: Duration::from_millis(10),
             },

@@ -126,11 +126,10 @@ fn a_prune_keeps_what_the_compose_file_or_the_lock_file_refers_to() {
 
 #[test]
 fn a_prune_leaves_a_running_download_alone() {
-    let (server, mut bench) = (Server::new(), Bench::new());
+    let (server, bench) = (Server::new(), Bench::new());
     let body = qcow2(1 << 20);
     server.put(PATH, &body, "1");
     server.fates(PATH, &[Fate::HoldAfter(1000)]);
-    bench.patience.silence = Duration::from_secs(30);
     std::thread::scope(|scope| {
         let bench = &bench;
         let fetching = scope.spawn(|| bench.fetch_all(&one(request(&server.url(PATH)))));

@@ -88,6 +88,31 @@ fn a_change_that_the_server_hides_is_found_by_the_checksum_and_downloaded_anew()
 }
 
 #[test]
+fn an_answer_that_does_not_fit_to_what_is_there_is_not_added_to_it() {
+    let (old, longer) = (qcow2(MIB), qcow2(MIB + 7));
+    let mut changed = old.clone();
+    changed[1000] = 1;
+    for (fate, newer, version) in [
+        (Fate::AnyVersion, &changed, "2"),
+        (Fate::AnyVersion, &longer, "2"),
+        (Fate::AnyVersion, &longer, "1"),
+        (Fate::OtherRange(5), &old, "1"),
+    ] {
+        let (server, mut bench) = (Server::new(), Bench::new());
+        server.put(PATH, &old, "1");
+        server.fates(PATH, &[Fate::CutAfter(MIB / 2)]);
+        bench.patience.attempts = 1;
+        bench.fetch(request(&server.url(PATH))).expect_err("cut");
+        bench.patience.attempts = 3;
+        // Another version, with another length or the same; the same version with another length; the wrong piece.
+        server.put(PATH, newer, version);
+        server.fates(PATH, std::slice::from_ref(&fate));
+        let path = bench.fetch(request(&server.url(PATH))).expect("fetched");
+        assert!(fs::read(path).expect("there") == *newer, "{fate:?} of version {version}");
+    }
+}
+
+#[test]
 fn a_server_without_ranges_sends_all_of_it_again() {
     let (server, mut bench) = (Server::new(), Bench::new());
     let body = qcow2(MIB);
@@ -173,6 +198,7 @@ fn a_silent_server_ends_in_a_clear_error() {
     let (server, mut bench) = (Server::new(), Bench::new());
     server.put(PATH, &qcow2(MIB), "1");
     bench.patience.attempts = 2;
+    bench.patience.silence = Duration::from_millis(400);
     server.fates(PATH, &[Fate::Silent, Fate::Silent]);
     let error = bench.fetch(request(&server.url(PATH))).expect_err("silent");
     assert!(error.ends_with("nothing came for 400ms"), "{error}");
@@ -337,7 +363,6 @@ fn an_interrupt_ends_a_silent_download_at_once_and_keeps_what_came() {
     let body = qcow2(2 * MIB);
     server.put(PATH, &body, "1");
     server.fates(PATH, &[Fate::HoldAfter(MIB)]);
-    bench.patience.silence = Duration::from_mins(1);
     let begun = Instant::now();
     let errors = thread::scope(|scope| {
         let bench = &bench;

@@ -21,6 +21,10 @@ pub(crate) enum Fate {
     HoldAfter(usize),
     /// Silence from the start.
     Silent,
+    /// The range that was asked for, whatever `If-Range` says.
+    AnyVersion,
+    /// Another range than the one that was asked for: from this byte.
+    OtherRange(usize),
 }
 
 /// A file that is served.
@@ -205,10 +209,12 @@ fn file(
     if etag.is_some() && header("if-none-match") == etag {
         return status_only(stream, 304);
     }
-    let still_the_same = header("if-range").is_none_or(|tag| Some(tag) == etag);
+    let still_the_same =
+        matches!(fate, Some(Fate::AnyVersion)) || header("if-range").is_none_or(|tag| Some(tag) == etag);
     let from = header("range")
         .filter(|_| served.ranges && still_the_same)
-        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok())
+        .map(|from| if let Some(Fate::OtherRange(other)) = fate { *other } else { from });
     let whole = served.body.len();
     let tag = etag.map(|tag| format!("ETag: {tag}\r\n")).unwrap_or_default();
     let offset = match from {

@@ -29,10 +29,9 @@ fn several_images_from_one_url_are_one_download() {
 
 #[test]
 fn a_second_run_waits_says_so_and_finds_it_done() {
-    let (server, mut first) = (Server::new(), Bench::new());
+    let (server, first) = (Server::new(), Bench::new());
     server.put(PATH, &qcow2(MIB), "1");
     server.fates(PATH, &[Fate::HoldAfter(1000)]);
-    first.patience.silence = Duration::from_secs(30);
     let mut second = Bench::new();
     second.cache = first.cache.clone();
     let requests = one(request(&server.url(PATH)));

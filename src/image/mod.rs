@@ -9,7 +9,6 @@
 //! then nobody can see it.
 
 mod cache;
-mod catalog;
 mod disk;
 mod download;
 mod error;
@@ -32,7 +31,6 @@ use std::path::Path;
 use std::thread;
 
 pub use cache::{Cache, Entry, Pruned};
-pub use catalog::{Arch, CatalogError, LocateError, Located, WellKnown, locate, well_known, well_known_names};
 pub use error::{Fault, ImageError, LockFault, Problem, Unfit};
 pub use fetch::{AtHand, Fetch, Fetched, Mode, at_hand, fetch, in_use};
 pub use http::Patience;

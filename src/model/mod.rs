@@ -5,6 +5,7 @@
 //! positions, libvirt or plans.
 
 pub mod address;
+pub mod catalog;
 pub mod health;
 pub mod image;
 pub mod network;

@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::model::{Checksum, ChecksumError, ImageFrom, Url, UrlError};
+use super::image::{Checksum, ChecksumError, ImageFrom};
+use super::url::{Url, UrlError};
 
 /// A processor that images are made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -21,7 +21,7 @@
 //!
 //! # Who may know whom
 //!
-//! The modules are listed below in reading order: [`names`], [`units`] → [`model`] → [`graph`] → [`compose`] → [`image`]
+//! The modules are listed below in reading order: [`names`], [`units`] → [`model`] → [`seed`], [`graph`] → [`compose`] → [`image`]
 //! → [`state`] → [`plan`] → [`backend`] → [`execute`] → [`render`] → [`error`] → [`cli`], [`commands`]. A module imports
 //! only from its left; a test holds it to that.
 //!
@@ -45,5 +45,6 @@ pub mod image;
 pub mod model;
 pub mod names;
 pub mod plan;
+pub mod seed;
 pub mod state;
 pub mod units;

@@ -5,6 +5,7 @@
 //! positions, libvirt or plans.
 
 pub mod address;
+pub mod cloud_init;
 pub mod health;
 pub mod image;
 pub mod network;
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{Mac, Surroundings};
+pub use cloud_init::CloudInit;
 pub use health::{Condition, Healthcheck, Probe};
 pub use image::{Digest, Image, ImageFormat, ImageRef, ImageRole, ImageSource};
 pub use network::{Host, Network, NetworkMode};

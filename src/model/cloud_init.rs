@@ -50,10 +50,10 @@ pub struct CloudInit {
     /// Files to write.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub write_files: Vec<WriteFile>,
-    /// Commands run at the end of the first boot.
+    /// Commands run at the end of the first boot; the first that fails is the last, and an error.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub runcmd: Vec<Command>,
-    /// Commands run early in every boot.
+    /// Commands run early in every boot, likewise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bootcmd: Vec<Command>,
     /// Further file systems to mount.
@@ -286,6 +286,9 @@ pub struct Nic {
     pub address: Address,
     /// Whether the default route goes through it.
     pub default_route: bool,
+    /// Whether a router on this network tells IPv6 addresses. Where none does, asking holds up the boot by seconds.
+    #[serde(default)]
+    pub router_advertisements: bool,
     /// What the guest is to call it; its own choice by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -318,6 +321,7 @@ pub fn nics(vm: &Vm, networks: &BTreeMap<NetworkName, Network>) -> Vec<Nic> {
         mac: interface.mac,
         address: Address::Dhcp,
         default_route: Some(index) == route,
+        router_advertisements: false,
         name: None,
     };
     vm.interfaces.iter().enumerate().map(nic).collect()

@@ -15,7 +15,10 @@ pub(super) fn config(nics: &[Nic]) -> Value {
 }
 
 fn ethernet(nic: &Nic) -> Value {
-    let mut ethernet = json!({ "match": { "macaddress": nic.mac.to_string() } });
+    let mut ethernet = json!({
+        "match": { "macaddress": nic.mac.to_string() },
+        "accept-ra": nic.router_advertisements,
+    });
     match &nic.address {
         Address::Dhcp => {
             ethernet["dhcp4"] = true.into();

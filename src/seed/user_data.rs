@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{digest, json};
-use crate::model::cloud_init::{CloudInit, DataDisk, Encoding, Mount, Part, User, WriteFile};
+use crate::model::cloud_init::{CloudInit, Command, DataDisk, Encoding, Mount, Part, User, WriteFile};
 
 pub(super) const CLOUD_CONFIG: &str = "#cloud-config\n";
 
@@ -54,8 +54,8 @@ fn asked(settings: &CloudInit, disks: &[DataDisk]) -> Map<String, Value> {
     put("package_update", settings.package_update.map(Value::Bool));
     put("package_upgrade", settings.package_upgrade.map(Value::Bool));
     put("write_files", list(settings.write_files.iter().map(write_file)));
-    put("bootcmd", list(disks.iter().map(format_if_empty).chain(settings.bootcmd.iter().map(|c| json!(c)))));
-    put("runcmd", list(settings.runcmd.iter().map(|command| json!(command))));
+    put("bootcmd", list(disks.iter().map(prepare).chain(commands(&settings.bootcmd))));
+    put("runcmd", list(commands(&settings.runcmd)));
     put("mounts", list(disks.iter().map(mount_disk).chain(settings.mounts.iter().map(mount))));
     put("timezone", settings.timezone.as_ref().map(|name| json!(name)));
     put("locale", settings.locale.as_ref().map(|name| json!(name)));
@@ -76,6 +76,13 @@ fn asked(settings: &CloudInit, disks: &[DataDisk]) -> Map<String, Value> {
 fn list(items: impl Iterator<Item = Value>) -> Option<Value> {
     let items: Vec<Value> = items.collect();
     (!items.is_empty()).then_some(Value::Array(items))
+}
+
+/// Commands of which the first that fails is the last, and an error. cloud-init makes one script of them all and looks
+/// at how that ends, which is how its last command ends: all others might fail without a word.
+fn commands(commands: &[Command]) -> impl Iterator<Item = Value> {
+    let first = (!commands.is_empty()).then(|| json!("set -e"));
+    first.into_iter().chain(commands.iter().map(|command| json!(command)))
 }
 
 /// The image's own account stays; without `default` in this list it would go.
@@ -141,19 +148,29 @@ fn device(disk: &DataDisk) -> String {
     format!("/dev/disk/by-id/virtio-{}", disk.serial)
 }
 
-/// Makes a file system on a disk that is empty, at every boot, so that a disk that comes later gets one as well.
+/// Makes a file system on a disk that is empty, and mounts it, at every boot, so that a disk that comes later gets one
+/// as well.
 ///
 /// Not by cloud-init's `fs_setup`: that formats a disk whose file system is another one than the wanted. `blkid -p`
 /// looks at the disk itself and ends with 2 where it finds neither file system, nor partitions, nor anything else that
-/// it knows; only then, and `mkfs` itself is not forced either.
-fn format_if_empty(disk: &DataDisk) -> Value {
-    let script = concat!(
-        "udevadm settle 2>/dev/null; test -b \"$0\" || { echo \"no disk $0\" >&2; exit 1; }; ",
-        "blkid -p \"$0\" >/dev/null 2>&1; test $? -ne 2 || mkfs -t \"$1\" \"$0\" </dev/null"
+/// it knows; only then, and `mkfs` itself is not forced either. Not by `mounts` alone: that takes a disk which cannot be
+/// mounted for a matter of the log, and a database would begin anew on the root disk.
+fn prepare(disk: &DataDisk) -> Value {
+    const SCRIPT: &str = concat!(
+        "udevadm settle 2>/dev/null; test -b \"$0\" || { echo \"$0: no such disk\" >&2; exit 1; }; ",
+        "blkid -p \"$0\" >/dev/null 2>&1; test $? -ne 2 || mkfs -t \"$1\" \"$0\" </dev/null || exit 1; ",
+        "mountpoint -q \"$2\" || { mkdir -p \"$2\" && mount \"$0\" \"$2\"; }"
     );
-    json!(["sh", "-c", script, device(disk), disk.filesystem.as_str()])
+    let words = [SCRIPT, &device(disk), disk.filesystem.as_str(), &disk.path].map(quoted).join(" ");
+    json!(format!("sh -c {words} || exit 1"))
 }
 
+/// A word for the shell that means itself.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// For the later boots, by fstab.
 fn mount_disk(disk: &DataDisk) -> Value {
     // `auto`: what is on the disk counts, not what an empty one would have got.
     json!([device(disk), disk.path, "auto"])

@@ -27,7 +27,7 @@ pub(super) fn check(root: &Node) -> Vec<Problem> {
             problems.push(Problem::warning(key.line, message).hint("put them together"));
         }
         match keys::form(name) {
-            Some(form) => check_form(name, form, value, &mut problems),
+            Some(form) => check_form(name, form, key.line, value, &mut problems),
             None => problems.push(unknown(name, key.line, "cloud-config", keys::all())),
         }
     }
@@ -43,7 +43,11 @@ fn unknown<'a>(name: &str, line: usize, place: &str, known: impl Iterator<Item =
 }
 
 fn wrong(name: &str, expected: &str, found: &Node) -> Problem {
-    Problem::error(found.line, format!("`{name}` must be {expected}; this is {}", found.value.kind()))
+    wrong_at(found.line, name, expected, found)
+}
+
+fn wrong_at(line: usize, name: &str, expected: &str, found: &Node) -> Problem {
+    Problem::error(line, format!("`{name}` must be {expected}; this is {}", found.value.kind()))
 }
 
 /// An alias or a value with a tag may be anything; a key without a value counts as left out.
@@ -51,20 +55,21 @@ fn unseen(value: &Value) -> bool {
     matches!(value, Value::Other | Value::Null)
 }
 
-fn check_form(name: &str, form: Form, node: &Node, problems: &mut Vec<Problem>) {
+/// What begins after `|` or on the next line is told at its key.
+fn check_form(name: &str, form: Form, line: usize, node: &Node, problems: &mut Vec<Problem>) {
     if unseen(&node.value) {
         return;
     }
     let items = match (form, &node.value) {
         (_, Value::List(items)) if form.is_list() => items,
         (form, value) if fits(form, value) => return,
-        (Form::Text, _) => return problems.push(wrong(name, "a text", node).hint("put it in quotes")),
-        (Form::Truth, _) => return problems.push(wrong(name, "`true` or `false`", node)),
-        (Form::Mapping, _) => return problems.push(wrong(name, "a mapping", node)),
+        (Form::Text, _) => return problems.push(wrong_at(line, name, "a text", node).hint("put it in quotes")),
+        (Form::Truth, _) => return problems.push(wrong_at(line, name, "`true` or `false`", node)),
+        (Form::Mapping, _) => return problems.push(wrong_at(line, name, "a mapping", node)),
         (Form::Commands, Value::Text(_)) => {
-            return problems.push(wrong(name, "a list of commands", node).hint("begin each line with `- `"));
+            return problems.push(wrong_at(line, name, "a list of commands", node).hint("begin each line with `- `"));
         }
-        _ => return problems.push(wrong(name, "a list", node)),
+        _ => return problems.push(wrong_at(line, name, "a list", node)),
     };
     for (index, item) in items.iter().enumerate().filter(|(_, item)| !unseen(&item.value)) {
         let place = format!("{name}[{index}]");

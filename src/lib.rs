@@ -21,7 +21,7 @@
 //!
 //! # Who may know whom
 //!
-//! The modules are listed below in reading order: [`names`], [`units`] → [`model`] → [`graph`] → [`compose`] → [`image`]
+//! The modules are listed below in reading order: [`names`], [`units`] → [`model`] → [`seed`], [`graph`] → [`compose`] → [`image`]
 //! → [`state`] → [`plan`] → [`backend`] → [`execute`] → [`cli`] → [`render`] → [`error`] → [`commands`]. A module imports
 //! only from its left; a test holds it to that.
 //!
@@ -50,5 +50,6 @@ pub mod model;
 pub mod names;
 pub mod plan;
 pub mod render;
+pub mod seed;
 pub mod state;
 pub mod units;

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Reading order, as the crate's documentation tells it. A module imports only from its left.
-const ORDER: [&str; 15] = [
-    "names", "units", "model", "graph", "compose", "image", "state", "plan", "backend", "execute", "cli", "render",
+const ORDER: [&str; 16] = [
+    "names", "units", "model", "seed", "graph", "compose", "image", "state", "plan", "backend", "execute", "cli", "render",
     "error", "commands", "main",
 ];
 

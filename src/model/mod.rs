@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod catalog;
+pub mod cloud_init;
 pub mod health;
 pub mod image;
 pub mod network;
@@ -19,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{Mac, Surroundings};
+pub use cloud_init::CloudInit;
 pub use health::{Condition, Healthcheck, Probe};
 pub use image::{
     Checksum, ChecksumError, Digest, Image, ImageFormat, ImageFrom, ImageRef, ImageRequest, ImageRole, ImageSource,

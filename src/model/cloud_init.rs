@@ -1,0 +1,328 @@
+//! What a guest is told at its first boot: accounts, files, packages, commands, data disks, network.
+//!
+//! Owns the values, in the words of the compose file. A password is held as a hash only, so that these values may be
+//! recorded. Knows nothing of how they are written down for cloud-init: that is the seed's business.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::address::Mac;
+use super::image::Digest;
+use super::network::{Network, NetworkMode};
+use super::{Interface, Vm};
+use crate::names::{NetworkName, VolumeName};
+
+/// Settings for the first boot of a vm.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CloudInit {
+    /// The guest's name with its domain; its first label is the host name. Without it the vm's host name alone is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fqdn: Option<String>,
+    /// The user's own user-data, one part or several, as it is. The other settings are added to it as one more part.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub user_data: Vec<Part>,
+    /// Accounts besides the image's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<User>,
+    /// Keys that may log in as the image's own account.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ssh_authorized_keys: Vec<String>,
+    /// Whether SSH takes passwords.
+    #[serde(skip_serializing_if = "is_false")]
+    pub password_login: bool,
+    /// Packages to install.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<String>,
+    /// Whether the lists of packages are fetched anew, where the image does not do so by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package_update: Option<bool>,
+    /// Whether all packages are brought up to date.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package_upgrade: Option<bool>,
+    /// Files to write.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub write_files: Vec<WriteFile>,
+    /// Commands run at the end of the first boot; the first that fails is the last, and an error.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runcmd: Vec<Command>,
+    /// Commands run early in every boot, likewise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bootcmd: Vec<Command>,
+    /// Further file systems to mount.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
+    /// Time zone, such as `Europe/Berlin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// Locale, such as `de_DE.UTF-8`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// Certificates (PEM) of authorities that the guest trusts besides its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ca_certs: Vec<String>,
+    /// Whether the root partition and its file system grow to the size of the disk; as the image does it by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub growpart: Option<bool>,
+    /// Further keys of cloud-config, as they are. They win over the above; lists are put together.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
+    /// Further keys of the meta-data.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub meta_data: BTreeMap<String, Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// One part of user-data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its text.
+    pub content: String,
+    /// Its MIME type, such as `text/jinja2`; else its first line tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+}
+
+impl Part {
+    /// A part whose first line tells what it is.
+    pub fn new(content: impl Into<String>) -> Self {
+        Self { content: content.into(), content_type: None }
+    }
+}
+
+/// An account of the guest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// Its password, hashed as in `/etc/shadow`. An account without one can be reached by key only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_hash: Option<String>,
+    /// Whether the password must be changed at the first login.
+    #[serde(skip_serializing_if = "is_false")]
+    pub one_time_password: bool,
+    /// Whether the password is locked; by default it is where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock_password: Option<bool>,
+    /// Keys that may log in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ssh_authorized_keys: Vec<String>,
+    /// What it may do as root: a rule of sudoers, such as `ALL=(ALL) NOPASSWD:ALL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sudo: Option<String>,
+    /// Further groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Its shell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shell: Option<String>,
+}
+
+/// A file to write.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WriteFile {
+    /// Where, absolute.
+    pub path: String,
+    /// What is in it, written as `encoding` says.
+    pub content: String,
+    /// How `content` is written.
+    #[serde(skip_serializing_if = "is_text")]
+    pub encoding: Encoding,
+    /// Whose it is, `user` or `user:group`; root's by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Who may do what with it, in octal digits, such as `0640`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<String>,
+    /// Added to the end of what is there.
+    #[serde(skip_serializing_if = "is_false")]
+    pub append: bool,
+}
+
+/// How the content of a file is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encoding {
+    /// As it is.
+    #[default]
+    #[serde(rename = "text")]
+    Text,
+    /// Base64 (RFC 4648 section 4).
+    #[serde(rename = "b64")]
+    Base64,
+    /// Compressed with gzip, then base64.
+    #[serde(rename = "gz+b64")]
+    Gzip,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_text(encoding: &Encoding) -> bool {
+    *encoding == Encoding::Text
+}
+
+/// A command: a line for the shell, or a program and its arguments. Written as a text or as a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A line for the shell.
+    Shell(String),
+    /// A program and its arguments.
+    Program(Vec<String>),
+}
+
+impl Serialize for Command {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Shell(line) => serializer.serialize_str(line),
+            Self::Program(words) => words.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Command {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Command;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command: a text or a list of texts")
+            }
+            fn visit_str<E: serde::de::Error>(self, line: &str) -> Result<Command, E> {
+                Ok(Command::Shell(line.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Command, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = list.next_element()? {
+                    words.push(word);
+                }
+                Ok(Command::Program(words))
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+/// A file system to mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// The device, or what the file system calls its source.
+    pub source: String,
+    /// Where.
+    pub path: String,
+    /// Its type, such as `ext4`, `9p` or `virtiofs`.
+    pub filesystem: String,
+    /// Options; cloud-init's own where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+}
+
+/// A disk that the guest formats, if it is empty, and mounts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataDisk {
+    /// What its hardware says it is called: see [`disk_serial`].
+    pub serial: String,
+    /// Where it is mounted.
+    pub path: String,
+    /// The file system that an empty disk gets.
+    #[serde(default)]
+    pub filesystem: Filesystem,
+}
+
+/// File systems that an empty disk can get.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filesystem {
+    /// What every image can make.
+    #[default]
+    Ext4,
+    /// Where the image has its tools.
+    Xfs,
+    /// Where the image has its tools.
+    Btrfs,
+}
+
+impl Filesystem {
+    /// Its name, as `mkfs` and `mount` have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+        }
+    }
+}
+
+/// Length of a virtio disk's serial (virtio 1.2, section 5.2.6.2); what is longer is cut off by the guest.
+const SERIAL: usize = 20;
+
+/// The serial by which a guest finds a disk, whatever letter it has: the name where it fits into 20 bytes, else its
+/// beginning and its hash.
+pub fn disk_serial(disk: &VolumeName) -> String {
+    let name = disk.as_str();
+    if name.len() <= SERIAL {
+        return name.to_owned();
+    }
+    let digest = Digest::of(&Sha256::digest(name.as_bytes()).into()).to_string();
+    format!("{}-{}", &name[..SERIAL - 9], &digest[..8])
+}
+
+/// A network interface as the guest is to set it up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    /// By which the guest finds it.
+    pub mac: Mac,
+    /// How it gets its address.
+    pub address: Address,
+    /// Whether the default route goes through it.
+    pub default_route: bool,
+    /// Whether a router on this network tells IPv6 addresses. Where none does, asking holds up the boot by seconds.
+    #[serde(default)]
+    pub router_advertisements: bool,
+    /// What the guest is to call it; its own choice by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// How an interface gets its address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Address {
+    /// Asked of the network, which has one reserved.
+    Dhcp,
+    /// Told.
+    Static {
+        /// The address and the length of its network's prefix.
+        address: Ipv4Net,
+        /// The router, where the default route goes through this interface.
+        gateway: Ipv4Addr,
+        /// Name servers.
+        nameservers: Vec<Ipv4Addr>,
+    },
+}
+
+/// The interfaces of a vm as the guest is to set them up: all by DHCP, because every address is reserved, the default
+/// route through the first network that leads outside, or none where none does.
+pub fn nics(vm: &Vm, networks: &BTreeMap<NetworkName, Network>) -> Vec<Nic> {
+    let leads_out =
+        |i: &Interface| networks.get(&i.network).is_none_or(|network| network.mode != NetworkMode::Isolated);
+    let route = vm.interfaces.iter().position(leads_out);
+    let nic = |(index, interface): (usize, &Interface)| Nic {
+        mac: interface.mac,
+        address: Address::Dhcp,
+        default_route: Some(index) == route,
+        router_advertisements: false,
+        name: None,
+    };
+    vm.interfaces.iter().enumerate().map(nic).collect()
+}

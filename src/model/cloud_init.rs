@@ -56,6 +56,9 @@ pub struct CloudInit {
     /// Commands run early in every boot, likewise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bootcmd: Vec<Command>,
+    /// The vm's further disks that it formats, if they are empty, and mounts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<DataDisk>,
     /// Further file systems to mount.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,

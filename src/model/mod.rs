@@ -139,6 +139,9 @@ pub struct Vm {
     /// When it counts as healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
+    /// What it is told at its first boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_init: Option<Box<CloudInit>>,
     /// How long a shutdown may take before the plug is pulled.
     pub stop_grace_period: Span,
     /// Started with the hypervisor.
@@ -272,8 +275,9 @@ impl Vm {
             Disk::Volume { volume } => ResourceId::Volume(volume.clone()),
             Disk::Own { .. } => ResourceId::Pool(Pool::Disks),
         });
-        let root = matches!(self.boot, Boot::Image(_)).then_some(ResourceId::Pool(Pool::Disks));
-        let exists = images.chain(networks).chain(disks).chain(root).map(|id| (id, Condition::Started));
+        let stored = matches!(self.boot, Boot::Image(_)) || self.cloud_init.is_some();
+        let stored = stored.then_some(ResourceId::Pool(Pool::Disks));
+        let exists = images.chain(networks).chain(disks).chain(stored).map(|id| (id, Condition::Started));
         let vms = self.depends_on.iter().map(|(name, on)| (ResourceId::Vm(name.clone()), on.condition));
         let mut all: Vec<_> = exists.chain(vms).collect();
         all.sort();

@@ -2,12 +2,15 @@
 //!
 //! Owns what can be done and what undoes it. How it is done is the backend's business; when, the executor's.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::cloud_init::{self, CloudInit};
 use crate::model::{Image, ImageRef, Network, Vm, Volume};
-use crate::names::{NetworkName, Pool, ResourceId, VmName, VolumeName};
+use crate::names::{NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::seed::Machine;
 use crate::units::{Bytes, Span};
 
 /// One call of a backend. All or nothing; applying it again after it succeeded is harmless.
@@ -49,6 +52,10 @@ pub enum Operation {
     CreateDisk(VmDisk),
     /// Removes a disk of a vm's own with all that is on it.
     DeleteDisk(VmDisk),
+    /// Makes the disk from which a vm learns what to do at its first boot; one that is there is written anew.
+    CreateSeed(Box<VmSeed>),
+    /// Removes that disk. What is on it can always be made again from the vm's spec.
+    DeleteSeed(VmName),
     /// Defines a vm.
     DefineVm(Box<Vm>),
     /// Removes a vm's definition; its disks stay.
@@ -107,6 +114,31 @@ impl VmDisk {
     }
 }
 
+/// What a vm is told at its first boot, complete: its disk is always the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VmSeed {
+    /// Whose.
+    pub vm: VmName,
+    /// What the file says.
+    pub settings: CloudInit,
+    /// What is known of the machine.
+    pub machine: Machine,
+}
+
+impl VmSeed {
+    /// The seed of a vm; `None` where it is told nothing. `networks` say through which of them it reaches others.
+    pub fn of(project: &ProjectName, vm: &Vm, networks: &BTreeMap<NetworkName, Network>) -> Option<Self> {
+        let settings = vm.cloud_init.as_deref()?.clone();
+        let machine = Machine {
+            identity: format!("{project}/{}", vm.name),
+            hostname: vm.hostname.clone(),
+            nics: cloud_init::nics(vm, networks),
+            disks: settings.disks.clone(),
+        };
+        Some(Self { vm: vm.name.clone(), settings, machine })
+    }
+}
+
 impl Operation {
     /// What undoes it; `None` where nothing does, because bytes are gone.
     ///
@@ -127,12 +159,13 @@ impl Operation {
             Self::StopNetwork(name) => Self::StartNetwork(name.clone()),
             Self::CreateVolume(volume) => Self::DeleteVolume(volume.clone()),
             Self::CreateDisk(disk) => Self::DeleteDisk(disk.clone()),
+            Self::CreateSeed(seed) => Self::DeleteSeed(seed.vm.clone()),
             Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
             Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
             Self::RecordVm { from, to } => Self::RecordVm { from: to.clone(), to: from.clone() },
             Self::StartVm(name) => Self::StopVm { name: name.clone(), grace: now },
             Self::StopVm { name, .. } => Self::StartVm(name.clone()),
-            Self::DeleteImage(_) | Self::DeleteVolume(_) | Self::DeleteDisk(_) => return None,
+            Self::DeleteImage(_) | Self::DeleteVolume(_) | Self::DeleteDisk(_) | Self::DeleteSeed(_) => return None,
         })
     }
 
@@ -149,8 +182,9 @@ impl Operation {
             Self::StartNetwork(name) | Self::StopNetwork(name) => ResourceId::Network(name.clone()),
             Self::CreateVolume(volume) | Self::DeleteVolume(volume) => ResourceId::Volume(volume.name.clone()),
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => ResourceId::Vm(disk.vm.clone()),
+            Self::CreateSeed(seed) => ResourceId::Vm(seed.vm.clone()),
             Self::DefineVm(vm) | Self::UndefineVm(vm) => ResourceId::Vm(vm.name.clone()),
-            Self::StartVm(name) | Self::StopVm { name, .. } => ResourceId::Vm(name.clone()),
+            Self::DeleteSeed(name) | Self::StartVm(name) | Self::StopVm { name, .. } => ResourceId::Vm(name.clone()),
         }
     }
 }
@@ -175,6 +209,8 @@ impl fmt::Display for Operation {
             Self::DeleteVolume(volume) => write!(f, "delete volume `{}`", volume.name),
             Self::CreateDisk(disk) => write!(f, "create disk `{}` of vm `{}`", disk.disk, disk.vm),
             Self::DeleteDisk(disk) => write!(f, "delete disk `{}` of vm `{}`", disk.disk, disk.vm),
+            Self::CreateSeed(seed) => write!(f, "create the cloud-init seed of vm `{}`", seed.vm),
+            Self::DeleteSeed(vm) => write!(f, "delete the cloud-init seed of vm `{vm}`"),
             Self::DefineVm(vm) => write!(f, "define vm `{}`", vm.name),
             Self::UndefineVm(vm) => write!(f, "undefine vm `{}`", vm.name),
             Self::StartVm(name) => write!(f, "start vm `{name}`"),

@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{CycleError, Graph};
-use crate::model::{Condition, Spec, Vm};
-use crate::names::{ResourceId, VmName};
+use crate::model::{Condition, Network, Spec, Vm};
+use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected};
-use crate::plan::operation::{Operation, VmDisk};
+use crate::plan::operation::{Operation, VmDisk, VmSeed};
 use crate::plan::{Action, Cause, Effect, Gate, Milestone, Plan, Step, StepId, Wave};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 
@@ -73,12 +73,15 @@ impl Draft {
 
 fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Result<Plan, PlanError> {
     let mut obstacles = Vec::new();
+    let networks = networks(desired);
     let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
     for (wave, ids) in desired.graph.waves().into_iter().enumerate() {
         for id in ids {
             let found = actual.resources.get(id);
             obstacles.extend(obstacle(desired, actual, id, found));
-            let draft = decide(&desired.specs[id], found, wave).map(|draft| afresh(draft, actual));
+            let spec = &desired.specs[id];
+            let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
+            let draft = decide(spec, seed, found, wave).map(|draft| afresh(draft, actual));
             drafts.extend(draft.map(|draft| (id.clone(), draft)));
         }
     }
@@ -123,27 +126,29 @@ fn down(desired: &DesiredState, actual: &ActualState, volumes: bool) -> Result<P
     let drafts = deletions(&going, &Cause::Down)?;
     let mut drafts: BTreeMap<ResourceId, Draft> =
         drafts.into_iter().map(|draft| (draft.resource.clone(), draft)).collect();
-    let owners: BTreeSet<&VmName> = actual.loose_disks.iter().map(|(vm, _)| vm).collect();
+    let owners: BTreeSet<&VmName> =
+        actual.loose_disks.iter().map(|(vm, _)| vm).chain(actual.loose_seeds.iter()).collect();
     for vm in owners {
         let id = ResourceId::Vm(vm.clone());
         let draft = drafts.entry(id.clone()).or_insert_with(|| Draft::new(id, Action::Delete, Cause::Down, Vec::new()));
-        draft.operations.extend(loose_disks(actual, vm));
-        draft.effect = Some(Effect::DataLoss);
+        let loose = loose(actual, vm);
+        draft.effect = draft.effect.max(loss(&loose));
+        draft.operations.extend(loose);
     }
     Ok(number(desired, drafts, Vec::new(), Vec::new(), kept))
 }
 
 /// What has to be done to one resource; `None` where nothing.
-fn decide(spec: &Spec, found: Option<&Actual>, wave: usize) -> Option<Draft> {
+fn decide(spec: &Spec, seed: Option<VmSeed>, found: Option<&Actual>, wave: usize) -> Option<Draft> {
     let draft = |action, cause, operations| {
         let draft = Draft::new(spec.id(), action, cause, operations);
         Draft { gate: gate(spec), wave, ..draft }
     };
     let Some(actual) = found else {
-        return Some(draft(Action::Create, Cause::Missing, creation(spec)));
+        return Some(draft(Action::Create, Cause::Missing, creation(spec, seed)));
     };
     if actual.phase == Phase::Incomplete {
-        return Some(draft(Action::Create, Cause::Incomplete, creation(spec)));
+        return Some(draft(Action::Create, Cause::Incomplete, creation(spec, seed)));
     }
     let changes = changes(&actual.recorded, spec);
     let update = update(&actual.recorded, spec, &changes);
@@ -169,23 +174,38 @@ fn afresh(mut draft: Draft, actual: &ActualState) -> Draft {
     if draft.action == Action::Create
         && let Some(vm) = draft.resource.as_vm()
     {
-        let loose: Vec<Operation> = loose_disks(actual, vm).collect();
-        if !loose.is_empty() {
-            draft.effect = Some(Effect::DataLoss);
-            draft.operations.splice(0..0, loose);
-        }
+        let loose = loose(actual, vm);
+        draft.effect = draft.effect.max(loss(&loose));
+        draft.operations.splice(0..0, loose);
     }
     draft
 }
 
-fn loose_disks<'a>(actual: &'a ActualState, vm: &'a VmName) -> impl Iterator<Item = Operation> + 'a {
-    let own = actual.loose_disks.iter().filter(move |(owner, _)| owner == vm);
-    own.map(|(vm, disk)| {
+/// Deletes what lies about of a vm.
+fn loose(actual: &ActualState, vm: &VmName) -> Vec<Operation> {
+    let own = actual.loose_disks.iter().filter(|(owner, _)| owner == vm);
+    let disks = own.map(|(vm, disk)| {
         Operation::DeleteDisk(VmDisk { vm: vm.clone(), disk: disk.clone(), size: None, backing: None })
-    })
+    });
+    let seed = actual.loose_seeds.contains(vm).then(|| Operation::DeleteSeed(vm.clone()));
+    disks.chain(seed).collect()
 }
 
-fn creation(spec: &Spec) -> Vec<Operation> {
+/// Whether bytes that a user may have written go with these.
+fn loss(operations: &[Operation]) -> Option<Effect> {
+    let loses = |operation: &Operation| matches!(operation, Operation::DeleteVolume(_) | Operation::DeleteDisk(_));
+    operations.iter().any(loses).then_some(Effect::DataLoss)
+}
+
+fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
+    let network = |spec: &Spec| match spec {
+        Spec::Network(network) => Some((network.name.clone(), network.clone())),
+        _ => None,
+    };
+    desired.specs.values().filter_map(network).collect()
+}
+
+fn creation(spec: &Spec, seed: Option<VmSeed>) -> Vec<Operation> {
     match spec {
         Spec::Pool(pool) => vec![Operation::CreatePool(*pool)],
         Spec::Image(image) => vec![Operation::UploadImage(image.clone())],
@@ -196,7 +216,8 @@ fn creation(spec: &Spec) -> Vec<Operation> {
         Spec::Vm(vm) => {
             let disks = VmDisk::of(vm).into_iter().map(Operation::CreateDisk);
             let rest = [Operation::DefineVm(vm.clone()), Operation::StartVm(vm.name.clone())];
-            disks.chain(rest).collect()
+            let seed = seed.map(|seed| Operation::CreateSeed(Box::new(seed)));
+            disks.chain(seed).chain(rest).collect()
         }
     }
 }
@@ -287,9 +308,8 @@ fn deletions(going: &BTreeMap<&ResourceId, &Actual>, cause: &Cause) -> Result<Ve
     let last = graph.waves().len().saturating_sub(1);
     let draft = |(id, actual): (&&ResourceId, &&Actual)| {
         let operations = deletion(actual);
-        let loses = |operation: &Operation| matches!(operation, Operation::DeleteVolume(_) | Operation::DeleteDisk(_));
         Draft {
-            effect: operations.iter().any(loses).then_some(Effect::DataLoss),
+            effect: loss(&operations),
             after: graph.dependents(id).iter().map(|(id, _)| ((*id).clone(), Milestone::Applied)).collect(),
             wave: last - graph.level(id).unwrap_or(0),
             ..Draft::new((*id).clone(), Action::Delete, cause.clone(), operations)
@@ -311,7 +331,8 @@ fn deletion(actual: &Actual) -> Vec<Operation> {
         Spec::Vm(vm) => {
             let stop = active.then(|| Operation::StopVm { name: vm.name.clone(), grace: vm.stop_grace_period });
             let disks = VmDisk::of(vm).into_iter().map(Operation::DeleteDisk);
-            stop.into_iter().chain([Operation::UndefineVm(vm.clone())]).chain(disks).collect()
+            let seed = vm.cloud_init.is_some().then(|| Operation::DeleteSeed(vm.name.clone()));
+            stop.into_iter().chain([Operation::UndefineVm(vm.clone())]).chain(seed).chain(disks).collect()
         }
     }
 }

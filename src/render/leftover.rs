@@ -47,6 +47,7 @@ fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
         Operation::StartVm(name) => format!("start {project}-{name}"),
         Operation::UndefineVm(vm) => format!("undefine {project}-{}", vm.name),
         Operation::DeleteDisk(disk) => volume(Pool::Disks, &format!("{project}.{}.{}.qcow2", disk.vm, disk.disk)),
+        Operation::DeleteSeed(vm) => volume(Pool::Disks, &format!("{project}.{vm}.seed.iso")),
         Operation::DeleteVolume(named) => volume(Pool::Disks, &format!("{project}.{}.qcow2", named.name)),
         Operation::DeleteImage(image) => volume(Pool::Images, &stored(project, image)),
         Operation::StopNetwork(name) => format!("net-destroy {project}-{name}"),

@@ -17,6 +17,7 @@ mod yaml;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -26,7 +27,7 @@ use crate::model::Digest;
 use crate::model::cloud_init::{CloudInit, DataDisk, Nic};
 
 /// What a seed says of the machine besides the user's settings.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// What tells this vm from all others, such as `shop/web-1`.
     pub identity: String,

@@ -59,7 +59,8 @@ impl DesiredState {
 }
 
 fn has_disk(vm: &Vm) -> bool {
-    matches!(vm.boot, Boot::Image(_)) || vm.disks.iter().any(|disk| matches!(disk, Disk::Own { .. }))
+    let stored = matches!(vm.boot, Boot::Image(_)) || vm.cloud_init.is_some();
+    stored || vm.disks.iter().any(|disk| matches!(disk, Disk::Own { .. }))
 }
 
 /// The vm with its images' content filled in: that is what makes a changed image a changed vm.
@@ -84,6 +85,8 @@ pub struct ActualState {
     /// Disks of vms of the project's that no recorded vm has: a run was cut short between a vm and its disks, or
     /// somebody removed the vm by other means.
     pub loose_disks: BTreeSet<(VmName, VolumeName)>,
+    /// Seeds of vms of the project's that no recorded vm has, for the same reasons.
+    pub loose_seeds: BTreeSet<VmName>,
     /// Addresses in use.
     pub surroundings: Surroundings,
 }

@@ -75,6 +75,7 @@ fn vm(name: &str) -> Vm {
         protect: false,
         accel: Accel::Auto,
         labels: BTreeMap::new(),
+        cloud_init: None,
         annotations: BTreeMap::new(),
     }
 }

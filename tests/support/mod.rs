@@ -112,6 +112,7 @@ pub(crate) fn vm(name: &str, boot: Boot) -> Vm {
         protect: false,
         accel: Accel::Auto,
         labels: BTreeMap::new(),
+        cloud_init: None,
         annotations: BTreeMap::new(),
     }
 }

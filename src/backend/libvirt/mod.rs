@@ -14,6 +14,7 @@ mod networks;
 mod observe;
 mod probe;
 mod record;
+mod seeds;
 mod storage;
 mod update;
 mod upload;
@@ -138,6 +139,8 @@ impl Hypervisor for Libvirt {
             Operation::DeleteDisk(VmDisk { vm, disk, .. }) => {
                 delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, format!("disk `{disk}` of {what}"))
             }
+            Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
+            Operation::DeleteSeed(vm) => delete(Stored::Seed(vm.clone()), format!("the cloud-init seed of {what}")),
             Operation::DefineNetwork(network) => {
                 let record = record(project, Spec::Network(network.clone()));
                 on(&|call| networks::define(call, &record, network))

@@ -59,6 +59,8 @@ pub(super) enum Stored {
     Volume(VolumeName),
     /// A disk of a vm's own, in the pool of disks.
     Disk { vm: VmName, disk: VolumeName },
+    /// What a vm is told at its first boot, in the pool of disks.
+    Seed(VmName),
     /// A boot medium, in the pool of images. The length is in the name because it proves that an upload came to its
     /// end: a volume that is shorter than its name says was cut short, and no machine has to remember it.
     Image { name: ImageName, digest: Digest, length: Bytes, format: ImageFormat },
@@ -74,7 +76,7 @@ impl Stored {
     /// The pool it is in.
     pub(super) fn pool(&self) -> Pool {
         match self {
-            Self::Volume(_) | Self::Disk { .. } => Pool::Disks,
+            Self::Volume(_) | Self::Disk { .. } | Self::Seed(_) => Pool::Disks,
             Self::Image { .. } => Pool::Images,
         }
     }
@@ -84,6 +86,7 @@ impl Stored {
         match self {
             Self::Volume(volume) => format!("{project}.{volume}.qcow2"),
             Self::Disk { vm, disk } => format!("{project}.{vm}.{disk}.qcow2"),
+            Self::Seed(vm) => format!("{project}.{vm}.seed.iso"),
             Self::Image { name, digest, length, format } => {
                 format!("{project}.{name}.{digest}.{}.{}", length.0, format.as_str())
             }
@@ -96,6 +99,7 @@ impl Stored {
         let stored = match (pool, parts.as_slice()) {
             (Pool::Disks, [_, volume, "qcow2"]) => Self::Volume(volume.parse().ok()?),
             (Pool::Disks, [_, vm, disk, "qcow2"]) => Self::Disk { vm: vm.parse().ok()?, disk: disk.parse().ok()? },
+            (Pool::Disks, [_, vm, "seed", "iso"]) => Self::Seed(vm.parse().ok()?),
             (Pool::Images, [_, image, digest, length, format]) => Self::Image {
                 name: image.parse().ok()?,
                 digest: Digest::new(digest)?,
@@ -132,15 +136,6 @@ pub(super) fn target(index: usize) -> String {
     }
     let letters: String = letters.iter().rev().map(|byte| char::from(*byte)).collect();
     format!("vd{letters}")
-}
-
-/// Serial number of a disk, by which the guest finds it under `/dev/disk/by-id/virtio-…`: its name, shortened where
-/// it exceeds the 20 characters of a virtio disk's serial.
-pub(super) fn serial(disk: &str) -> String {
-    if disk.len() <= 20 {
-        return disk.to_owned();
-    }
-    format!("{}-{}", &disk[..14], base32(&hash(&["serial", disk]), 5))
 }
 
 fn hash(parts: &[&str]) -> [u8; 32] {
@@ -180,7 +175,8 @@ mod tests {
         };
         vec![
             Stored::Volume(volume("b-c")),
-            Stored::Disk { vm, disk: volume("root") },
+            Stored::Disk { vm: vm.clone(), disk: volume("seed") },
+            Stored::Seed(vm),
             image(ImageFormat::Raw),
             image(ImageFormat::Qcow2),
         ]
@@ -251,9 +247,5 @@ mod tests {
     fn disks_are_named_as_the_guest_names_them() {
         let names: Vec<String> = [0, 1, 25, 26, 27, 701, 702].into_iter().map(target).collect();
         assert_eq!(names, ["vda", "vdb", "vdz", "vdaa", "vdab", "vdzz", "vdaaa"]);
-        assert_eq!(serial("pgdata"), "pgdata");
-        let long = "a-very-long-volume-name-indeed";
-        assert_eq!(serial(long).len(), 20);
-        assert_ne!(serial(long), serial("a-very-long-volume-name-altered"));
     }
 }

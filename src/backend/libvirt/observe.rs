@@ -21,7 +21,7 @@ use super::names::{self, Stored};
 use super::record::{self, Owner};
 use super::{storage, vms, volumes};
 use crate::backend::{ErrorKind, HypervisorError};
-use crate::model::{Image, Spec, Volume};
+use crate::model::{Image, Spec, Vm, Volume};
 use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::state::{Actual, ActualState, Phase};
@@ -38,13 +38,21 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
     // libvirt lists in an order of its own, another one each time.
     state.surroundings.subnets.sort();
     domains(connect, project, &mut state)?;
-    let mut disks = Vec::new();
+    let mut parts = Parts::default();
     for pool in [Pool::Images, Pool::Disks] {
-        stored(connect, place, project, pool, &mut state, &mut disks)?;
+        stored(connect, place, project, pool, &mut state, &mut parts)?;
     }
     leases(&mut state);
-    state.loose_disks = disks.into_iter().filter(|(vm, disk)| !has_disk(&state, vm, disk)).collect();
+    state.loose_disks = parts.disks.into_iter().filter(|(vm, disk)| !has_disk(&state, vm, disk)).collect();
+    state.loose_seeds = parts.seeds.into_iter().filter(|vm| !has_seed(&state, vm)).collect();
     Ok(state)
+}
+
+/// What was found in the pool of disks that belongs to one vm each.
+#[derive(Default)]
+struct Parts {
+    disks: Vec<(VmName, VolumeName)>,
+    seeds: Vec<VmName>,
 }
 
 /// Notes the networks, own and foreign; returns the bridges of all, because the subnets behind them are noted already.
@@ -149,14 +157,14 @@ fn phase(domain: &Domain, id: &ResourceId) -> Result<Option<Phase>, HypervisorEr
     }))
 }
 
-/// Notes a pool and what is in it; vm disks go to `disks`.
+/// Notes a pool and what is in it; what is a vm's goes to `parts`.
 fn stored(
     connect: &Connect,
     place: &Place,
     project: &ProjectName,
     pool: Pool,
     state: &mut ActualState,
-    disks: &mut Vec<(VmName, VolumeName)>,
+    parts: &mut Parts,
 ) -> Result<(), HypervisorError> {
     let Some(found) = storage::find(connect, pool)? else { return Ok(()) };
     let id = ResourceId::Pool(pool);
@@ -172,7 +180,8 @@ fn stored(
     }
     for (volume, stored) in volumes::list(&found, project, pool)? {
         match stored {
-            Stored::Disk { vm, disk } => disks.push((vm, disk)),
+            Stored::Disk { vm, disk } => parts.disks.push((vm, disk)),
+            Stored::Seed(vm) => parts.seeds.push(vm),
             Stored::Volume(name) => {
                 let id = ResourceId::Volume(name.clone());
                 if let Some(size) = volumes::capacity(&volume, &id.to_string())? {
@@ -221,7 +230,14 @@ fn leases(state: &mut ActualState) {
     }
 }
 
+fn recorded<'a>(state: &'a ActualState, vm: &VmName) -> Option<&'a Vm> {
+    state.resources.get(&ResourceId::Vm(vm.clone())).and_then(|actual| actual.recorded.as_vm())
+}
+
 fn has_disk(state: &ActualState, vm: &VmName, disk: &VolumeName) -> bool {
-    let vm = state.resources.get(&ResourceId::Vm(vm.clone())).and_then(|actual| actual.recorded.as_vm());
-    vm.is_some_and(|vm| VmDisk::of(vm).iter().any(|own| own.disk == *disk))
+    recorded(state, vm).is_some_and(|vm| VmDisk::of(vm).iter().any(|own| own.disk == *disk))
+}
+
+fn has_seed(state: &ActualState, vm: &VmName) -> bool {
+    recorded(state, vm).is_some_and(|vm| vm.cloud_init.is_some())
 }

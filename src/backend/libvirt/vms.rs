@@ -84,7 +84,11 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
         Disk::Own { name, .. } => disk_path(name.clone()),
     });
     let disks = disks.collect::<Result<Vec<_>, _>>()?;
-    let with = Fittings { root, disks, kernel, ..Fittings::default() };
+    let seed = vm.cloud_init.as_ref().map(|_| {
+        let what = format!("the cloud-init seed of vm `{}`", vm.name);
+        volumes::path(call, &Stored::Seed(vm.name.clone()), &what)
+    });
+    let with = Fittings { root, disks, seed: seed.transpose()?, kernel, ..Fittings::default() };
     if call.place.test {
         return Ok(Fittings { driver: "test", ..with });
     }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{names, record};
 use crate::backend::{ErrorKind, HypervisorError};
+use crate::model::cloud_init::disk_serial;
 use crate::model::{Disk, Host, ImageFormat, Network, NetworkMode, Vm};
 use crate::names::ProjectName;
 use crate::state::record::Record;
@@ -32,6 +33,8 @@ pub(super) struct Fittings {
     pub(super) root: Option<String>,
     /// Paths of the vm's further disks, in their order.
     pub(super) disks: Vec<String>,
+    /// Path of the seed, where there is one.
+    pub(super) seed: Option<String>,
     /// Paths of kernel and initrd.
     pub(super) kernel: Option<Kernel>,
 }
@@ -49,6 +52,13 @@ struct DomainDisk {
     path: String,
     target: String,
     serial: String,
+}
+
+/// The seed comes last, so that no other disk changes its letter with it.
+#[derive(Serialize)]
+struct DomainSeed {
+    path: String,
+    target: String,
 }
 
 #[derive(Serialize)]
@@ -74,6 +84,7 @@ struct DomainXml<'a> {
     cpu_mode: Option<&'static str>,
     kernel: Option<Kernel>,
     disks: Vec<DomainDisk>,
+    seed: Option<DomainSeed>,
     interfaces: Vec<DomainInterface>,
 }
 
@@ -84,6 +95,7 @@ pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String,
         mac: interface.mac.to_string(),
         network: names::network(project, &interface.network),
     };
+    let disks = domain_disks(vm, with.root, with.disks);
     let context = DomainXml {
         namespace: record::NAMESPACE,
         record: record.encode(),
@@ -95,7 +107,8 @@ pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String,
         memory_kib: vm.memory.kib_ceil(),
         cpus: vm.cpus,
         x86: with.arch.as_deref().is_some_and(|arch| matches!(arch, "x86_64" | "i686")),
-        disks: domain_disks(vm, with.root, with.disks),
+        seed: with.seed.map(|path| DomainSeed { path, target: names::target(disks.len()) }),
+        disks,
         interfaces: vm.interfaces.iter().map(interface).collect(),
         arch: with.arch,
         machine: with.machine,
@@ -107,8 +120,8 @@ pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String,
 
 fn domain_disks(vm: &Vm, root: Option<String>, paths: Vec<String>) -> Vec<DomainDisk> {
     let serial = |disk: &Disk| match disk {
-        Disk::Volume { volume } => names::serial(volume.as_str()),
-        Disk::Own { name, .. } => names::serial(name.as_str()),
+        Disk::Volume { volume } => disk_serial(volume),
+        Disk::Own { name, .. } => disk_serial(name),
     };
     let root = root.map(|path| (path, "root".to_owned()));
     let others = paths.into_iter().zip(vm.disks.iter().map(serial));

@@ -6,6 +6,7 @@ mod compose {
     mod diagnostics;
     mod files;
     pub(crate) mod fixture;
+    mod guest;
     mod hostile;
     mod interpolation;
     mod language;

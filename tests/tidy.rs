@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Reading order, as the crate's documentation tells it. A module imports only from its left.
 const ORDER: [&str; 16] = [
-    "names", "units", "model", "seed", "graph", "compose", "image", "state", "plan", "backend", "execute", "cli", "render",
-    "error", "commands", "main",
+    "names", "units", "model", "seed", "graph", "compose", "image", "state", "plan", "backend", "execute", "cli",
+    "render", "error", "commands", "main",
 ];
 
 /// Lines that a file may have before a second thing is likely to live in it.

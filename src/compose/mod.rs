@@ -25,6 +25,7 @@ mod suggest;
 mod template;
 mod top;
 mod unsupported;
+mod user_data;
 mod vars;
 mod yaml;
 
@@ -141,14 +142,17 @@ fn run(
     // Where addresses could not be settled, what templates miss of them follows from that.
     let mut ignored = Vec::new();
     let blame = if unread || mistakes.len() > sound { &mut ignored } else { &mut *mistakes };
+    let home = environment.get("HOME").map(String::as_str);
+    let folders = user_data::Folders { directories: &sources.directories, home };
+    let shelf = user_data::Shelf { files: &sources.user_data, folders, texts };
     for instance in &mut instances {
         let context = shared.of_vm(instance.spec.own.clone());
         templates.finish(&mut instance.spec.node, &context, blame);
+        shelf.put_in(&mut instance.spec.node, &context, &mut templates, blame);
     }
     let vms = decoded(&instances, mistakes);
     let resources =
         Resources { volumes: declared(&root, "volumes", mistakes), images: declared(&root, "images", mistakes) };
-    let home = environment.get("HOME").map(String::as_str);
     let scope = Scope { project: &name, texts, directories: &sources.directories, home, off: &off };
     let project = lower::lower(&scope, &resources, &vms, settled, mistakes, warnings);
     let resolved = resolved(root, project.name.as_str(), instances);

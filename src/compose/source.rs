@@ -12,7 +12,7 @@ use super::extends::normal;
 use super::interpolate::Environment;
 use super::node::Node;
 use super::place::{Extent, FileId, Texts};
-use super::{dotenv, yaml};
+use super::{dotenv, user_data, yaml};
 
 mod discover;
 mod follow;
@@ -55,6 +55,8 @@ pub struct Sources {
     pub(crate) directories: Vec<PathBuf>,
     /// Files with values for `vars`.
     pub(crate) var_files: Vec<Node>,
+    /// Files with user-data that vms name.
+    pub(crate) user_data: user_data::Files,
 }
 
 impl Sources {
@@ -94,12 +96,13 @@ pub fn gather(request: &Request) -> Result<Sources, Diagnostics> {
     let root = gathering.unit(&files, environment, &mut Vec::new());
     let var_files = request.var_files.iter().map(|file| request.directory.join(file)).collect::<Vec<_>>();
     let var_files = var_files.iter().flat_map(|file| gathering.documents(file, None)).collect();
-    let Gathering { texts, directories, mistakes, bases, .. } = gathering;
+    gathering.user_data(&root);
+    let Gathering { texts, directories, mistakes, bases, user_data, .. } = gathering;
     let texts = Arc::new(texts);
     if !mistakes.is_empty() {
         return Err(Diagnostics::new(mistakes, texts));
     }
-    Ok(Sources { texts, directory, root, bases, directories, var_files })
+    Ok(Sources { texts, directory, root, bases, directories, var_files, user_data })
 }
 
 struct Gathering<'a> {
@@ -108,6 +111,7 @@ struct Gathering<'a> {
     directories: Vec<PathBuf>,
     mistakes: Vec<Diagnostic>,
     bases: BTreeMap<PathBuf, Layer>,
+    user_data: user_data::Files,
     /// Files that are part of the project already; none is taken twice.
     included: BTreeSet<PathBuf>,
 }
@@ -120,6 +124,7 @@ impl<'a> Gathering<'a> {
             directories: Vec::new(),
             mistakes: Vec::new(),
             bases: BTreeMap::new(),
+            user_data: user_data::Files::new(),
             included: BTreeSet::new(),
         }
     }

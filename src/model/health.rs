@@ -19,6 +19,8 @@ pub enum Condition {
     /// Its healthcheck passes.
     #[serde(alias = "service_healthy")]
     Healthy,
+    /// Its cloud-init has finished without error, and its healthcheck passes where it has one.
+    Ready,
 }
 
 impl fmt::Display for Condition {
@@ -26,6 +28,7 @@ impl fmt::Display for Condition {
         f.pad(match self {
             Self::Started => "started",
             Self::Healthy => "healthy",
+            Self::Ready => "ready",
         })
     }
 }
@@ -57,6 +60,29 @@ impl Healthcheck {
     pub const RETRIES: u32 = 15;
     /// Default time to boot: a cloud image under software emulation needs about this long.
     pub const START_PERIOD: Span = Span::secs(90);
+    /// Default time to boot where cloud-init is waited for: it may install packages. Its errors are told at once.
+    pub const FIRST_BOOT: Span = Span::secs(600);
+
+    /// What makes a vm without a healthcheck ready.
+    pub fn ready() -> Self {
+        Self {
+            probes: vec![Probe::CloudInit],
+            interval: Self::INTERVAL,
+            timeout: Self::TIMEOUT,
+            retries: Self::RETRIES,
+            start_period: Self::FIRST_BOOT,
+        }
+    }
+
+    /// The same healthcheck, and cloud-init besides.
+    #[must_use]
+    pub fn and_ready(mut self) -> Self {
+        if !self.probes.contains(&Probe::CloudInit) {
+            self.probes.push(Probe::CloudInit);
+            self.start_period = self.start_period.max(Self::FIRST_BOOT);
+        }
+        self
+    }
 }
 
 /// One thing to try.
@@ -83,6 +109,9 @@ pub enum Probe {
     Agent,
     /// A command in the guest, run by its agent, exits 0.
     Exec(Vec<String>),
+    /// cloud-init has finished without error, as the guest agent can see.
+    #[serde(rename = "cloud_init")]
+    CloudInit,
 }
 
 impl fmt::Display for Probe {
@@ -92,6 +121,7 @@ impl fmt::Display for Probe {
             Self::Tcp { host, port } => write!(f, "tcp {}:{port}", place(host)),
             Self::Http { host, port, path } => write!(f, "http {}:{port}{path}", place(host)),
             Self::Agent => f.write_str("agent"),
+            Self::CloudInit => f.write_str("cloud-init"),
             Self::Exec(command) => write!(f, "exec {}", command.join(" ")),
         }
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{CycleError, Graph};
-use crate::model::{Condition, Network, Spec, Vm};
+use crate::model::{Condition, Healthcheck, Network, Spec};
 use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected};
@@ -81,7 +81,7 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
             obstacles.extend(obstacle(desired, actual, id, found));
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
-            let draft = decide(spec, seed, found, wave).map(|draft| afresh(draft, actual));
+            let draft = decide(spec, gate(desired, id), seed, found, wave).map(|draft| afresh(draft, actual));
             drafts.extend(draft.map(|draft| (id.clone(), draft)));
         }
     }
@@ -139,10 +139,10 @@ fn down(desired: &DesiredState, actual: &ActualState, volumes: bool) -> Result<P
 }
 
 /// What has to be done to one resource; `None` where nothing.
-fn decide(spec: &Spec, seed: Option<VmSeed>, found: Option<&Actual>, wave: usize) -> Option<Draft> {
+fn decide(spec: &Spec, gate: Gate, seed: Option<VmSeed>, found: Option<&Actual>, wave: usize) -> Option<Draft> {
     let draft = |action, cause, operations| {
         let draft = Draft::new(spec.id(), action, cause, operations);
-        Draft { gate: gate(spec), wave, ..draft }
+        Draft { gate: gate.clone(), wave, ..draft }
     };
     let Some(actual) = found else {
         return Some(draft(Action::Create, Cause::Missing, creation(spec, seed)));
@@ -244,16 +244,19 @@ fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> Option<Opera
     }
 }
 
-fn gate(spec: &Spec) -> Gate {
-    let healthy = |vm: &Vm| {
-        let healthcheck = vm.healthcheck.clone()?;
-        Some(Gate::Healthy {
-            vm: vm.name.clone(),
-            address: vm.interfaces.first().map(|interface| interface.ip),
-            healthcheck,
-        })
+/// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that.
+fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
+    let Some(vm) = desired.specs[id].as_vm() else { return Gate::None };
+    let dependents = desired.graph.dependents(id);
+    let ready = dependents.iter().any(|(_, condition)| *condition == Condition::Ready);
+    let healthcheck = match (vm.healthcheck.clone(), ready) {
+        (None, false) => return Gate::None,
+        (None, true) => Healthcheck::ready(),
+        (Some(healthcheck), false) => healthcheck,
+        (Some(healthcheck), true) => healthcheck.and_ready(),
     };
-    spec.as_vm().and_then(healthy).unwrap_or(Gate::None)
+    let address = vm.interfaces.first().map(|interface| interface.ip);
+    Gate::Healthy { vm: vm.name.clone(), address, healthcheck }
 }
 
 /// Vms that are as they should be, but whose health a step of the plan depends on: nothing may start on the word of a
@@ -263,10 +266,10 @@ fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<
         let dependents = desired.graph.dependents(id);
         let by = dependents.iter().find(|(dependent, condition)| {
             let starts = |draft: &Draft| matches!(draft.action, Action::Create | Action::Start);
-            *condition == Condition::Healthy && drafts.get(dependent).is_some_and(starts)
+            *condition >= Condition::Healthy && drafts.get(dependent).is_some_and(starts)
         });
         by.map(|(by, _)| Draft {
-            gate: gate(&desired.specs[id]),
+            gate: gate(desired, id),
             wave: desired.graph.level(id).unwrap_or(0),
             ..Draft::new(id.clone(), Action::Verify, Cause::Awaited { by: (*by).clone() }, Vec::new())
         })
@@ -281,7 +284,7 @@ fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
     for id in graph.in_order() {
         let mut before: BTreeMap<ResourceId, Milestone> = BTreeMap::new();
         for (required, condition) in graph.requirements(id) {
-            let milestone = if condition == Condition::Healthy { Milestone::Passed } else { Milestone::Applied };
+            let milestone = if condition >= Condition::Healthy { Milestone::Passed } else { Milestone::Applied };
             if drafts.contains_key(required) {
                 let entry = before.entry(required.clone()).or_insert(milestone);
                 *entry = milestone.max(*entry);

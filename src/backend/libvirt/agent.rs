@@ -12,6 +12,7 @@ use virt::domain::Domain;
 use virt::error::{Error, ErrorNumber};
 
 use super::error::{is_absent, reason};
+use crate::backend::End;
 
 /// Why an agent did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +28,30 @@ pub(super) enum AgentError {
 /// How a command in the guest ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exit {
-    /// Its exit code, or the signal that ended it, in words: "exit code 1".
-    pub(super) how: String,
-    /// Whether it exited 0.
-    pub(super) success: bool,
-    /// What it wrote to stderr, or to stdout where that is empty.
-    pub(super) output: String,
+    /// Its exit code, or the signal that ended it.
+    pub(super) end: End,
+    /// What it wrote.
+    pub(super) stdout: Vec<u8>,
+    /// What it complained of.
+    pub(super) stderr: Vec<u8>,
+}
+
+impl Exit {
+    /// In words: "exit code 1".
+    pub(super) fn how(&self) -> String {
+        match self.end {
+            End::Code(code) => format!("exit code {code}"),
+            End::Signal(signal) => format!("ended by signal {signal}"),
+            End::Unknown => "ended".to_owned(),
+        }
+    }
+
+    /// What it wrote to stderr, or to stdout where that is empty. What is not UTF-8 is shown as such.
+    pub(super) fn output(&self) -> String {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let complaint = text(&self.stderr);
+        if complaint.trim().is_empty() { text(&self.stdout) } else { complaint }
+    }
 }
 
 #[derive(Deserialize)]
@@ -101,15 +120,13 @@ pub(super) fn wait<E>(
 }
 
 fn exit(status: &Status) -> Exit {
-    let how = match (status.code, status.signal) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("ended by signal {signal}"),
-        (None, None) => "ended".to_owned(),
+    let end = match (status.code, status.signal) {
+        (Some(code), _) => End::Code(code),
+        (None, Some(signal)) => End::Signal(signal),
+        (None, None) => End::Unknown,
     };
-    let text = |data: &Option<String>| data.as_deref().map(decode).unwrap_or_default();
-    let (err, out) = (text(&status.err_data), text(&status.out_data));
-    let output = if err.trim().is_empty() { out } else { err };
-    Exit { how, success: status.code == Some(0), output }
+    let bytes = |data: &Option<String>| data.as_deref().map(decode).unwrap_or_default();
+    Exit { end, stdout: bytes(&status.out_data), stderr: bytes(&status.err_data) }
 }
 
 fn call<T: for<'de> Deserialize<'de>>(domain: &Domain, request: &Value, timeout: Duration) -> Result<T, AgentError> {
@@ -141,9 +158,8 @@ fn explain(error: &Error) -> AgentError {
     }
 }
 
-/// Base64 (RFC 4648 section 4), as the agent writes output. What is not base64 is skipped, and what is not UTF-8 shown
-/// as such: this is for people to read.
-fn decode(text: &str) -> String {
+/// Base64 (RFC 4648 section 4), as the agent writes output. What is not base64 is skipped.
+fn decode(text: &str) -> Vec<u8> {
     let value = |byte: u8| match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
         b'a'..=b'z' => Some(byte - b'a' + 26),
@@ -162,7 +178,7 @@ fn decode(text: &str) -> String {
             bytes.push((buffer >> bits & 0xff) as u8);
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
 }
 
 #[cfg(test)]
@@ -175,18 +191,18 @@ mod tests {
         let vectors =
             [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob"), ("Zm9vYmFy", "foobar")];
         for (text, plain) in vectors {
-            assert_eq!(decode(text), plain);
+            assert_eq!(decode(text), plain.as_bytes());
         }
-        assert_eq!(decode("w7wKLw=="), "ü\n/");
+        assert_eq!(decode("w7wKLw=="), "ü\n/".as_bytes());
     }
 
     #[test]
     fn the_end_of_a_command_is_told_in_words() {
         let read = |json: &str| exit(&serde_json::from_str(json).expect("a status"));
         let failed = read(r#"{"exited":true,"exitcode":1,"out-data":"Zm9v","err-data":"YmFy"}"#);
-        assert_eq!(failed, Exit { how: "exit code 1".to_owned(), success: false, output: "bar".to_owned() });
+        assert_eq!((failed.end, failed.how(), failed.output()), (End::Code(1), "exit code 1".into(), "bar".into()));
         let killed = read(r#"{"exited":true,"signal":9,"out-data":"Zm9v"}"#);
-        assert_eq!(killed, Exit { how: "ended by signal 9".to_owned(), success: false, output: "foo".to_owned() });
-        assert!(read(r#"{"exited":true,"exitcode":0}"#).success);
+        assert_eq!((killed.how(), killed.output()), ("ended by signal 9".to_owned(), "foo".to_owned()));
+        assert_eq!(read(r#"{"exited":true,"exitcode":0}"#).end, End::Code(0));
     }
 }

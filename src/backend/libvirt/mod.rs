@@ -6,6 +6,7 @@
 //! it is. No handle of libvirt's outlives a call, and nothing here decides what should be done.
 
 mod agent;
+mod cloud_init;
 mod connections;
 mod error;
 mod host;

@@ -12,11 +12,12 @@ use virt_sys::{
 };
 
 use super::agent::{self, AgentError, Exit};
+use super::cloud_init::{self, Verdict};
 use super::connections::Connections;
 use super::vms;
-use crate::backend::{Attempt, ErrorKind, Health, HypervisorError};
+use crate::backend::{Attempt, End, ErrorKind, Health, HypervisorError};
 use crate::model::Probe;
-use crate::names::{ProjectName, ResourceId};
+use crate::names::{ProjectName, ResourceId, VmName};
 
 /// Makes the attempt.
 pub(super) fn probe(
@@ -33,11 +34,18 @@ pub(super) fn probe(
             Ok(connect(host.as_deref(), *port, attempt, deadline).map_or_else(Health::Failing, |_| Health::Passing))
         }
         Probe::Http { host, port, path } => Ok(get(host.as_deref(), *port, path, attempt, deadline)),
-        Probe::Agent => agent_call(connections, project, attempt, deadline, agent::ping).map(|answer| match answer {
-            Ok(()) => Health::Passing,
+        Probe::Agent => {
+            agent_call(connections, project, &attempt.vm, deadline, agent::ping).map(|answer| match answer {
+                Ok(()) => Health::Passing,
+                Err(words) => Health::Failing(words),
+            })
+        }
+        Probe::Exec(command) => Ok(match run(connections, project, &attempt.vm, deadline, command)? {
+            Ok(exit) if exit.end == End::Code(0) => Health::Passing,
+            Ok(exit) => Health::Failing(exit_words(&exit)),
             Err(words) => Health::Failing(words),
         }),
-        Probe::Exec(command) => exec(connections, project, attempt, deadline, command),
+        Probe::CloudInit => cloud_init(connections, project, attempt, deadline),
     }
 }
 
@@ -158,15 +166,15 @@ fn http_words(error: &ureq::Error) -> String {
 fn agent_call<T>(
     connections: &Connections,
     project: &ProjectName,
-    attempt: &Attempt,
+    vm: &VmName,
     deadline: Instant,
     call: impl FnOnce(&virt::domain::Domain, Duration) -> Result<T, AgentError>,
 ) -> Result<Result<T, String>, HypervisorError> {
-    let id = ResourceId::Vm(attempt.vm.clone());
+    let id = ResourceId::Vm(vm.clone());
     let left = deadline.saturating_duration_since(Instant::now());
     connections.with(|connect| {
         let gone = || HypervisorError::new(ErrorKind::NotRunning, format!("{id} does not run any more"));
-        let domain = vms::find(connect, project, &attempt.vm)?.ok_or_else(gone)?;
+        let domain = vms::find(connect, project, vm)?.ok_or_else(gone)?;
         match call(&domain, left) {
             Ok(answer) => Ok(Ok(answer)),
             Err(AgentError::NotYet(words)) => Ok(Err(words)),
@@ -179,37 +187,53 @@ fn agent_call<T>(
     })
 }
 
-fn exec(
+/// Runs a command in the guest to its end. The outer error is for good, the inner one for now.
+pub(super) fn run(
     connections: &Connections,
     project: &ProjectName,
-    attempt: &Attempt,
+    vm: &VmName,
     deadline: Instant,
     command: &[String],
-) -> Result<Health, HypervisorError> {
+) -> Result<Result<Exit, String>, HypervisorError> {
     let start = |domain: &virt::domain::Domain, left| agent::start(domain, command, left);
-    let pid = match agent_call(connections, project, attempt, deadline, start)? {
+    let pid = match agent_call(connections, project, vm, deadline, start)? {
         Ok(pid) => pid,
-        Err(words) => return Ok(Health::Failing(words)),
+        Err(words) => return Ok(Err(words)),
     };
     let mut for_now = None;
     let end = agent::wait(deadline, |left| {
         let look = |domain: &virt::domain::Domain, _| agent::status(domain, pid, left);
-        let answer = agent_call(connections, project, attempt, deadline, look)?;
+        let answer = agent_call(connections, project, vm, deadline, look)?;
         Ok::<_, HypervisorError>(answer.unwrap_or_else(|words| {
             for_now = Some(words);
             None
         }))
     })?;
-    Ok(match end {
-        Some(exit) if exit.success => Health::Passing,
-        Some(exit) => Health::Failing(exit_words(&exit)),
-        None => Health::Failing(for_now.unwrap_or_else(|| "the command did not end in time".to_owned())),
-    })
+    Ok(end.ok_or_else(|| for_now.unwrap_or_else(|| "the command did not end in time".to_owned())))
+}
+
+/// An error of cloud-init's is for good: it does not try again.
+fn cloud_init(
+    connections: &Connections,
+    project: &ProjectName,
+    attempt: &Attempt,
+    deadline: Instant,
+) -> Result<Health, HypervisorError> {
+    let command = ["/bin/sh", "-c", cloud_init::LOOK].map(ToOwned::to_owned);
+    let exit = match run(connections, project, &attempt.vm, deadline, &command)? {
+        Ok(exit) => exit,
+        Err(words) => return Ok(Health::Failing(words)),
+    };
+    match cloud_init::verdict(&String::from_utf8_lossy(&exit.stdout)) {
+        Verdict::Done => Ok(Health::Passing),
+        Verdict::Running(words) => Ok(Health::Failing(words)),
+        Verdict::Failed(words) => Err(HypervisorError::new(ErrorKind::Rejected, words)),
+    }
 }
 
 fn exit_words(exit: &Exit) -> String {
-    match exit.output.lines().map(str::trim).find(|line| !line.is_empty()) {
-        Some(line) => format!("{}: {}", exit.how, line.chars().take(200).collect::<String>()),
-        None => exit.how.clone(),
+    match exit.output().lines().map(str::trim).find(|line| !line.is_empty()) {
+        Some(line) => format!("{}: {}", exit.how(), line.chars().take(200).collect::<String>()),
+        None => exit.how(),
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Instance, Scope, health, subject, unknown};
+use super::{Instance, Scope, guest, health, subject, unknown};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::Place;
@@ -97,9 +97,20 @@ fn dependency(target: &Instance<file::Vm>, wish: &Wish, mistakes: &mut Vec<Diagn
             }
             Condition::Healthy
         }
-        Some(At { value, place }) => {
-            let word = if *value == Asked::Ready { "condition: ready" } else { "condition: completed" };
-            mistakes.push(unsupported::not_yet(word).at(*place, "used here"));
+        Some(At { value: Asked::Ready, place }) => {
+            if !guest::present(&target.spec) {
+                let blind = Diagnostic::error(format!("{} has no cloud-init, so it is never `ready`", subject(target)));
+                mistakes.push(
+                    blind
+                        .at(*place, "asked for here")
+                        .and(target.place, "no `cloud_init` here")
+                        .hint("add `cloud_init: {}`, or ask for `healthy` or `started`"),
+                );
+            }
+            Condition::Ready
+        }
+        Some(At { value: Asked::Completed, place }) => {
+            mistakes.push(unsupported::not_yet("condition: completed").at(*place, "used here"));
             Condition::Started
         }
     };

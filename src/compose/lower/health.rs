@@ -25,12 +25,13 @@ pub(super) fn lower(
         }
         retries.value
     });
+    let boot = if probes.contains(&Probe::CloudInit) { Healthcheck::FIRST_BOOT } else { Healthcheck::START_PERIOD };
     Some(Healthcheck {
         probes,
         interval: positive("interval", check.interval.as_ref(), Healthcheck::INTERVAL, mistakes),
         timeout: positive("timeout", check.timeout.as_ref(), Healthcheck::TIMEOUT, mistakes),
         retries,
-        start_period: check.start_period.as_ref().map_or(Healthcheck::START_PERIOD, |span| span.value),
+        start_period: check.start_period.as_ref().map_or(boot, |span| span.value),
     })
 }
 
@@ -54,6 +55,7 @@ struct Asked<'a> {
     http: Option<&'a At<HttpProbe>>,
     agent: Option<&'a At<bool>>,
     exec: Option<&'a At<Command>>,
+    cloud_init: Option<&'a At<bool>>,
     later: bool,
 }
 
@@ -68,7 +70,8 @@ fn probes(
         http: check.http.as_ref(),
         agent: check.agent.as_ref(),
         exec: check.exec.as_ref(),
-        later: check.ssh.is_some() || check.cloud_init.is_some() || check.console.is_some() || check.host.is_some(),
+        cloud_init: check.cloud_init.as_ref(),
+        later: check.ssh.is_some() || check.console.is_some() || check.host.is_some(),
     };
     let places = direct.places();
     if let (Some(several), Some(place)) = (&check.probes, places.first()) {
@@ -78,10 +81,15 @@ fn probes(
     let mut probes = one(instance, &direct, check.place, check.probes.is_none(), addressed, mistakes);
     let listed = check.probes.iter().flat_map(|probes| &probes.value);
     for probe in listed {
-        let Probes { tcp, http, agent, exec, .. } = &probe.value;
-        let later =
-            probe.ssh.is_some() || probe.cloud_init.is_some() || probe.console.is_some() || probe.host.is_some();
-        let asked = Asked { tcp: tcp.as_ref(), http: http.as_ref(), agent: agent.as_ref(), exec: exec.as_ref(), later };
+        let Probes { tcp, http, agent, exec, cloud_init, ssh, console, host } = &probe.value;
+        let asked = Asked {
+            tcp: tcp.as_ref(),
+            http: http.as_ref(),
+            agent: agent.as_ref(),
+            exec: exec.as_ref(),
+            cloud_init: cloud_init.as_ref(),
+            later: ssh.is_some() || console.is_some() || host.is_some(),
+        };
         probes.extend(one(instance, &asked, probe.place, true, addressed, mistakes));
     }
     if let Some(empty) = check.probes.as_ref().filter(|list| list.is_empty()) {
@@ -96,9 +104,9 @@ fn probes(
 
 impl Asked<'_> {
     fn places(&self) -> Vec<Place> {
-        let agent = self.agent.filter(|agent| agent.value).map(|agent| agent.place);
-        let others = [self.tcp.map(|p| p.place), self.http.map(|p| p.place), agent, self.exec.map(|p| p.place)];
-        others.into_iter().flatten().collect()
+        let on = |flag: Option<&At<bool>>| flag.filter(|flag| flag.value).map(|flag| flag.place);
+        let (tcp, http, exec) = (self.tcp.map(|p| p.place), self.http.map(|p| p.place), self.exec.map(|p| p.place));
+        [tcp, http, on(self.agent), exec, on(self.cloud_init)].into_iter().flatten().collect()
     }
 }
 
@@ -116,7 +124,7 @@ fn one(
             let none = Diagnostic::error(format!("the healthcheck of {} has no probe", subject(instance)));
             mistakes.push(
                 none.at(place, "nothing to try")
-                    .hint("write one of `tcp`, `http`, `agent` and `exec`")
+                    .hint("write one of `tcp`, `http`, `agent`, `exec` and `cloud_init`")
                     .unless_wrong_within(place),
             );
         }
@@ -150,6 +158,9 @@ fn one(
     }
     if let Some(At { value: Command(command), .. }) = asked.exec {
         probes.push(Probe::Exec(command.clone()));
+    }
+    if asked.cloud_init.is_some_and(|cloud_init| cloud_init.value) {
+        probes.push(Probe::CloudInit);
     }
     probes
 }

@@ -6,6 +6,7 @@
 mod boot;
 mod depends;
 mod disks;
+mod guest;
 mod health;
 pub(crate) mod network;
 pub(crate) mod settle;
@@ -163,7 +164,9 @@ pub(crate) fn lower(
         let interfaces = interfaces.remove(&instance.name).unwrap_or_default();
         let boot = images.boot(scope, instance, mistakes);
         let disks = disks::of(instance, &known, mistakes);
-        let vm = vm::lower(instance, boot, disks, interfaces, depends.clone(), mistakes);
+        let told = guest::lower(scope, instance, &disks, mistakes, warnings);
+        let mut vm = vm::lower(instance, boot, disks, interfaces, depends.clone(), mistakes);
+        vm.cloud_init = told;
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);
     }

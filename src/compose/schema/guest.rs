@@ -1,4 +1,4 @@
-//! Keys about what is inside the guest: its name, cloud-init, logging in. Most take effect with a later version.
+//! Keys about what is inside the guest: its name and logging in.
 //!
 //! Owns their forms and the types that are legal by construction: host names, SSH keys, password hashes.
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::health::any_of;
 use super::shape::{OneOrMany, deserialize_form};
-use crate::compose::decode::{At, Form};
+use crate::compose::decode::Form;
 
 /// A host name: DNS labels, in lower case (RFC 1123 section 2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,110 +140,7 @@ texts! {
     PasswordHash "PasswordHash" "a password, hashed as in /etc/shadow" r"^\$";
 }
 
-/// Settings for the guest's first boot.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct CloudInit {
-    /// User-data as it is, in place of the other keys: a text, or `{template: PATH}`, or `{file: PATH}`.
-    pub(crate) user_data: Option<UserData>,
-    /// Packages to install.
-    pub(crate) packages: Vec<String>,
-    /// Whether all packages are brought up to date.
-    pub(crate) package_upgrade: Option<bool>,
-    /// Files to write.
-    pub(crate) write_files: Vec<serde_json::Value>,
-    /// Commands run at the end of the first boot.
-    pub(crate) runcmd: Vec<serde_json::Value>,
-    /// Commands run early in every boot.
-    pub(crate) bootcmd: Vec<serde_json::Value>,
-    /// Accounts.
-    pub(crate) users: Vec<User>,
-    /// Keys that may log in as the default user.
-    pub(crate) ssh_authorized_keys: Vec<SshKey>,
-    /// Secrets that the guest receives.
-    pub(crate) secrets: Vec<String>,
-    /// Time zone.
-    pub(crate) timezone: Option<String>,
-    /// Locale.
-    pub(crate) locale: Option<String>,
-    /// Further keys of cloud-config, as they are.
-    pub(crate) config: Option<serde_json::Value>,
-    /// Several parts, merged.
-    pub(crate) parts: Vec<serde_json::Value>,
-}
-
-/// An account of the guest.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "checked now, carried out by a later version")]
-pub(crate) struct User {
-    /// Its name.
-    pub(crate) name: String,
-    /// Its password, hashed.
-    #[serde(default)]
-    pub(crate) password_hash: Option<PasswordHash>,
-    /// Keys that may log in.
-    #[serde(default)]
-    pub(crate) ssh_authorized_keys: Vec<SshKey>,
-    /// What it may do as root: a rule of sudoers.
-    #[serde(default)]
-    pub(crate) sudo: Option<String>,
-    /// Further groups.
-    #[serde(default)]
-    pub(crate) groups: OneOrMany<String>,
-    /// Its shell.
-    #[serde(default)]
-    pub(crate) shell: Option<String>,
-}
-
-/// User-data: a text, or a file.
-#[derive(Debug, Clone)]
-pub(crate) enum UserData {
-    /// The text.
-    Text,
-    /// A list of parts.
-    Parts,
-    /// A file.
-    File,
-}
-
-/// A file with user-data: exactly one of the keys.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct UserDataFile {
-    /// A file that is a template.
-    pub(crate) template: Option<At<String>>,
-    /// A file that is taken as it is.
-    pub(crate) file: Option<At<String>>,
-}
-
-deserialize_form!(UserData, Provision);
-
-impl Form for UserData {
-    const EXPECTED: &'static str = "a text, a list of parts, or a mapping with `template` or `file`";
-    type Scalar = String;
-    type List = Vec<serde_json::Value>;
-    type Mapping = UserDataFile;
-
-    fn scalar(_: String) -> Result<Self, String> {
-        Ok(Self::Text)
-    }
-
-    fn list(_: Vec<serde_json::Value>) -> Result<Self, String> {
-        Ok(Self::Parts)
-    }
-
-    fn mapping(file: UserDataFile) -> Result<Self, String> {
-        match (&file.template, &file.file) {
-            (Some(_), None) | (None, Some(_)) => Ok(Self::File),
-            _ => Err("`user_data` needs either `template` or `file`".to_owned()),
-        }
-    }
-}
-
-any_of!(
-    UserData, "UserData", "user-data: a text, or a file", [{"type": "string"}, {"type": "array"}], [UserDataFile]
-);
+deserialize_form!(Provision);
 
 /// Commands run in the guest once it is up: a text, a list, or a mapping.
 #[derive(Debug, Clone)]

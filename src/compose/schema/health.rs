@@ -11,7 +11,7 @@ use super::shape::{Entries, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
 use crate::units::Span;
 
-/// When a vm counts as healthy. Either one probe directly (`tcp`, `http`, `agent`, `exec`) or several under `probes`,
+/// When a vm counts as healthy. Either one probe directly (`tcp`, `http`, `agent`, `exec`, `cloud_init`) or several under `probes`,
 /// all of which must pass.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -26,8 +26,9 @@ pub(crate) struct Healthcheck {
     pub(crate) exec: Option<At<Command>>,
     /// Reachable by SSH.
     pub(crate) ssh: Option<serde_json::Value>,
-    /// cloud-init has finished.
-    pub(crate) cloud_init: Option<serde_json::Value>,
+    /// cloud-init has finished without error; needs the guest agent. An error of cloud-init's fails at once.
+    /// Example: `cloud_init: true`
+    pub(crate) cloud_init: Option<At<bool>>,
     /// A regular expression is found on the serial console.
     pub(crate) console: Option<serde_json::Value>,
     /// A command on this machine exits with 0.
@@ -40,7 +41,7 @@ pub(crate) struct Healthcheck {
     pub(crate) timeout: Option<At<Span>>,
     /// Failures in a row, after the start period, that make the vm unhealthy. Default: 15
     pub(crate) retries: Option<At<u32>>,
-    /// Time to boot, in which failures do not count. Default: 1m30s
+    /// Time to boot, in which failures do not count. Default: 1m30s, with `cloud_init` 10m
     pub(crate) start_period: Option<At<Span>>,
     /// Time between two attempts while the vm starts.
     pub(crate) start_interval: Option<Span>,
@@ -66,8 +67,8 @@ pub(crate) struct Probes {
     pub(crate) exec: Option<At<Command>>,
     /// Reachable by SSH.
     pub(crate) ssh: Option<serde_json::Value>,
-    /// cloud-init has finished.
-    pub(crate) cloud_init: Option<serde_json::Value>,
+    /// cloud-init has finished without error.
+    pub(crate) cloud_init: Option<At<bool>>,
     /// A regular expression is found on the serial console.
     pub(crate) console: Option<serde_json::Value>,
     /// A command on this machine exits with 0.

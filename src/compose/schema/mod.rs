@@ -3,6 +3,7 @@
 //! The doc comments are the reference of the compose language and the descriptions of its JSON schema. Owns what may be
 //! written where; knows nothing of what it means together.
 
+pub(crate) mod cloud_init;
 pub(crate) mod guest;
 pub(crate) mod hardware;
 pub(crate) mod health;

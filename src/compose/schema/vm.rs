@@ -7,7 +7,8 @@ use serde::Deserialize;
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use super::guest::{CloudInit, Fqdn, Provision, Ssh};
+use super::cloud_init::CloudInit;
+use super::guest::{Fqdn, Provision, Ssh};
 use super::hardware::{Cpu, Limits, Port, Share};
 use super::health::{DependsOn, Healthcheck, any_of};
 use super::shape::{Entries, Labels, OneOrMany, deserialize_form, refused};
@@ -78,7 +79,7 @@ pub(crate) struct Vm {
     pub(crate) ports: Vec<At<Port>>,
     /// What happens when the guest powers itself off.
     pub(crate) restart: Option<Restart>,
-    /// Settings for the guest's first boot.
+    /// Settings for the guest's first boot, where its image has cloud-init. Example: `cloud_init: {packages: [nginx]}`
     pub(crate) cloud_init: Option<CloudInit>,
     /// Settings for the first boot of guests with Ignition.
     pub(crate) ignition: Option<serde_json::Value>,
@@ -130,8 +131,8 @@ pub(crate) struct Disk {
     pub(crate) size: Option<At<Bytes>>,
     /// Name of a disk of the vm's own. Default: disk1, disk2, … by its place in the list
     pub(crate) name: Option<At<String>>,
-    /// Where the guest mounts it.
-    pub(crate) mount: Option<String>,
+    /// Where the guest mounts it; one that is empty gets a file system first. Example: `mount: /var/lib/postgresql`
+    pub(crate) mount: Option<At<String>>,
 }
 
 /// The networks of a vm: a list of names, or a mapping.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Gathering, Layer, Unit, folder};
+use super::{Gathering, Layer, Unit, folder, read};
 use crate::compose::decode::{At, decode};
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::extends::normal;
@@ -16,6 +16,7 @@ use crate::compose::place::{Extent, Texts};
 use crate::compose::schema::resource::{Include, LongInclude};
 use crate::compose::schema::shape::OneOrMany;
 use crate::compose::schema::vm::Extends;
+use crate::compose::user_data::{self, Folders};
 
 /// How deep files may include one another.
 const DEPTH: usize = 32;
@@ -118,6 +119,30 @@ impl Gathering<'_> {
             long.file
         };
         named.filter_map(file).collect()
+    }
+
+    /// Reads the files with user-data that vms name. One that cannot be read is a mistake only where a vm needs it.
+    pub(super) fn user_data(&mut self, root: &Unit) {
+        let mut paths = BTreeSet::new();
+        let folders =
+            Folders { directories: &self.directories, home: self.request.environment.get("HOME").map(String::as_str) };
+        let mut units = vec![root];
+        while let Some(unit) = units.pop() {
+            units.extend(&unit.includes);
+            let documents = unit.layers.iter().flat_map(|layer| &layer.documents);
+            paths.extend(documents.flat_map(user_data::named).filter_map(|node| folders.path(node)));
+        }
+        let documents = self.bases.values().flat_map(|layer| &layer.documents);
+        paths.extend(documents.flat_map(user_data::named).filter_map(|node| folders.path(node)));
+        for path in paths {
+            let text = if self.texts.is_full() {
+                Err("more files than can be kept apart".to_owned())
+            } else {
+                read::text(&path)
+            };
+            let file = text.map(|text| self.add(&path, text));
+            self.user_data.insert(path, file);
+        }
     }
 
     fn path(&self, path: &At<String>) -> PathBuf {

@@ -1,0 +1,82 @@
+//! What a guest is told at its first boot: structured keys, texts, files, templates, mounts, keys.
+
+use std::fs;
+
+use vmcompose::model::cloud_init::{CloudInit, Command, DataDisk, Filesystem};
+
+use crate::compose::fixture::{Fixture, vm};
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPuD3bB6mCVAUUFkWxdTE5sDJ6JyJzDGzSiVGVSbUNh me@host";
+
+fn told(yaml: &str) -> CloudInit {
+    *vm(&Fixture::new(yaml).project(), "web").cloud_init.clone().expect("it is told something")
+}
+
+fn with(cloud_init: &str) -> String {
+    format!("vms:\n  web:\n    image: ./a\n    cloud_init:\n{cloud_init}")
+}
+
+#[test]
+fn structured_keys_arrive_and_a_dollar_is_the_guests() {
+    let settings = told(&with(
+        "      packages: [nginx]\n      runcmd: [\"echo $HOME ${X}\", [sleep, 5]]\n      write_files:\n        - {path: \
+         /etc/a, content: \"{{ project.name }}\", permissions: '0640'}\n      users: [{name: ada, groups: sudo}]\n      \
+         config: {swap: {size: 0}}\n",
+    ));
+    assert_eq!(settings.packages, ["nginx"]);
+    let words = vec!["sleep".to_owned(), "5".to_owned()];
+    assert_eq!(settings.runcmd, [Command::Shell("echo $HOME ${X}".to_owned()), Command::Program(words)]);
+    assert_eq!(settings.write_files[0].content, Fixture::new(&with("      {}\n")).project().name.as_str());
+    assert_eq!((settings.users[0].name.as_str(), settings.users[0].groups.len()), ("ada", 1));
+    assert_eq!(settings.config["swap"]["size"], 0);
+}
+
+#[test]
+fn mounts_and_keys_ask_for_cloud_init_by_themselves() {
+    let settings = told(&format!(
+        "volumes: {{data: {{size: 1GiB}}}}\nvms:\n  web:\n    image: ./a\n    disks: [{{volume: data, mount: /srv}}, {{size: 1GiB}}]\n    \
+         ssh: {{authorized_keys: {KEY}}}\n"
+    ));
+    let disk = DataDisk { serial: "data".to_owned(), path: "/srv".to_owned(), filesystem: Filesystem::Ext4 };
+    assert_eq!(
+        settings,
+        CloudInit { disks: vec![disk], ssh_authorized_keys: vec![KEY.to_owned()], ..settings.clone() }
+    );
+    let silent = Fixture::new("vms: {web: {image: ./a}}").project();
+    assert_eq!(vm(&silent, "web").cloud_init, None);
+}
+
+#[test]
+fn a_file_is_taken_as_it_is_and_a_template_sees_what_its_vm_sees() {
+    let fixture = Fixture::new(
+        "vms:\n  web:\n    image: ./a\n    replicas: 1\n    cloud_init:\n      user_data: {file: ./raw.yaml}\n      parts: \
+         [{template: ./made.yaml}, \"#!/bin/sh\\necho {{ index }}\"]\n",
+    );
+    fs::write(fixture.directory().join("raw.yaml"), "#cloud-config\nruncmd: ['echo {{ v }} $X']\n").unwrap();
+    fs::write(fixture.directory().join("made.yaml"), "#cloud-config\nhostname: h{{ index }}\n").unwrap();
+    let project = fixture.project();
+    let parts: Vec<&str> =
+        vm(&project, "web-1").cloud_init.as_ref().unwrap().user_data.iter().map(|part| part.content.as_str()).collect();
+    let raw = "#cloud-config\nruncmd: ['echo {{ v }} $X']\n";
+    assert_eq!(parts, [raw, "#cloud-config\nhostname: h1\n", "#!/bin/sh\necho 1"]);
+}
+
+#[test]
+fn a_mistake_in_a_file_with_user_data_is_shown_in_that_file() {
+    let fixture = Fixture::new("vms: {web: {image: ./a, cloud_init: {user_data: {file: ./raw.yaml}}}}");
+    fs::write(fixture.directory().join("raw.yaml"), "#cloud-config\nhostname: a\npackages: nginx: 1\n").unwrap();
+    let said = fixture.mistakes();
+    assert!(said.contains("raw.yaml:3:") && said.contains("cloud-config is not YAML"), "{said}");
+    let template = Fixture::new("vms: {web: {image: ./a, cloud_init: {user_data: {template: ./made.yaml}}}}");
+    fs::write(template.directory().join("made.yaml"), "#cloud-config\nhostname: {{ nobody }}\n").unwrap();
+    let said = template.mistakes();
+    assert!(said.contains("made.yaml:2:") && said.contains("`nobody`"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_mistake_only_where_a_vm_needs_it() {
+    let missing = "vms: {web: {image: ./a, PROFILE cloud_init: {user_data: {file: ./none.yaml}}}, b: {image: ./a}}";
+    let said = Fixture::new(&missing.replace("PROFILE", "")).mistakes();
+    assert!(said.contains("none.yaml`: there is no such file"), "{said}");
+    assert_eq!(Fixture::new(&missing.replace("PROFILE", "profiles: [x],")).mistakes(), "");
+}

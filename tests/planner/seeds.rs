@@ -1,0 +1,58 @@
+//! What a guest is told at its first boot: when its seed is made, and when it goes.
+
+use vmcompose::model::CloudInit;
+use vmcompose::plan::{Goal, Operation, Options, Plan, plan};
+use vmcompose::state::ActualState;
+
+use super::{UP, applied, desired, edit, id, name, refusal, vm};
+
+#[test]
+fn a_seed_is_there_before_its_vm_is_defined_and_goes_after_it() {
+    let settings = CloudInit { timezone: Some("Europe/Berlin".to_owned()), ..CloudInit::default() };
+    let told = edit(vm("db", &[]), |vm| vm.cloud_init = Some(Box::new(settings.clone())));
+    let desired = desired(&[told]);
+    let operations = |plan: &Plan| -> Vec<String> {
+        let step = plan.steps().find(|step| step.resource == id("db")).expect("a step");
+        step.operations.iter().map(ToString::to_string).collect()
+    };
+    let up = plan(&desired, &ActualState::default(), &UP).expect("a plan");
+    let seed = "create the cloud-init seed of vm `db`";
+    assert_eq!(operations(&up), ["create disk `root` of vm `db`", seed, "define vm `db`", "start vm `db`"]);
+    let created = up.steps().flat_map(|step| &step.operations).find_map(|operation| match operation {
+        Operation::CreateSeed(seed) => Some(seed.as_ref()),
+        _ => None,
+    });
+    let created = created.expect("the seed");
+    assert_eq!((created.machine.identity.as_str(), &created.settings), ("shop/db", &settings));
+    assert_eq!(created.machine.nics.len(), 1);
+    let down = plan(&desired, &applied(&desired), &Options { goal: Goal::Down { volumes: false }, ..UP });
+    let gone = "delete the cloud-init seed of vm `db`";
+    assert_eq!(
+        operations(&down.expect("a plan")),
+        ["stop vm `db`", "undefine vm `db`", gone, "delete disk `root` of vm `db`"]
+    );
+}
+
+#[test]
+fn a_seed_that_lies_about_is_made_anew_and_goes_with_down() {
+    let desired = desired(&[vm("db", &[])]);
+    let actual = ActualState { loose_seeds: [name("db")].into(), ..ActualState::default() };
+    let first = |plan: &Plan| {
+        let step = plan.steps().find(|step| step.resource == id("db")).expect("a step");
+        (step.operations[0].clone(), step.effect)
+    };
+    let gone = Operation::DeleteSeed(name("db"));
+    assert_eq!(first(&plan(&desired, &actual, &UP).expect("a plan")), (gone.clone(), None));
+    let down = plan(&desired, &actual, &Options { goal: Goal::Down { volumes: false }, ..UP }).expect("a plan");
+    assert_eq!(first(&down), (gone, None));
+}
+
+#[test]
+fn what_a_guest_was_told_cannot_change_in_place() {
+    let told = |zone: &str| {
+        let settings = CloudInit { timezone: Some(zone.to_owned()), ..CloudInit::default() };
+        desired(&[edit(vm("db", &[]), |vm| vm.cloud_init = Some(Box::new(settings)))])
+    };
+    let refusal = refusal(&told("Europe/Paris"), &applied(&told("Europe/Berlin")), UP);
+    assert_eq!(refusal, "vm `db` cannot be changed in place: cloud_init.timezone Europe/Berlin → Europe/Paris");
+}

@@ -2,13 +2,16 @@
 //!
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
+mod choice;
+
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+pub use choice::{Color, ConfigFormat, GraphFormat, PlanFormat, Progress, SchemaFormat, TableFormat};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
-use crate::names::ProjectName;
+use crate::names::{ProjectName, VmName};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -144,6 +147,16 @@ Examples:
   vmcompose ps -a --format json | jq -r '.vms[].addresses[].ip'")]
     Ps(Ps),
 
+    /// Run a command in a vm, through its guest agent
+    ///
+    /// Needs no network, no account and no key: the command runs as root, without a shell, and ends with its own exit
+    /// code, or 128 and the number of the signal that ended it. What it writes is shown when it ends.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose exec db -- uptime
+  vmcompose exec db -- sh -c 'journalctl -b | tail -20'")]
+    Exec(Exec),
+
     /// Print the file as it is understood: merged, interpolated, rendered
     #[command(after_long_help = "\
 Examples:
@@ -250,6 +263,17 @@ pub struct Ps {
     pub all: bool,
 }
 
+/// Options of `exec`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Exec {
+    /// The vm; replicas by their own names
+    #[arg(value_name = "VM")]
+    pub vm: VmName,
+    /// The program and its arguments
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
 /// Options of `config`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Config {
@@ -300,83 +324,6 @@ pub struct Graph {
     /// As text, for Graphviz, for Markdown, or as a picture
     #[arg(long, default_value = "text")]
     pub format: GraphFormat,
-}
-
-/// When to use colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless `NO_COLOR` is set
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
-/// How progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Progress {
-    /// fancy on a terminal, plain elsewhere
-    Auto,
-    /// A line per resource that changes in place
-    Fancy,
-    /// A line per event
-    Plain,
-    /// Every event as a line of JSON
-    Json,
-    /// Not at all; errors are still shown
-    Quiet,
-}
-
-/// Formats of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PlanFormat {
-    /// For people
-    Text,
-    /// For programs; versioned
-    Json,
-}
-
-/// Formats of a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TableFormat {
-    /// For people
-    Table,
-    /// For programs; versioned
-    Json,
-    /// The same as YAML
-    Yaml,
-}
-
-/// Formats of a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ConfigFormat {
-    /// As the file is written
-    Yaml,
-    /// For programs
-    Json,
-}
-
-/// Formats of the language's description.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SchemaFormat {
-    /// JSON Schema, 2020-12
-    Json,
-    /// Every key with type, default and example
-    Markdown,
-}
-
-/// Formats of a graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum GraphFormat {
-    /// For people, wave by wave
-    Text,
-    /// For Graphviz
-    Dot,
-    /// For Markdown
-    Mermaid,
-    /// A picture
-    Svg,
 }
 
 /// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:

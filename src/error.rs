@@ -15,35 +15,56 @@ use crate::plan::{Obstacle, PlanError};
 
 /// How a command ends, as the shell sees it. Public: scripts rely on these numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// It did what it was asked to.
-    Done = 0,
+    Done,
     /// The command line or a file cannot be read.
-    Usage = 1,
+    Usage,
     /// The compose file is wrong.
-    Compose = 2,
+    Compose,
     /// There is no connection to the hypervisor.
-    Unreachable = 3,
+    Unreachable,
     /// An operation on a vm failed.
-    Vm = 4,
+    Vm,
     /// An operation on storage, an image or a network failed.
-    Resource = 5,
+    Resource,
     /// A health gate failed or timed out.
-    Unhealthy = 6,
+    Unhealthy,
     /// It failed, and something was left behind.
-    LeftBehind = 7,
+    LeftBehind,
     /// It refused: something has to be settled or confirmed first.
-    Refused = 8,
+    Refused,
     /// `plan --exit-code` found changes.
-    Changes = 10,
+    Changes,
     /// The user interrupted.
-    Interrupted = 130,
+    Interrupted,
+    /// What a command in a guest ended with.
+    Guest(u8),
+}
+
+impl Exit {
+    /// Its number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Usage => 1,
+            Self::Compose => 2,
+            Self::Unreachable => 3,
+            Self::Vm => 4,
+            Self::Resource => 5,
+            Self::Unhealthy => 6,
+            Self::LeftBehind => 7,
+            Self::Refused => 8,
+            Self::Changes => 10,
+            Self::Interrupted => 130,
+            Self::Guest(code) => code,
+        }
+    }
 }
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }
 

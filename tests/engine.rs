@@ -64,18 +64,8 @@ struct Rig {
 fn rig(change: impl FnOnce(Faulty<Libvirt>) -> Faulty<Libvirt>) -> Rig {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("vmcompose.yaml"), SHOP).expect("written");
-    std::fs::write(folder.path().join("os.qcow2"), qcow2()).expect("written");
+    std::fs::write(folder.path().join("os.qcow2"), support::qcow2()).expect("written");
     rig_of(folder, change)
-}
-
-/// The header of an empty qcow2 image of 1 MiB (QEMU's docs/interop/qcow2.rst): enough for the test driver.
-fn qcow2() -> Vec<u8> {
-    let mut bytes = vec![0; 104];
-    bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
-    bytes[20..24].copy_from_slice(&16u32.to_be_bytes());
-    bytes[24..32].copy_from_slice(&(1u64 << 20).to_be_bytes());
-    bytes[100..104].copy_from_slice(&104u32.to_be_bytes());
-    bytes
 }
 
 fn rig_of(folder: tempfile::TempDir, change: impl FnOnce(Faulty<Libvirt>) -> Faulty<Libvirt>) -> Rig {

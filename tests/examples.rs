@@ -14,7 +14,7 @@ use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::compose::{self, Request, Sources};
 use vmcompose::execute::{self, OnFailure, Outcome};
 use vmcompose::image;
-use vmcompose::model::{Image, Surroundings};
+use vmcompose::model::{Image, ImageRole, Surroundings};
 use vmcompose::names::{ImageName, ResourceId};
 use vmcompose::plan::{Goal, Options, Plan, plan};
 use vmcompose::render::{self, Palette};
@@ -50,7 +50,9 @@ impl Example {
         let mut project = parsed.unwrap_or_else(|error| panic!("{}: {error}", folder.display())).project;
         for image in project.images.values_mut() {
             image.path = world.dir.path().join(image.name.as_str());
-            std::fs::write(&image.path, image.name.as_str()).expect("written");
+            let kernel = image.name.as_str().as_bytes().to_vec();
+            let bytes = if image.role == ImageRole::Disk { support::qcow2() } else { kernel };
+            std::fs::write(&image.path, bytes).expect("written");
         }
         let images = image::inspect(&project.images).expect("images");
         let hypervisor = Arc::new(Faulty::new(world.connect()));

@@ -3,6 +3,7 @@
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
 mod down;
+mod exec;
 mod init;
 mod plan;
 mod ps;
@@ -28,6 +29,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Down(options) => down::down(&global, &options),
         Command::Plan(options) => plan::plan(&global, &options),
         Command::Ps(options) => ps::ps(&global, &options),
+        Command::Exec(options) => exec::exec(&global, &options),
         Command::Config(options) => show::config(&global, &options),
         Command::Validate => show::validate(&global),
         Command::Schema(options) => show::schema(&options),

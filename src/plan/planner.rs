@@ -81,7 +81,7 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
             obstacles.extend(obstacle(desired, actual, id, found));
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
-            let draft = decide(spec, gate(desired, id), seed, found, wave).map(|draft| afresh(draft, actual));
+            let draft = decide(spec, &gate(desired, id), seed, found, wave).map(|draft| afresh(draft, actual));
             drafts.extend(draft.map(|draft| (id.clone(), draft)));
         }
     }
@@ -139,7 +139,7 @@ fn down(desired: &DesiredState, actual: &ActualState, volumes: bool) -> Result<P
 }
 
 /// What has to be done to one resource; `None` where nothing.
-fn decide(spec: &Spec, gate: Gate, seed: Option<VmSeed>, found: Option<&Actual>, wave: usize) -> Option<Draft> {
+fn decide(spec: &Spec, gate: &Gate, seed: Option<VmSeed>, found: Option<&Actual>, wave: usize) -> Option<Draft> {
     let draft = |action, cause, operations| {
         let draft = Draft::new(spec.id(), action, cause, operations);
         Draft { gate: gate.clone(), wave, ..draft }

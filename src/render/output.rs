@@ -17,6 +17,17 @@ pub fn note(text: &str) {
     let _ = write(anstream::stderr().lock(), text);
 }
 
+/// Writes what another program wrote, as it is, to stdout and stderr.
+pub fn streams(stdout: &[u8], stderr: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(stdout).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
+        _ => {}
+    }
+    let _ = io::stderr().lock().write_all(stderr);
+    Ok(())
+}
+
 /// Writes what clap has to say of a command line, help that was asked for included, and returns the exit code.
 pub fn usage(error: &clap::Error) -> u8 {
     match error.print() {

@@ -3,6 +3,8 @@
 use std::fs;
 
 use vmcompose::model::cloud_init::{CloudInit, Command, DataDisk, Filesystem};
+use vmcompose::model::{Condition, Healthcheck, Probe};
+use vmcompose::units::Span;
 
 use crate::compose::fixture::{Fixture, vm};
 
@@ -79,4 +81,18 @@ fn a_file_that_is_not_there_is_a_mistake_only_where_a_vm_needs_it() {
     let said = Fixture::new(&missing.replace("PROFILE", "")).mistakes();
     assert!(said.contains("none.yaml`: there is no such file"), "{said}");
     assert_eq!(Fixture::new(&missing.replace("PROFILE", "profiles: [x],")).mistakes(), "");
+}
+
+#[test]
+fn ready_asks_for_the_end_of_cloud_init_and_a_probe_may_too() {
+    let project = Fixture::new(
+        "vms:\n  web: {image: ./a, depends_on: {db: {condition: ready}}}\n  db: {image: ./a, cloud_init: {}}\n  c: {image: \
+         ./a, healthcheck: {cloud_init: true}}\n  d: {image: ./a, healthcheck: {cloud_init: true, start_period: 5s}}\n",
+    )
+    .project();
+    let conditions: Vec<Condition> = vm(&project, "web").depends_on.values().map(|on| on.condition).collect();
+    assert_eq!(conditions, [Condition::Ready]);
+    let check = |name: &str| vm(&project, name).healthcheck.clone().unwrap();
+    assert_eq!((check("c").probes, check("c").start_period), (vec![Probe::CloudInit], Healthcheck::FIRST_BOOT));
+    assert_eq!(check("d").start_period, Span::secs(5));
 }

@@ -1,10 +1,10 @@
 //! What a guest is told at its first boot: when its seed is made, and when it goes.
 
-use vmcompose::model::CloudInit;
+use vmcompose::model::{CloudInit, Condition};
 use vmcompose::plan::{Goal, Operation, Options, Plan, plan};
 use vmcompose::state::ActualState;
 
-use super::{UP, applied, desired, edit, id, name, refusal, vm};
+use super::{UP, applied, desired, edit, id, lines, name, refusal, vm};
 
 #[test]
 fn a_seed_is_there_before_its_vm_is_defined_and_goes_after_it() {
@@ -55,4 +55,21 @@ fn what_a_guest_was_told_cannot_change_in_place() {
     };
     let refusal = refusal(&told("Europe/Paris"), &applied(&told("Europe/Berlin")), UP);
     assert_eq!(refusal, "vm `db` cannot be changed in place: cloud_init.timezone Europe/Berlin → Europe/Paris");
+}
+
+#[test]
+fn who_is_asked_to_be_ready_is_gated_on_its_cloud_init_and_on_its_healthcheck() {
+    let told = |called: &str| edit(vm(called, &[]), |vm| vm.cloud_init = Some(Box::default()));
+    let checked = told("checked");
+    let bare = edit(told("bare"), |vm| vm.healthcheck = None);
+    let alone = edit(told("alone"), |vm| vm.healthcheck = None);
+    let app = vm("app", &[("checked", Condition::Ready), ("bare", Condition::Ready), ("alone", Condition::Started)]);
+    let desired = desired(&[checked, bare, alone, app]);
+    let plan = plan(&desired, &ActualState::default(), &UP).expect("a plan");
+    let gate = |called: &str| plan.steps().find(|step| step.resource == id(called)).expect("a step").gate.to_string();
+    assert_eq!(gate("checked"), "healthy (agent, cloud-init)");
+    assert_eq!(gate("bare"), "healthy (cloud-init)");
+    assert_eq!(gate("alone"), "");
+    let waits = lines(&plan).into_iter().find(|line| line.contains(" app <-")).expect("a step");
+    assert!(waits.contains("bare!") && waits.contains("checked!") && !waits.contains("alone!"), "{waits}");
 }

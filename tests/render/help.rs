@@ -18,7 +18,7 @@ fn every_help_text_is_as_it_was_read() {
     golden("help.txt", &command.render_long_help().to_string());
     golden("help-short.txt", &command.render_help().to_string());
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-    assert_eq!(names, ["up", "down", "plan", "ps", "config", "validate", "schema", "graph", "init", "version"]);
+    assert_eq!(names, ["up", "down", "plan", "ps", "exec", "config", "validate", "schema", "graph", "init", "version"]);
     for name in names {
         let sub = command.find_subcommand_mut(&name).unwrap();
         golden(&format!("help-{name}.txt"), &sub.clone().term_width(100).render_long_help().to_string());
@@ -56,6 +56,9 @@ fn options_of_the_commands_are_read() {
     assert!(plan.destroy && plan.volumes && plan.exit_code && plan.format == PlanFormat::Json);
     let Command::Ps(ps) = parse("ps -a --format yaml").unwrap().command else { panic!("not ps") };
     assert!(ps.all && ps.format == TableFormat::Yaml);
+    let Command::Exec(exec) = parse("exec db -- sh -c date").unwrap().command else { panic!("not exec") };
+    assert_eq!((exec.vm.as_str(), exec.command.join(" ").as_str()), ("db", "sh -c date"));
+    assert!(parse("exec db").is_err(), "a command is needed");
     let Command::Graph(graph) = parse("graph --format svg").unwrap().command else { panic!("not graph") };
     assert_eq!(graph.format, GraphFormat::Svg);
 }

@@ -187,3 +187,13 @@ pub(crate) fn attempt(vm: &str, probe: Probe) -> Attempt {
 pub(crate) fn text(state: &ActualState) -> String {
     format!("{state:#?}")
 }
+
+/// The header of an empty qcow2 image of 1 MiB (QEMU's docs/interop/qcow2.rst): enough for the test driver.
+pub(crate) fn qcow2() -> Vec<u8> {
+    let mut bytes = vec![0; 104];
+    bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+    bytes[20..24].copy_from_slice(&16u32.to_be_bytes());
+    bytes[24..32].copy_from_slice(&(1u64 << 20).to_be_bytes());
+    bytes[100..104].copy_from_slice(&104u32.to_be_bytes());
+    bytes
+}

@@ -33,9 +33,9 @@ use self::connections::Connections;
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
-use crate::backend::{Attempt, Health, Hypervisor, HypervisorError};
+use crate::backend::{Attempt, Health, Hypervisor, HypervisorError, Ran};
 use crate::model::Spec;
-use crate::names::ProjectName;
+use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
 use crate::plan::operation::VmDisk;
 use crate::state::ActualState;
@@ -97,6 +97,14 @@ impl Libvirt {
                 hypervisor: dotted(connect.get_hyp_version().map_err(asked())?),
             })
         })
+    }
+
+    /// Runs a command in a guest, through its agent, to its end, however long that takes.
+    ///
+    /// Fails with [`crate::backend::ErrorKind::NotFound`] where there is no such vm, with
+    /// [`crate::backend::ErrorKind::NotRunning`] where it does not run.
+    pub fn exec(&self, project: &ProjectName, vm: &VmName, command: &[String]) -> Result<Ran, HypervisorError> {
+        probe::exec(&self.connections, project, vm, command)
     }
 
     fn offer(&self, connect: &Connect) -> Result<&Offer, HypervisorError> {

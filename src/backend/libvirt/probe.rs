@@ -15,7 +15,7 @@ use super::agent::{self, AgentError, Exit};
 use super::cloud_init::{self, Verdict};
 use super::connections::Connections;
 use super::vms;
-use crate::backend::{Attempt, End, ErrorKind, Health, HypervisorError};
+use crate::backend::{Attempt, End, ErrorKind, Health, HypervisorError, Ran};
 use crate::model::Probe;
 use crate::names::{ProjectName, ResourceId, VmName};
 
@@ -162,6 +162,9 @@ fn http_words(error: &ureq::Error) -> String {
     }
 }
 
+/// How long an agent may take for one answer.
+const ANSWER: Duration = Duration::from_secs(30);
+
 /// One request to the agent. The outer error is for good, the inner one for now.
 fn agent_call<T>(
     connections: &Connections,
@@ -171,7 +174,8 @@ fn agent_call<T>(
     call: impl FnOnce(&virt::domain::Domain, Duration) -> Result<T, AgentError>,
 ) -> Result<Result<T, String>, HypervisorError> {
     let id = ResourceId::Vm(vm.clone());
-    let left = deadline.saturating_duration_since(Instant::now());
+    // The agent answers at once or is not there; a command's own time is not spent in one request.
+    let left = deadline.saturating_duration_since(Instant::now()).min(ANSWER);
     connections.with(|connect| {
         let gone = || HypervisorError::new(ErrorKind::NotRunning, format!("{id} does not run any more"));
         let domain = vms::find(connect, project, vm)?.ok_or_else(gone)?;
@@ -210,6 +214,29 @@ pub(super) fn run(
         }))
     })?;
     Ok(end.ok_or_else(|| for_now.unwrap_or_else(|| "the command did not end in time".to_owned())))
+}
+
+/// Runs a command for a person, who decides how long to wait.
+pub(super) fn exec(
+    connections: &Connections,
+    project: &ProjectName,
+    vm: &VmName,
+    command: &[String],
+) -> Result<Ran, HypervisorError> {
+    const EVER: Duration = Duration::from_hours(365 * 24);
+    let id = ResourceId::Vm(vm.clone());
+    connections.with(|connect| {
+        let domain = vms::find(connect, project, vm)?.ok_or_else(|| {
+            HypervisorError::new(ErrorKind::NotFound, format!("{id} does not exist on the hypervisor"))
+                .with_hint("`vmcompose ps --all` shows the vms")
+        })?;
+        let off = vms::state(&domain, &id)?.is_none_or(|(state, _)| vms::is_off(state));
+        if off { Err(HypervisorError::new(ErrorKind::NotRunning, format!("{id} does not run"))) } else { Ok(()) }
+    })?;
+    match run(connections, project, vm, Instant::now() + EVER, command)? {
+        Ok(Exit { end, stdout, stderr }) => Ok(Ran { end, stdout, stderr }),
+        Err(words) => Err(HypervisorError::new(ErrorKind::Rejected, format!("cannot run this in {id}: {words}"))),
+    }
 }
 
 /// An error of cloud-init's is for good: it does not try again.

@@ -106,6 +106,20 @@ fn a_missing_image_ends_with_5_and_is_named() {
 }
 
 #[test]
+fn a_command_in_a_vm_that_is_not_there_or_has_no_agent_ends_with_4() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(PAIR);
+    let run = desk.run(&["exec", "db", "--", "true"]).expect(4);
+    assert!(run.stderr.contains("vm `db` does not exist on the hypervisor"), "{}", run.stderr);
+    desk.run(&["up"]).expect(0);
+    let run = desk.run(&["exec", "db", "--", "true"]).expect(4);
+    assert!(run.stderr.contains("has no guest agent"), "{}", run.stderr);
+    desk.run(&["down"]).expect(0);
+}
+
+#[test]
 fn a_busy_subnet_ends_with_5_and_names_who_has_it() {
     if !enabled() {
         return;

@@ -50,9 +50,21 @@ pub(super) fn set(global: &Global, request: &Request) -> Result<Stage, Error> {
     });
     let (hypervisor, actual) = observed?;
     let images = images?;
-    let settled = compose::parse(&sources, request, &actual.surroundings)?.project;
-    let desired = DesiredState::up(&settled, &images).map_err(PlanError::from)?;
+    // Most often the addresses that the file's names lead to are free, or already those of these very vms.
+    let project = if agree(&first.project, &actual.surroundings) {
+        first.project
+    } else {
+        compose::parse(&sources, request, &actual.surroundings)?.project
+    };
+    let desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
     Ok(Stage { hypervisor, desired, actual })
+}
+
+fn agree(project: &Project, surroundings: &Surroundings) -> bool {
+    let networks = project.networks.values().map(|network| (&network.name, network.subnet));
+    let vms = project.vms.values();
+    let interfaces = vms.flat_map(|vm| vm.interfaces.iter().map(|nic| (&nic.network, &vm.name, nic.ip)));
+    surroundings.agree_with(networks, interfaces)
 }
 
 /// Connects, and looks at what the hypervisor has of a project.

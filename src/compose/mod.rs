@@ -60,9 +60,12 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// The file after merging, interpolation and templates, as `vmcompose config` prints it.
+    /// The file after merging, interpolation and templates, as `vmcompose config` prints it. A `$` that is left stands
+    /// there as `$$`, so that the file can be read again.
     pub fn resolved(&self) -> serde_yaml::Value {
-        self.resolved.to_value()
+        let mut tree = self.resolved.clone();
+        interpolate::escape(&mut tree);
+        tree.to_value()
     }
 }
 

@@ -1,3 +1,5 @@
 //! What people read.
+//!
+//! Owns the look of everything. Decides nothing.
 
 pub mod diagnostic;

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use support::World;
 use support::faulty::Faulty;
+use support::{World, observe};
 use tokio_util::sync::CancellationToken;
 use vmcompose::backend::libvirt::Libvirt;
-use vmcompose::backend::{ErrorKind, Health, Hypervisor, HypervisorError};
+use vmcompose::backend::{ErrorKind, Health, HypervisorError};
 use vmcompose::compose::{self, Request};
 use vmcompose::execute::{self, Event, EventKind, OnFailure, Outcome, Problem};
 use vmcompose::image;
@@ -95,7 +95,7 @@ fn load(folder: &Path, surroundings: &Surroundings) -> Project {
 
 impl Rig {
     fn observe(&self) -> ActualState {
-        self.hypervisor.observe(&self.project.name).expect("observed")
+        observe(&*self.hypervisor, &self.project.name)
     }
 
     fn plan(&self) -> Plan {

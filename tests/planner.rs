@@ -105,8 +105,9 @@ fn desired(vms: &[Spec]) -> DesiredState {
 
 /// What is there after `desired` was applied.
 fn applied(desired: &DesiredState) -> ActualState {
-    let found =
-        |(id, spec): (&ResourceId, &Spec)| (id.clone(), Actual { recorded: spec.clone(), phase: Phase::Running });
+    let found = |(id, spec): (&ResourceId, &Spec)| {
+        (id.clone(), Actual { recorded: spec.clone(), phase: Phase::Running, applied_at: None })
+    };
     ActualState { resources: desired.specs.iter().map(found).collect(), ..ActualState::default() }
 }
 

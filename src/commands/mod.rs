@@ -4,6 +4,7 @@
 
 mod down;
 mod init;
+mod lock;
 mod plan;
 mod ps;
 mod run;

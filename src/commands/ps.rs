@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::backend::libvirt::Libvirt;
 use crate::backend::{self, Attempt, Hypervisor};
 use crate::cli::{Global, Ps};
+use crate::commands::stage::Access;
 use crate::commands::{print, request, stage};
+use crate::compose::Request;
 use crate::error::{Error, Exit};
 use crate::model::Vm;
 use crate::names::{ProjectName, VmName};
@@ -26,14 +28,11 @@ const AT_ONCE: usize = 32;
 pub(super) fn ps(global: &Global, options: &Ps) -> Result<Exit, Error> {
     let request = request(global)?;
     let project = stage::project_name(global, &request)?;
-    let (hypervisor, actual) = stage::observe(global, &project)?;
-    let mut rows = statuses(&hypervisor, &project, &actual);
+    let sight = stage::observe(global, &project, Access::Read)?;
+    let mut rows = statuses(&sight.hypervisor, &project, &sight.actual);
     if options.all {
-        // Without a file there is nothing that could be missing.
-        if let Ok(parsed) = stage::parse(&request) {
-            for vm in parsed.project.vms.into_values() {
-                rows.entry(vm.name.clone()).or_insert_with(|| status(&vm, State::Missing, Health::Unknown, None));
-            }
+        for vm in described(global, &request)? {
+            rows.entry(vm.name.clone()).or_insert_with(|| status(&vm, State::Missing, Health::Unknown, None));
         }
     } else {
         rows.retain(|_, row| row.state != State::Stopped);
@@ -46,6 +45,17 @@ pub(super) fn ps(global: &Global, options: &Ps) -> Result<Exit, Error> {
     };
     print(&text)?;
     Ok(Exit::Done)
+}
+
+/// The vms that the file describes. Where the project is named, there need not be a file; one that is there must be right.
+fn described(global: &Global, request: &Request) -> Result<Vec<Vm>, Error> {
+    match stage::parse(request) {
+        Ok(parsed) => Ok(parsed.project.vms.into_values().collect()),
+        Err(error) if global.project.is_some() && global.file.is_empty() && error.exit() == Exit::Usage => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn statuses(hypervisor: &Libvirt, project: &ProjectName, actual: &ActualState) -> BTreeMap<VmName, VmStatus> {

@@ -6,6 +6,7 @@
 use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::Global;
+use crate::commands::lock::{self, Lock};
 use crate::compose::{self, Diagnostics, Parsed, Request};
 use crate::error::Error;
 use crate::image;
@@ -16,11 +17,22 @@ use crate::render::{Palette, diagnostic, output};
 use crate::state::{ActualState, DesiredState};
 use crate::units::Bytes;
 
-/// Both states, and the way to the hypervisor.
-pub(super) struct Stage {
+/// What a command is going to do with the hypervisor.
+#[derive(Clone, Copy)]
+pub(super) enum Access {
+    /// Look only.
+    Read,
+    /// Change something: the project's lock is taken before the look, or the look could be at another run's half-done
+    /// work.
+    Write,
+}
+
+/// The actual state, and the way to where it is.
+pub(super) struct Sight {
     pub(super) hypervisor: Libvirt,
-    pub(super) desired: DesiredState,
     pub(super) actual: ActualState,
+    /// Released when the command ends.
+    pub(super) lock: Option<Lock>,
 }
 
 /// Reads and checks the file alone. Its warnings are told.
@@ -38,26 +50,26 @@ fn warn(warnings: &Diagnostics) {
 }
 
 /// Looks at file, images and hypervisor.
-pub(super) fn set(global: &Global, request: &Request) -> Result<Stage, Error> {
+pub(super) fn set(global: &Global, request: &Request, access: Access) -> Result<(DesiredState, Sight), Error> {
     let sources = compose::gather(request)?;
     let first = compose::parse(&sources, request, &Surroundings::default())?;
     warn(&first.warnings);
     // Reading gigabytes and asking libvirt take their time, and neither needs the other.
     let (images, observed) = std::thread::scope(|scope| {
         let images = scope.spawn(|| image::inspect(&first.project.images));
-        let observed = observe(global, &first.project.name);
+        let observed = observe(global, &first.project.name, access);
         (images.join().expect("looking at images does not panic"), observed)
     });
-    let (hypervisor, actual) = observed?;
+    let sight = observed?;
     let images = images?;
     // Most often the addresses that the file's names lead to are free, or already those of these very vms.
-    let project = if agree(&first.project, &actual.surroundings) {
+    let project = if agree(&first.project, &sight.actual.surroundings) {
         first.project
     } else {
-        compose::parse(&sources, request, &actual.surroundings)?.project
+        compose::parse(&sources, request, &sight.actual.surroundings)?.project
     };
     let desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
-    Ok(Stage { hypervisor, desired, actual })
+    Ok((desired, sight))
 }
 
 fn agree(project: &Project, surroundings: &Surroundings) -> bool {
@@ -68,10 +80,14 @@ fn agree(project: &Project, surroundings: &Surroundings) -> bool {
 }
 
 /// Connects, and looks at what the hypervisor has of a project.
-pub(super) fn observe(global: &Global, project: &ProjectName) -> Result<(Libvirt, ActualState), Error> {
+pub(super) fn observe(global: &Global, project: &ProjectName, access: Access) -> Result<Sight, Error> {
     let hypervisor = Libvirt::connect(global.connect.as_deref())?;
+    let lock = match access {
+        Access::Read => None,
+        Access::Write => Some(lock::take(project, &hypervisor.uri())?),
+    };
     let actual = hypervisor.observe(project)?;
-    Ok((hypervisor, actual))
+    Ok(Sight { hypervisor, actual, lock })
 }
 
 /// The project's name: from the command line, else from the file. With a name on the command line no file is needed.

@@ -42,7 +42,7 @@ fn a_whole_file_becomes_a_project() {
     assert_eq!((&source.path, source.role), (&fixture.directory().join("debian.qcow2"), ImageRole::Disk));
     let front = &project.networks[&NetworkName::new("front").unwrap()];
     assert_eq!((front.mode, front.labels["a"].as_str()), (NetworkMode::Nat, "1.10"));
-    assert_eq!(front.hosts[&VmName::new("api-1").unwrap()].names, ["api-1", "api"]);
+    assert_eq!(front.hosts[&VmName::new("api-1").unwrap()].names, ["api-1"]);
     let origin = &project.origins[&ResourceId::Vm(VmName::new("web").unwrap())];
     assert_eq!(origin.to_string(), "vmcompose.yaml:24");
 }
@@ -130,11 +130,11 @@ fn a_network_without_a_subnet_gets_one_that_nobody_has() {
 }
 
 #[test]
-fn names_on_a_network_are_the_host_name_then_its_own_then_that_of_its_group() {
+fn names_on_a_network_are_the_host_name_then_its_own() {
     let fixture = Fixture::new("vms: {api: {image: ./a, replicas: 1, hostname: Front.example.org}}");
     let project = fixture.project();
     let host = project.networks.values().next().unwrap().hosts.values().next().unwrap();
-    assert_eq!(host.names, ["front.example.org", "api-1", "api"]);
+    assert_eq!(host.names, ["front.example.org", "api-1"]);
 }
 
 #[test]

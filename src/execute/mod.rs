@@ -1,8 +1,8 @@
 //! Carries a plan out and, when something fails, carries out its inverse.
 //!
 //! Owns the run: who starts when, what a failure stops, how it all ends. It obeys the plan and never compares specs;
-//! it prints nothing, it tells events. Data flows from the [`Schedule`](schedule::Schedule), which says what may start,
-//! through a worker per step and back as messages; the [`Journal`](journal::Journal) turns what was applied into the
+//! it prints nothing, it tells events. Data flows from the [`Schedule`], which says what may start,
+//! through a worker per step and back as messages; the [`Journal`] turns what was applied into the
 //! plan of the rollback, which the same loop carries out.
 
 pub mod event;

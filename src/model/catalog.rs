@@ -24,9 +24,9 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// That of this machine, where it is one of the known.
-    pub fn of_host() -> Option<Self> {
-        match std::env::consts::ARCH {
+    /// By the name that the kernel, libvirt and Rust have for it, where it is one of the known.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
             "x86_64" => Some(Self::X86_64),
             "aarch64" => Some(Self::Aarch64),
             _ => None,

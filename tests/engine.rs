@@ -74,6 +74,7 @@ fn qcow2() -> Vec<u8> {
     bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
     bytes[20..24].copy_from_slice(&16u32.to_be_bytes());
     bytes[24..32].copy_from_slice(&(1u64 << 20).to_be_bytes());
+    bytes[100..].copy_from_slice(&104u32.to_be_bytes());
     bytes
 }
 

@@ -3,6 +3,7 @@
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
 mod down;
+mod image;
 mod init;
 mod plan;
 mod ps;
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Validate => show::validate(&global),
         Command::Schema(options) => show::schema(&options),
         Command::Graph(options) => show::graph(&global, &options),
+        Command::Image(command) => image::image(&global, &command),
         Command::Init => init::init(&global),
         Command::Version => show::version(&global),
     };

@@ -11,6 +11,7 @@ mod draw;
 mod fancy;
 pub mod grammar;
 pub mod graph;
+pub mod images;
 mod layout;
 mod leftover;
 pub mod message;

@@ -81,7 +81,7 @@ fn qcow2() -> Vec<u8> {
 fn rig_of(folder: tempfile::TempDir, change: impl FnOnce(Faulty<Libvirt>) -> Faulty<Libvirt>) -> Rig {
     let world = World::new();
     let project = load(folder.path(), &Surroundings::default());
-    let images = image::inspect(&project.images).expect("images");
+    let images = image::inspect(&image::files(&project.images).expect("files only")).expect("images");
     let desired = DesiredState::up(&project, &images).expect("no cycle");
     let libvirt = Libvirt::connect(Some(&world.uri)).expect("the test driver");
     let hypervisor = Arc::new(change(Faulty::new(libvirt)));
@@ -222,7 +222,11 @@ fn a_fault_leaves_what_was_there_before_the_run_alone() {
     let text = format!("{SHOP}  extra: {{ image: os, networks: [front], depends_on: [db] }}\n");
     std::fs::write(rig.folder.path().join("vmcompose.yaml"), text).expect("written");
     let project = load(rig.folder.path(), &before.surroundings);
-    let desired = DesiredState::up(&project, &image::inspect(&project.images).expect("images")).expect("no cycle");
+    let desired = DesiredState::up(
+        &project,
+        &image::inspect(&image::files(&project.images).expect("files only")).expect("images"),
+    )
+    .expect("no cycle");
     let plan = plan(&desired, &before, &UP).expect("a plan");
     let count = operations(&plan);
     for fault in 0..count {

@@ -118,7 +118,7 @@ pub enum Command {
     #[command(after_long_help = "\
 Examples:
   vmcompose up
-  vmcompose -f base.yaml -f ci.yaml up --yes --progress plain")]
+  vmcompose -f base.yaml -f ci.yaml up --locked --yes --progress plain")]
     Up(Up),
 
     /// Take everything down
@@ -207,6 +207,9 @@ pub struct Up {
     /// Delete what the file no longer has
     #[arg(long)]
     pub remove_orphans: bool,
+    /// Refuse images that vmcompose.lock does not mention, or that differ from it
+    #[arg(long)]
+    pub locked: bool,
     /// How many calls of the hypervisor are under way at once
     #[arg(long, value_name = "N")]
     pub parallel: Option<NonZeroUsize>,

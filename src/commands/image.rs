@@ -2,26 +2,22 @@
 //!
 //! Reads the compose file for what is meant and what is in use; never asks a hypervisor, which has copies of its own.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::cli::Global;
 use crate::cli::image::{Image, Import, Info, List, Prune, Pull, Rm};
+use crate::commands::media::{How, Requests, cache, drawn, fetch, fetch_and_pin, pins};
 use crate::commands::{print, request};
 use crate::compose;
 use crate::error::{Error, Exit};
-use crate::image::{self, Cache, Entry, Fault, Fetch, LOCK_FILE, LockFileError, Mode, Patience, Pins};
+use crate::image::{self, Cache, Entry, Fault, Fetched, Mode, Pins};
 use crate::model::catalog::{Arch, locate, well_known_names};
 use crate::model::{ImageRequest, ImageRole, Surroundings};
 use crate::names::ImageName;
-
-use crate::render::images::{self, ImageRow, Lines};
+use crate::render::images::{self, ImageRow};
 use crate::render::{Answer, Palette, ask, output};
 use crate::units::Bytes;
-
-type Requests = BTreeMap<ImageName, ImageRequest>;
 
 /// Runs one of them.
 pub(super) fn image(global: &Global, command: &Image) -> Result<Exit, Error> {
@@ -38,14 +34,6 @@ pub(super) fn image(global: &Global, command: &Image) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-fn cache() -> Result<Cache, Error> {
-    let folder = Cache::folder_of_user(|name| std::env::var_os(name)).ok_or_else(|| Error::Missing {
-        what: "there is no folder for the cache of images".to_owned(),
-        hint: "set XDG_CACHE_HOME or HOME".to_owned(),
-    })?;
-    Ok(Cache::new(folder))
-}
-
 fn pull(global: &Global, cache: &Cache, options: &Pull) -> Result<(), Error> {
     if options.sources.is_empty() {
         return fetch_project(global, cache, if options.locked { Mode::Locked } else { Mode::Normal });
@@ -53,13 +41,15 @@ fn pull(global: &Global, cache: &Cache, options: &Pull) -> Result<(), Error> {
     let base = std::env::current_dir().map_err(|source| Error::Io { path: PathBuf::from("."), source })?;
     let mut requests = Requests::new();
     for (number, text) in options.sources.iter().enumerate() {
-        let located = locate(text, None, &base, Arch::named(std::env::consts::ARCH))
+        let located = locate(text, None, &base, Arch::native())
             .map_err(|error| Error::Missing { what: error.to_string(), hint: error.hint().unwrap_or_default() })?;
         let name = label(text, number);
         let (from, checksum) = (located.from, located.checksum);
         requests.insert(name.clone(), ImageRequest { name, from, checksum, role: ImageRole::Disk });
     }
-    fetch(&requests, cache, Mode::Normal, &Pins::default()).map(drop)
+    let how = How { cache, mode: Mode::Normal, drawn: drawn(global), cancelled: &NEVER };
+    let (fetched, _) = fetch(&requests, &Pins::default(), &how)?;
+    print_places(&fetched)
 }
 
 /// A name for what was typed, to speak of it: `debian:12` becomes `debian-12`.
@@ -72,47 +62,27 @@ fn label(text: &str, number: usize) -> ImageName {
     ImageName::new(name).unwrap_or_else(|_| ImageName::new(format!("image-{}", number + 1)).expect("legal"))
 }
 
-/// The images of the compose file, and where its lock file is.
+/// The images of the compose file, and the folder that it is in.
 fn project(global: &Global) -> Result<(Requests, PathBuf), Error> {
     let request = request(global)?;
     let sources = compose::gather(&request)?;
     let project = compose::parse(&sources, &request, &Surroundings::default())?.project;
-    let requests = project.images.into_iter().map(|(name, source)| (name, source.into())).collect();
-    Ok((requests, sources.directory().join(LOCK_FILE)))
+    Ok((project.images, sources.directory().to_owned()))
 }
 
 fn fetch_project(global: &Global, cache: &Cache, mode: Mode) -> Result<(), Error> {
-    let (requests, lock) = project(global)?;
-    let pins = Pins::read(&lock).map_err(lock_error)?;
-    let fetched = fetch(&requests, cache, mode, &pins)?;
-    if mode != Mode::Locked && fetched != pins {
-        fetched.write(&lock).map_err(lock_error)?;
-        output::note(&format!("wrote `{}`", lock.display()));
-    }
-    Ok(())
+    let (requests, folder) = project(global)?;
+    let how = How { cache, mode, drawn: drawn(global), cancelled: &NEVER };
+    let (fetched, _) = fetch_and_pin(&requests, &folder, &how)?;
+    print_places(&fetched)
 }
 
-/// Fetches, tells of it line by line, and prints where the files are.
-fn fetch(requests: &Requests, cache: &Cache, mode: Mode, pins: &Pins) -> Result<Pins, Error> {
-    let lines = Mutex::new(Lines::default());
-    let with = Fetch {
-        cache,
-        pins,
-        mode,
-        patience: Patience::default(),
-        tell: &|name, progress| {
-            let line = lines.lock().expect("nobody panics while telling").line(name, &progress);
-            if let Some(line) = line {
-                output::note(&line);
-            }
-        },
-        // An interrupt ends the process; what has come so far is gone on with the next time.
-        cancelled: &|| false,
-    };
-    let fetched = image::fetch(requests, &with)?;
+/// An interrupt ends the process; what has come so far is gone on with the next time.
+const NEVER: fn() -> bool = || false;
+
+fn print_places(fetched: &Fetched) -> Result<(), Error> {
     let paths: Vec<String> = fetched.sources.values().map(|source| source.path.display().to_string()).collect();
-    print(&paths.join("\n"))?;
-    Ok(fetched.pins)
+    print(&paths.join("\n"))
 }
 
 fn list(global: &Global, cache: &Cache, options: &List) -> Result<(), Error> {
@@ -153,8 +123,8 @@ fn rows(global: &Global, cache: &Cache, entries: Vec<Entry>) -> Vec<ImageRow> {
 }
 
 fn used_by(global: &Global) -> Result<(Requests, Pins), Error> {
-    let (requests, lock) = project(global)?;
-    let pins = Pins::read(&lock).map_err(lock_error)?;
+    let (requests, folder) = project(global)?;
+    let pins = pins(&folder)?;
     Ok((requests, pins))
 }
 
@@ -215,19 +185,4 @@ fn fault(fault: Fault) -> Error {
         Fault::Cache { path, source } | Fault::Unreadable { path, source } => Error::Io { path, source },
         other => Error::Missing { what: other.to_string(), hint: other.hint().unwrap_or_default() },
     }
-}
-
-fn lock_error(error: LockFileError) -> Error {
-    let what = error.to_string();
-    match error {
-        LockFileError::Io { path, source } => Error::Io { path, source },
-        LockFileError::Malformed { path, .. } | LockFileError::Version { path, .. } => Error::Missing {
-            what,
-            hint: format!("`vmcompose image update` writes `{}` anew once it is out of the way", name_of(&path)),
-        },
-    }
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }

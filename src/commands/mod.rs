@@ -5,6 +5,7 @@
 mod down;
 mod image;
 mod init;
+mod media;
 mod plan;
 mod ps;
 mod run;

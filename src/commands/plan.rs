@@ -1,6 +1,7 @@
 //! `plan`: the line up to the plan, and no further. Writes nothing.
 
 use crate::cli::{Global, Plan, PlanFormat};
+use crate::commands::media::Access;
 use crate::commands::{print, request, stage};
 use crate::error::{Error, Exit};
 use crate::plan::{self, Goal, Options};
@@ -16,7 +17,7 @@ pub(super) fn plan(global: &Global, options: &Plan) -> Result<Exit, Error> {
         let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
         plan::plan(&DesiredState::nothing(&project), &actual, &wanted)?
     } else {
-        let stage = stage::set(global, &request)?;
+        let stage = stage::set(global, &request, Access::Look)?;
         let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
         plan::plan(&stage.desired, &stage.actual, &wanted)?
     };

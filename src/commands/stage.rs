@@ -3,13 +3,16 @@
 //! Owns the order of the looks: the file first, so that a mistake in it is told without a hypervisor; then what is
 //! there; then the file once more, now that it is known which addresses are in use.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::Global;
+use crate::commands::media::{self, Access};
 use crate::compose::{self, Diagnostics, Parsed, Request};
 use crate::error::Error;
-use crate::image;
-use crate::model::{Digest, Image, ImageFormat, ImageSource, Project, Surroundings};
+use crate::model::{Digest, Image, ImageFormat, ImageRequest, Project, Surroundings};
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::PlanError;
 use crate::render::{Palette, diagnostic, output};
@@ -37,19 +40,28 @@ fn warn(warnings: &Diagnostics) {
     }
 }
 
-/// Looks at file, images and hypervisor.
-pub(super) fn set(global: &Global, request: &Request) -> Result<Stage, Error> {
+/// Looks at file, images and hypervisor. What may be done to have the images is for the command to say.
+pub(super) fn set(global: &Global, request: &Request, access: Access) -> Result<Stage, Error> {
     let sources = compose::gather(request)?;
     let first = compose::parse(&sources, request, &Surroundings::default())?;
     warn(&first.warnings);
-    // Reading gigabytes and asking libvirt take their time, and neither needs the other.
+    let project = &first.project;
+    // Bringing gigabytes and asking libvirt take their time. Neither needs the other, but nobody downloads an image to
+    // learn at the end that there is no hypervisor.
+    let unreachable = AtomicBool::new(false);
+    let stop = || unreachable.load(Ordering::Relaxed);
     let (images, observed) = std::thread::scope(|scope| {
-        let images = scope.spawn(|| image::inspect(&first.project.images));
-        let observed = observe(global, &first.project.name);
+        let bring = || media::bring(&project.images, sources.directory(), access, media::drawn(global), &stop);
+        let images = scope.spawn(bring);
+        let observed = observe(global, &project.name);
+        unreachable.store(observed.is_err(), Ordering::Relaxed);
         (images.join().expect("looking at images does not panic"), observed)
     });
-    let (hypervisor, actual) = observed?;
-    let images = images?;
+    let (hypervisor, mut actual) = observed?;
+    let media::Brought { images, waited } = images?;
+    if waited {
+        actual = hypervisor.observe(&project.name)?;
+    }
     // Most often the addresses that the file's names lead to are free, or already those of these very vms.
     let project = if agree(&first.project, &actual.surroundings) {
         first.project
@@ -86,14 +98,14 @@ pub(super) fn project_name(global: &Global, request: &Request) -> Result<Project
 /// The desired state without a look at image files: enough for order and names. Images have a node in its graph, but
 /// no spec.
 pub(super) fn outline(project: &Project) -> Result<DesiredState, Error> {
-    let unseen = |source: &ImageSource| Image {
-        name: source.name.clone(),
-        path: source.path.clone(),
+    let unseen = |request: &ImageRequest| Image {
+        name: request.name.clone(),
+        path: PathBuf::new(),
         format: ImageFormat::Raw,
         length: Bytes(0),
         digest: Digest::of(&[0; 32]),
     };
-    let images = project.images.iter().map(|(name, source)| (name.clone(), unseen(source))).collect();
+    let images = project.images.iter().map(|(name, request)| (name.clone(), unseen(request))).collect();
     let mut desired = DesiredState::up(project, &images).map_err(PlanError::from)?;
     desired.specs.retain(|id, _| !matches!(id, ResourceId::Image(_)));
     Ok(desired)

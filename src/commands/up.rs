@@ -1,14 +1,17 @@
 //! `up`: file and hypervisor → plan → run.
 
 use crate::cli::{Global, Up};
+use crate::commands::media::Access;
 use crate::commands::{request, run, stage};
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
+use crate::image::Mode;
 use crate::plan::{self, Goal, Options};
 
 /// Brings everything up, and waits until it is healthy.
 pub(super) fn up(global: &Global, options: &Up) -> Result<Exit, Error> {
-    let stage = stage::set(global, &request(global)?)?;
+    let mode = if options.locked { Mode::Locked } else { Mode::Normal };
+    let stage = stage::set(global, &request(global)?, Access::Fetch(mode))?;
     let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
     let plan = plan::plan(&stage.desired, &stage.actual, &wanted)?;
     run::confirm(&plan, options.yes)?;

@@ -33,6 +33,15 @@ impl Arch {
         }
     }
 
+    /// That of the machine this program was built for.
+    pub fn native() -> Option<Self> {
+        match () {
+            () if cfg!(target_arch = "x86_64") => Some(Self::X86_64),
+            () if cfg!(target_arch = "aarch64") => Some(Self::Aarch64),
+            () => None,
+        }
+    }
+
     /// Its name as libvirt and the kernel have it, as Debian has it, and the firmware that its images start with.
     fn words(self) -> [(&'static str, &'static str); 3] {
         match self {

@@ -1,17 +1,13 @@
-//! Images of the cache as a table, as JSON and as YAML; and their progress, in lines.
+//! Images of the cache as a table, as JSON and as YAML.
 //!
 //! Owns what is told of an image and its shape. Knows nothing of the folder that they are in.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cli::TableFormat;
-use crate::image::Progress;
 use crate::model::ImageFormat;
-use crate::names::ImageName;
 use crate::render::layout::{columns, tame};
 use crate::render::style::{Palette, paint};
 use crate::units::Bytes;
@@ -113,42 +109,4 @@ pub fn about(size: Bytes) -> String {
     };
     let unit = ["B", "KiB", "MiB", "GiB"][shift / 10];
     format!("{}{unit}", size.0 >> shift)
-}
-
-/// What was told of each image last, so that not every piece of a download becomes a line.
-#[derive(Debug, Default)]
-pub struct Lines {
-    tenths: BTreeMap<ImageName, u64>,
-}
-
-impl Lines {
-    /// The line for a moment, where it is worth one: a download has ten.
-    pub fn line(&mut self, name: &ImageName, progress: &Progress) -> Option<String> {
-        let what = match progress {
-            Progress::Waiting { holder: Some(holder) } => format!("waits for process {holder}, which fetches it"),
-            Progress::Waiting { holder: None } => "waits for another process, which fetches it".to_owned(),
-            Progress::Downloading { got, of } => {
-                let tenth = of.filter(|of| *of > 0).map_or(got >> 26, |of| got.saturating_mul(10) / of);
-                if self.tenths.insert(name.clone(), tenth) == Some(tenth) {
-                    return None;
-                }
-                let of = of.map_or_else(String::new, |of| format!(" of {}", about(Bytes(of))));
-                format!("{}{of}", about(Bytes(*got)))
-            }
-            Progress::Retrying { problem, after } => {
-                format!("{problem}; once more in {}", crate::units::Span(Duration::from_secs(after.as_secs().max(1))))
-            }
-            Progress::Checking => "checking".to_owned(),
-            Progress::Unpacking { out } => {
-                let step = 1000 + (out >> 28);
-                if self.tenths.insert(name.clone(), step) == Some(step) {
-                    return None;
-                }
-                "unpacking".to_owned()
-            }
-            Progress::Ready { cached: true } => "is in the cache".to_owned(),
-            Progress::Ready { cached: false } => "is ready".to_owned(),
-        };
-        Some(format!("image `{name}`: {what}"))
-    }
 }

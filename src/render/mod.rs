@@ -7,6 +7,7 @@
 
 mod confirm;
 pub mod diagnostic;
+pub mod downloads;
 mod draw;
 mod fancy;
 pub mod grammar;

@@ -9,3 +9,4 @@ mod locked;
 mod protected;
 mod server;
 mod together;
+mod up;

@@ -21,7 +21,7 @@ pub(super) type Requests = BTreeMap<ImageName, ImageRequest>;
 
 /// What a command may do to have its images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
+pub(super) enum Reach {
     /// Download what is missing.
     Fetch(Mode),
     /// Only look at what is on this machine, and write nothing.
@@ -58,11 +58,11 @@ pub(super) fn drawn(global: &Global) -> render::Mode {
     render::Mode::choose(global.progress, std::io::stderr().is_terminal())
 }
 
-/// Has the images of the compose file in `folder` on this machine, as far as `access` allows, and looks at them.
+/// Has the images of the compose file in `folder` on this machine, as far as `reach` allows, and looks at them.
 pub(super) fn bring(
     requests: &Requests,
     folder: &Path,
-    access: Access,
+    reach: Reach,
     drawn: render::Mode,
     cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<Brought, Error> {
@@ -74,12 +74,12 @@ pub(super) fn bring(
             return Ok(Brought { images: image::inspect(&sources)?, waited: false });
         }
     };
-    let (sources, digests, waited) = match access {
-        Access::Look => {
+    let (sources, digests, waited) = match reach {
+        Reach::Look => {
             let sources = at_hand(requests, &cache, &pins(folder)?)?;
             (sources, Digests::of(&cache).read_only(), false)
         }
-        Access::Fetch(mode) => {
+        Reach::Fetch(mode) => {
             let how = How { cache: &cache, mode, drawn, cancelled };
             let (fetched, waited) = fetch_and_pin(requests, folder, &how)?;
             (fetched.sources, Digests::of(&cache), waited)

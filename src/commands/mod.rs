@@ -5,6 +5,7 @@
 mod down;
 mod image;
 mod init;
+mod lock;
 mod media;
 mod plan;
 mod ps;

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::Global;
-use crate::commands::media::{self, Access};
+use crate::commands::lock::{self, Lock};
+use crate::commands::media::{self, Reach};
 use crate::compose::{self, Diagnostics, Parsed, Request};
 use crate::error::Error;
 use crate::model::{Digest, Image, ImageFormat, ImageRequest, Project, Surroundings};
@@ -19,11 +20,22 @@ use crate::render::{Palette, diagnostic, output};
 use crate::state::{ActualState, DesiredState};
 use crate::units::Bytes;
 
-/// Both states, and the way to the hypervisor.
-pub(super) struct Stage {
+/// What a command is going to do with the hypervisor.
+#[derive(Clone, Copy)]
+pub(super) enum Access {
+    /// Look only.
+    Read,
+    /// Change something: the project's lock is taken before the look, or the look could be at another run's half-done
+    /// work.
+    Write,
+}
+
+/// The actual state, and the way to where it is.
+pub(super) struct Sight {
     pub(super) hypervisor: Libvirt,
-    pub(super) desired: DesiredState,
     pub(super) actual: ActualState,
+    /// Released when the command ends.
+    pub(super) lock: Option<Lock>,
 }
 
 /// Reads and checks the file alone. Its warnings are told.
@@ -40,36 +52,38 @@ fn warn(warnings: &Diagnostics) {
     }
 }
 
-/// Looks at file, images and hypervisor. What may be done to have the images is for the command to say.
-pub(super) fn set(global: &Global, request: &Request, access: Access) -> Result<Stage, Error> {
+/// Looks at file, images and hypervisor. Whoever downloads images is about to change something, and takes the lock.
+pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(DesiredState, Sight), Error> {
     let sources = compose::gather(request)?;
     let first = compose::parse(&sources, request, &Surroundings::default())?;
     warn(&first.warnings);
     let project = &first.project;
+    let access = if reach == Reach::Look { Access::Read } else { Access::Write };
     // Bringing gigabytes and asking libvirt take their time. Neither needs the other, but nobody downloads an image to
     // learn at the end that there is no hypervisor.
     let unreachable = AtomicBool::new(false);
     let stop = || unreachable.load(Ordering::Relaxed);
     let (images, observed) = std::thread::scope(|scope| {
-        let bring = || media::bring(&project.images, sources.directory(), access, media::drawn(global), &stop);
+        let bring = || media::bring(&project.images, sources.directory(), reach, media::drawn(global), &stop);
         let images = scope.spawn(bring);
-        let observed = observe(global, &project.name);
+        let observed = observe(global, &project.name, access);
         unreachable.store(observed.is_err(), Ordering::Relaxed);
         (images.join().expect("looking at images does not panic"), observed)
     });
-    let (hypervisor, mut actual) = observed?;
+    let mut sight = observed?;
     let media::Brought { images, waited } = images?;
     if waited {
-        actual = hypervisor.observe(&project.name)?;
+        // The lock holds off other runs of this project, not others who use the hypervisor.
+        sight.actual = sight.hypervisor.observe(&project.name)?;
     }
     // Most often the addresses that the file's names lead to are free, or already those of these very vms.
-    let project = if agree(&first.project, &actual.surroundings) {
+    let project = if agree(&first.project, &sight.actual.surroundings) {
         first.project
     } else {
-        compose::parse(&sources, request, &actual.surroundings)?.project
+        compose::parse(&sources, request, &sight.actual.surroundings)?.project
     };
     let desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
-    Ok(Stage { hypervisor, desired, actual })
+    Ok((desired, sight))
 }
 
 fn agree(project: &Project, surroundings: &Surroundings) -> bool {
@@ -80,10 +94,14 @@ fn agree(project: &Project, surroundings: &Surroundings) -> bool {
 }
 
 /// Connects, and looks at what the hypervisor has of a project.
-pub(super) fn observe(global: &Global, project: &ProjectName) -> Result<(Libvirt, ActualState), Error> {
+pub(super) fn observe(global: &Global, project: &ProjectName, access: Access) -> Result<Sight, Error> {
     let hypervisor = Libvirt::connect(global.connect.as_deref())?;
+    let lock = match access {
+        Access::Read => None,
+        Access::Write => Some(lock::take(project, &hypervisor.uri())?),
+    };
     let actual = hypervisor.observe(project)?;
-    Ok((hypervisor, actual))
+    Ok(Sight { hypervisor, actual, lock })
 }
 
 /// The project's name: from the command line, else from the file. With a name on the command line no file is needed.

@@ -37,6 +37,8 @@ pub(crate) struct Templates<'a> {
     texts: &'a Texts,
     fuel: u64,
     output: usize,
+    /// Whether a template was left for [`Self::finish`].
+    waiting: bool,
 }
 
 /// Names that templates can have but not yet, because addresses are not settled yet.
@@ -58,7 +60,7 @@ impl<'a> Templates<'a> {
             _ => minijinja::escape_formatter(out, state, value),
         });
         filter::add(&mut environment);
-        Self { environment, texts, fuel: ALL_FUEL, output: OUTPUT }
+        Self { environment, texts, fuel: ALL_FUEL, output: OUTPUT, waiting: false }
     }
 
     /// Renders every template in a tree. One that needs addresses is left for [`Self::finish`].
@@ -69,6 +71,11 @@ impl<'a> Templates<'a> {
     /// Renders what [`Self::render`] left.
     pub(crate) fn finish(&mut self, node: &mut Node, context: &Value, mistakes: &mut Vec<Diagnostic>) {
         self.walk(node, context, Pass::Second, mistakes);
+    }
+
+    /// Whether [`Self::finish`] has anything to do.
+    pub(crate) fn waiting(&self) -> bool {
+        self.waiting
     }
 
     fn walk(&mut self, node: &mut Node, context: &Value, pass: Pass, mistakes: &mut Vec<Diagnostic>) {
@@ -90,6 +97,7 @@ impl<'a> Templates<'a> {
                 }
                 scalar.pending = pass == Pass::First && self.needs_addresses(&scalar.text);
                 if scalar.pending {
+                    self.waiting = true;
                     return;
                 }
                 match self.text(&scalar.text, context, place) {

@@ -72,6 +72,8 @@ impl Draft {
 }
 
 fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Result<Plan, PlanError> {
+    let with_orphans = if remove_orphans { None } else { with_orphans(desired, actual) };
+    let desired = with_orphans.as_ref().unwrap_or(desired);
     let mut obstacles = Vec::new();
     let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
     for (wave, ids) in desired.graph.waves().into_iter().enumerate() {
@@ -143,11 +145,14 @@ fn decide(spec: &Spec, found: Option<&Actual>, wave: usize) -> Option<Draft> {
         return Some(draft(Action::Create, Cause::Missing, creation(spec)));
     };
     if actual.phase == Phase::Incomplete {
-        return Some(draft(Action::Create, Cause::Incomplete, creation(spec)));
+        // A part of another content has another name on the hypervisor, and would stay there for ever.
+        let stump = if changes(&actual.recorded, spec).is_empty() { Vec::new() } else { deletion(actual) };
+        let operations = stump.into_iter().chain(creation(spec)).collect();
+        return Some(draft(Action::Create, Cause::Incomplete, operations));
     }
     let changes = changes(&actual.recorded, spec);
     let update = update(&actual.recorded, spec, &changes);
-    let start = if actual.phase == Phase::Running { Vec::new() } else { starting(spec) };
+    let start = starting(spec, actual.phase);
     match (update, start.is_empty()) {
         (None, true) => None,
         (None, false) => {
@@ -201,10 +206,12 @@ fn creation(spec: &Spec) -> Vec<Operation> {
     }
 }
 
-fn starting(spec: &Spec) -> Vec<Operation> {
+fn starting(spec: &Spec, phase: Phase) -> Vec<Operation> {
     match spec {
+        _ if phase == Phase::Running => Vec::new(),
         Spec::Pool(pool) => vec![Operation::StartPool(*pool)],
         Spec::Network(network) => vec![Operation::StartNetwork(network.name.clone())],
+        Spec::Vm(vm) if phase == Phase::Paused => vec![Operation::ResumeVm(vm.name.clone())],
         Spec::Vm(vm) => vec![Operation::StartVm(vm.name.clone())],
         Spec::Image(_) | Spec::Volume(_) => Vec::new(),
     }
@@ -240,14 +247,22 @@ fn gate(spec: &Spec) -> Gate {
 fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
     let verify = |id: &ResourceId| {
         let dependents = desired.graph.dependents(id);
-        let by = dependents.iter().find(|(dependent, condition)| {
-            let starts = |draft: &Draft| matches!(draft.action, Action::Create | Action::Start);
-            *condition == Condition::Healthy && drafts.get(dependent).is_some_and(starts)
-        });
-        by.map(|(by, _)| Draft {
+        let starts = |id: &ResourceId| {
+            drafts.get(id).is_some_and(|draft| matches!(draft.action, Action::Create | Action::Start))
+        };
+        let waits =
+            |(dependent, condition): &&(&ResourceId, Condition)| *condition == Condition::Healthy && starts(dependent);
+        // A vm that ran on while its network was down may be cut off from it.
+        let requirements = desired.graph.requirements(id);
+        let cut_off =
+            |(required, _): &&(&ResourceId, Condition)| matches!(required, ResourceId::Network(_)) && starts(required);
+        let awaited = dependents.iter().find(waits).map(|(by, _)| Cause::Awaited { by: (*by).clone() });
+        let network = || requirements.iter().find(cut_off).map(|(network, _)| (*network).clone());
+        let cause = awaited.or_else(|| network().map(|network| Cause::CutOff { network }))?;
+        Some(Draft {
             gate: gate(&desired.specs[id]),
             wave: desired.graph.level(id).unwrap_or(0),
-            ..Draft::new(id.clone(), Action::Verify, Cause::Awaited { by: (*by).clone() }, Vec::new())
+            ..Draft::new(id.clone(), Action::Verify, cause, Vec::new())
         })
     };
     let idle = desired.specs.keys().filter(|id| !drafts.contains_key(*id));
@@ -261,11 +276,12 @@ fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
         let mut before: BTreeMap<ResourceId, Milestone> = BTreeMap::new();
         for (required, condition) in graph.requirements(id) {
             let milestone = if condition == Condition::Healthy { Milestone::Passed } else { Milestone::Applied };
-            if drafts.contains_key(required) {
-                let entry = before.entry(required.clone()).or_insert(milestone);
-                *entry = milestone.max(*entry);
-            } else if let Some(through) = frontier.get(required) {
-                before.extend(through.iter().map(|(id, milestone)| (id.clone(), *milestone)));
+            let own = BTreeMap::from([(required.clone(), milestone)]);
+            let through = if drafts.contains_key(required) { Some(&own) } else { frontier.get(required) };
+            for (id, milestone) in through.into_iter().flatten() {
+                // Of two ways to the same step, the one that asks for more holds.
+                let entry = before.entry(id.clone()).or_insert(*milestone);
+                *entry = (*milestone).max(*entry);
             }
         }
         match drafts.get_mut(id) {
@@ -273,6 +289,25 @@ fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
             None => drop(frontier.insert(id.clone(), before)),
         }
     }
+}
+
+/// The same state, but a vm that is left alone keeps the address and the name that its networks reserve for it.
+/// `None` where there is no such vm.
+fn with_orphans(desired: &DesiredState, actual: &ActualState) -> Option<DesiredState> {
+    let mut kept: Option<DesiredState> = None;
+    for (id, found) in &actual.resources {
+        let Spec::Network(recorded) = &found.recorded else { continue };
+        for (vm, host) in &recorded.hosts {
+            let id_of_vm = ResourceId::Vm(vm.clone());
+            if desired.specs.contains_key(&id_of_vm) || !actual.resources.contains_key(&id_of_vm) {
+                continue;
+            }
+            if let Some(Spec::Network(network)) = kept.get_or_insert_with(|| desired.clone()).specs.get_mut(id) {
+                network.hosts.insert(vm.clone(), host.clone());
+            }
+        }
+    }
+    kept
 }
 
 fn orphans<'a>(desired: &DesiredState, actual: &'a ActualState) -> BTreeMap<&'a ResourceId, &'a Actual> {

@@ -56,6 +56,24 @@ impl Stack {
         Run::of(&self.command(arguments).output().expect("the binary runs"))
     }
 
+    /// The host names that a running network of the project knows, in its DHCP and in its DNS alike.
+    pub(crate) fn network_hosts(&self, network: &str) -> Vec<String> {
+        let xml = virsh(&["net-dumpxml", &format!("{}-{network}", self.project)]).join("\n");
+        let document = roxmltree::Document::parse(&xml).expect("xml");
+        let nodes = || document.descendants();
+        let mut dhcp: Vec<String> =
+            nodes().filter_map(|node| node.attribute("mac").and(node.attribute("name"))).map(str::to_owned).collect();
+        let mut dns: Vec<String> = nodes()
+            .filter(|node| node.has_tag_name("hostname"))
+            .filter_map(|node| node.text())
+            .map(str::to_owned)
+            .collect();
+        dhcp.sort();
+        dns.sort();
+        assert_eq!(dhcp, dns);
+        dhcp
+    }
+
     /// Everything on the hypervisor that belongs to the project: domains, networks, volumes, processes.
     pub(crate) fn belongings(&self) -> Vec<String> {
         let mut found = Vec::new();

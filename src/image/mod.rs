@@ -3,7 +3,7 @@
 //! Owns the reading of image files, the cache of downloaded ones, and the lock file that pins them. Knows nothing of
 //! where the hypervisor keeps its copies.
 //!
-//! An image goes one way: an [`ImageRequest`](crate::model::ImageRequest) is what the compose file says; [`fetch`] makes an
+//! An image goes one way: an [`ImageRequest`] is what the compose file says; [`fetch`] makes an
 //! [`ImageSource`] of it, a file on this machine; [`inspect`] makes an [`Image`] of that, known by content. A file comes
 //! into the cache when it is complete, has its checksum, is unpacked, and is something that a machine can start from; until
 //! then nobody can see it.

@@ -22,6 +22,11 @@ pub(super) fn located(
     }
     // Names are known of disks only. Vms have the processor of this machine: others are not supported yet.
     let arch = (role == ImageRole::Disk).then(Arch::native).flatten();
+    if let Some(checksum) = checksum.filter(|_| text.starts_with("import:")) {
+        let seen = Diagnostic::error("an import has no checksum: its bytes are known since it was imported");
+        mistakes.push(seen.at(checksum.place, "remove this"));
+        return None;
+    }
     let base = scope.path(&At { value: ".".to_owned(), place: text.place });
     match locate(text, checksum.map(|checksum| checksum.value.as_str()), &base, arch) {
         Ok(Located { from: ImageFrom::Path(_), .. }) if is_volume(text) => {

@@ -115,7 +115,12 @@ impl Error {
     /// What the user could do about it, one line each.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Self::Compose(_) | Self::Images(_) | Self::Io { .. } | Self::Plan(PlanError::Cycle(_)) => Vec::new(),
+            Self::Compose(_) | Self::Io { .. } | Self::Plan(PlanError::Cycle(_)) => Vec::new(),
+            Self::Images(errors) => {
+                let mut hints: Vec<String> = errors.iter().filter_map(|error| error.fault.hint()).collect();
+                hints.dedup();
+                hints
+            }
             Self::Hypervisor(error) => error.hint.iter().cloned().collect(),
             Self::Plan(PlanError::Blocked(obstacles)) => {
                 let hints: BTreeSet<String> = obstacles.iter().map(remedy).collect();

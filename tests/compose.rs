@@ -7,6 +7,7 @@ mod compose {
     mod files;
     pub(crate) mod fixture;
     mod hostile;
+    mod images;
     mod interpolation;
     mod language;
     mod merging;

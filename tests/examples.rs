@@ -14,7 +14,7 @@ use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::compose::{self, Request, Sources};
 use vmcompose::execute::{self, OnFailure, Outcome};
 use vmcompose::image;
-use vmcompose::model::{Image, Surroundings};
+use vmcompose::model::{Image, ImageFrom, Surroundings};
 use vmcompose::names::{ImageName, ResourceId};
 use vmcompose::plan::{Goal, Options, Plan, plan};
 use vmcompose::render::{self, Palette};
@@ -49,10 +49,11 @@ impl Example {
         let parsed = compose::parse(&sources, &request, &Surroundings::default());
         let mut project = parsed.unwrap_or_else(|error| panic!("{}: {error}", folder.display())).project;
         for image in project.images.values_mut() {
-            image.path = world.dir.path().join(image.name.as_str());
-            std::fs::write(&image.path, image.name.as_str()).expect("written");
+            let path = world.dir.path().join(image.name.as_str());
+            std::fs::write(&path, image.name.as_str()).expect("written");
+            image.from = ImageFrom::Path(path);
         }
-        let images = image::inspect(&project.images).expect("images");
+        let images = image::inspect(&image::files(&project.images).expect("files only")).expect("images");
         let hypervisor = Arc::new(Faulty::new(world.connect()));
         Self { request, sources, images, hypervisor, _world: world }
     }

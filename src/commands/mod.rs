@@ -3,8 +3,10 @@
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
 mod down;
+mod image;
 mod init;
 mod lock;
+mod media;
 mod plan;
 mod ps;
 mod run;
@@ -33,6 +35,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Validate => show::validate(&global),
         Command::Schema(options) => show::schema(&options),
         Command::Graph(options) => show::graph(&global, &options),
+        Command::Image(command) => image::image(&global, &command),
         Command::Init => init::init(&global),
         Command::Version => show::version(&global),
     };

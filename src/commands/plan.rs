@@ -1,6 +1,7 @@
 //! `plan`: the line up to the plan, and no further. Writes nothing.
 
 use crate::cli::{Global, Plan, PlanFormat};
+use crate::commands::media::Reach;
 use crate::commands::stage::Access;
 use crate::commands::{print, request, stage};
 use crate::error::{Error, Exit};
@@ -17,7 +18,7 @@ pub(super) fn plan(global: &Global, options: &Plan) -> Result<Exit, Error> {
         let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
         plan::plan(&DesiredState::nothing(&project), &sight.actual, &wanted)?
     } else {
-        let (desired, sight) = stage::set(global, &request, Access::Read)?;
+        let (desired, sight) = stage::set(global, &request, Reach::Look)?;
         let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
         plan::plan(&desired, &sight.actual, &wanted)?
     };

@@ -1,15 +1,17 @@
 //! `up`: file and hypervisor → plan → run.
 
 use crate::cli::{Global, Up};
-use crate::commands::stage::Access;
+use crate::commands::media::Reach;
 use crate::commands::{request, run, stage};
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
+use crate::image::Mode;
 use crate::plan::{self, Goal, Options};
 
 /// Brings everything up, and waits until it is healthy.
 pub(super) fn up(global: &Global, options: &Up) -> Result<Exit, Error> {
-    let (desired, sight) = stage::set(global, &request(global)?, Access::Write)?;
+    let mode = if options.locked { Mode::Locked } else { Mode::Normal };
+    let (desired, sight) = stage::set(global, &request(global)?, Reach::Fetch(mode))?;
     let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
     let plan = plan::plan(&desired, &sight.actual, &wanted)?;
     run::confirm(&plan, options.yes)?;

@@ -9,7 +9,6 @@ use super::node::{Entry, Kind, Node};
 const UNSUPPORTED: &[&str] = &[
     "secrets",
     "limits",
-    "images.*.checksum",
     "images.*.format",
     "networks.*.bridge",
     "networks.*.subnet6",

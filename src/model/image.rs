@@ -1,16 +1,121 @@
-//! Boot media: named by the file, then looked at, then referred to by content.
+//! Boot media: named by the file, brought to this machine, then looked at, then referred to by content.
 //!
-//! Knows nothing of how they are read or where they are kept.
+//! Knows nothing of how they are downloaded, read or kept.
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::url::{Url, UrlError};
 use crate::names::ImageName;
 use crate::units::Bytes;
 
-/// A boot medium as the file names it; nobody has opened it yet.
+/// A boot medium as the file names it, wherever it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRequest {
+    /// Its name: the one under `images`, or the file name of a kernel or initrd.
+    pub name: ImageName,
+    /// Where it comes from.
+    pub from: ImageFrom,
+    /// What its bytes must add up to, as its publisher gives it: before anything is unpacked.
+    pub checksum: Option<Checksum>,
+    /// What it is for.
+    pub role: ImageRole,
+}
+
+impl From<ImageSource> for ImageRequest {
+    fn from(source: ImageSource) -> Self {
+        Self { name: source.name, from: ImageFrom::Path(source.path), checksum: None, role: source.role }
+    }
+}
+
+/// Where a boot medium comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageFrom {
+    /// A file on this machine, absolute.
+    Path(PathBuf),
+    /// A server.
+    Url(Url),
+    /// The cache, where the user put it under this name.
+    Imported(String),
+}
+
+impl fmt::Display for ImageFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Url(url) => write!(f, "{url}"),
+            Self::Imported(name) => write!(f, "import:{name}"),
+        }
+    }
+}
+
+/// What the bytes of a boot medium must add up to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checksum {
+    /// 64 lower-case hexadecimal digits.
+    Sha256(String),
+    /// 128 lower-case hexadecimal digits.
+    Sha512(String),
+    /// Listed in a file on a server, such as `SHA256SUMS`.
+    Listed(Url),
+}
+
+/// Why a text is not a checksum.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChecksumError {
+    /// None of the forms.
+    #[error("`{0}` is not a checksum; write `sha256:…`, `sha512:…` or the URL of a file that lists it")]
+    Form(String),
+    /// Not as many hexadecimal digits as the algorithm gives.
+    #[error("a {algorithm} checksum has {expected} hexadecimal digits, and `{text}` is not that")]
+    Digits {
+        /// What follows the colon.
+        text: String,
+        /// `sha256` or `sha512`.
+        algorithm: &'static str,
+        /// How many digits it gives.
+        expected: usize,
+    },
+    /// The URL of a list that is not a URL.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+}
+
+impl FromStr for Checksum {
+    type Err = ChecksumError;
+
+    fn from_str(text: &str) -> Result<Self, ChecksumError> {
+        let digits = |hex: &str, algorithm, expected| {
+            let legal = hex.len() == expected && hex.bytes().all(|b| b.is_ascii_hexdigit());
+            if legal {
+                Ok(hex.to_ascii_lowercase())
+            } else {
+                Err(ChecksumError::Digits { text: hex.to_owned(), algorithm, expected })
+            }
+        };
+        match text.split_once(':') {
+            Some(("sha256", hex)) => digits(hex, "sha256", 64).map(Self::Sha256),
+            Some(("sha512", hex)) => digits(hex, "sha512", 128).map(Self::Sha512),
+            Some(("http" | "https", _)) => Ok(Self::Listed(text.parse()?)),
+            _ => Err(ChecksumError::Form(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256(hex) => write!(f, "sha256:{hex}"),
+            Self::Sha512(hex) => write!(f, "sha512:{hex}"),
+            Self::Listed(url) => write!(f, "{url}"),
+        }
+    }
+}
+
+/// A boot medium as a file on this machine; nobody has opened it yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSource {
     /// Its name: the one under `images`, or the file name of a kernel or initrd.

@@ -5,9 +5,11 @@
 //! positions, libvirt or plans.
 
 pub mod address;
+pub mod catalog;
 pub mod health;
 pub mod image;
 pub mod network;
+pub mod url;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,8 +20,11 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{Mac, Surroundings};
 pub use health::{Condition, Healthcheck, Probe};
-pub use image::{Digest, Image, ImageFormat, ImageRef, ImageRole, ImageSource};
+pub use image::{
+    Checksum, ChecksumError, Digest, Image, ImageFormat, ImageFrom, ImageRef, ImageRequest, ImageRole, ImageSource,
+};
 pub use network::{Host, Network, NetworkMode};
+pub use url::{Url, UrlError};
 
 use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::units::{Bytes, Span};
@@ -34,7 +39,7 @@ pub struct Project {
     /// Its named volumes.
     pub volumes: BTreeMap<VolumeName, Volume>,
     /// Its boot media, not yet looked at.
-    pub images: BTreeMap<ImageName, ImageSource>,
+    pub images: BTreeMap<ImageName, ImageRequest>,
     /// Its machines, replicas counted one by one.
     pub vms: BTreeMap<VmName, Vm>,
     /// Where in the user's files each resource stands.

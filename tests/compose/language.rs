@@ -6,7 +6,7 @@ use vmcompose::model::{Accel, Boot, Condition, Disk, ImageRole, NetworkMode, Pro
 use vmcompose::names::{ImageName, NetworkName, ResourceId, VmName, VolumeName};
 use vmcompose::units::Bytes;
 
-use crate::compose::fixture::{Fixture, vm};
+use crate::compose::fixture::{Fixture, file, vm};
 
 #[test]
 fn a_whole_file_becomes_a_project() {
@@ -39,7 +39,7 @@ fn a_whole_file_becomes_a_project() {
     assert_eq!(web.labels["tier"], "front");
 
     let source = &project.images[&ImageName::new("debian").unwrap()];
-    assert_eq!((&source.path, source.role), (&fixture.directory().join("debian.qcow2"), ImageRole::Disk));
+    assert_eq!((file(source), source.role), (fixture.directory().join("debian.qcow2").as_path(), ImageRole::Disk));
     let front = &project.networks[&NetworkName::new("front").unwrap()];
     assert_eq!((front.mode, front.labels["a"].as_str()), (NetworkMode::Nat, "1.10"));
     assert_eq!(front.hosts[&VmName::new("api-1").unwrap()].names, ["api-1"]);

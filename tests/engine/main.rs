@@ -103,7 +103,11 @@ fn a_fault_leaves_what_was_there_before_the_run_alone() {
     let text = format!("{SHOP}  extra: {{ image: os, networks: [front], depends_on: [db] }}\n");
     std::fs::write(rig.folder.path().join("vmcompose.yaml"), text).expect("written");
     let project = load(rig.folder.path(), &before.surroundings);
-    let desired = DesiredState::up(&project, &image::inspect(&project.images).expect("images")).expect("no cycle");
+    let desired = DesiredState::up(
+        &project,
+        &image::inspect(&image::files(&project.images).expect("files only")).expect("images"),
+    )
+    .expect("no cycle");
     let plan = plan(&desired, &before, &UP).expect("a plan");
     let count = operations(&plan);
     for fault in 0..count {

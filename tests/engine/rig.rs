@@ -71,13 +71,14 @@ pub(crate) fn qcow2() -> Vec<u8> {
     bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
     bytes[20..24].copy_from_slice(&16u32.to_be_bytes());
     bytes[24..32].copy_from_slice(&(1u64 << 20).to_be_bytes());
+    bytes[100..].copy_from_slice(&104u32.to_be_bytes());
     bytes
 }
 
 pub(crate) fn rig_of(folder: tempfile::TempDir, change: impl FnOnce(Faulty<Libvirt>) -> Faulty<Libvirt>) -> Rig {
     let world = World::new();
     let project = load(folder.path(), &Surroundings::default());
-    let images = image::inspect(&project.images).expect("images");
+    let images = image::inspect(&image::files(&project.images).expect("files only")).expect("images");
     let desired = DesiredState::up(&project, &images).expect("no cycle");
     let libvirt = Libvirt::connect(Some(&world.uri)).expect("the test driver");
     let hypervisor = Arc::new(change(Faulty::new(libvirt)));

@@ -7,6 +7,7 @@ mod boot;
 mod depends;
 mod disks;
 mod health;
+mod locate;
 pub(crate) mod network;
 pub(crate) mod settle;
 mod vm;

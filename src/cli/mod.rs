@@ -2,11 +2,18 @@
 //!
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
+pub mod image;
+mod read;
+
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+pub use read::{
+    Config, ConfigFormat, Graph, GraphFormat, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
+};
 
 use crate::names::ProjectName;
 
@@ -111,7 +118,7 @@ pub enum Command {
     #[command(after_long_help = "\
 Examples:
   vmcompose up
-  vmcompose -f base.yaml -f ci.yaml up --yes --progress plain")]
+  vmcompose -f base.yaml -f ci.yaml up --locked --yes --progress plain")]
     Up(Up),
 
     /// Take everything down
@@ -173,6 +180,10 @@ Examples:
   vmcompose graph --format svg > graph.svg")]
     Graph(Graph),
 
+    /// Download images and look after the cache of them
+    #[command(subcommand)]
+    Image(image::Image),
+
     /// Write a commented vmcompose.yaml to start from; never over one that is there
     #[command(after_long_help = "\
 Examples:
@@ -196,6 +207,9 @@ pub struct Up {
     /// Delete what the file no longer has
     #[arg(long)]
     pub remove_orphans: bool,
+    /// Refuse images that vmcompose.lock does not mention, or that differ from it
+    #[arg(long)]
+    pub locked: bool,
     /// How many calls of the hypervisor are under way at once
     #[arg(long, value_name = "N")]
     pub parallel: Option<NonZeroUsize>,
@@ -213,93 +227,6 @@ pub struct Down {
     /// How many calls of the hypervisor are under way at once
     #[arg(long, value_name = "N")]
     pub parallel: Option<NonZeroUsize>,
-}
-
-/// Options of `plan`.
-#[derive(Debug, Clone, PartialEq, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "one flag each on the command line")]
-pub struct Plan {
-    /// For people or for programs
-    #[arg(long, default_value = "text")]
-    pub format: PlanFormat,
-    /// End with 10 where there are changes
-    #[arg(long)]
-    pub exit_code: bool,
-    /// Show what `down` would do
-    #[arg(long, conflicts_with = "remove_orphans")]
-    pub destroy: bool,
-    /// With --destroy: as `down --volumes`
-    #[arg(long, requires = "destroy")]
-    pub volumes: bool,
-    /// As `up --remove-orphans`
-    #[arg(long)]
-    pub remove_orphans: bool,
-}
-
-/// Options of `ps`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Ps {
-    /// For people or for programs
-    #[arg(long, default_value = "table")]
-    pub format: TableFormat,
-    /// Names only
-    #[arg(short, long, conflicts_with = "format")]
-    pub quiet: bool,
-    /// Also vms that do not run or do not exist
-    #[arg(short, long)]
-    pub all: bool,
-}
-
-/// Options of `config`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Config {
-    /// In which language
-    #[arg(long, default_value = "yaml")]
-    pub format: ConfigFormat,
-    /// Check only, print nothing
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// One part instead of the whole.
-    #[command(flatten)]
-    pub part: Part,
-}
-
-/// One part of the file: names, one per line.
-#[derive(Debug, Clone, PartialEq, Args)]
-#[group(multiple = false)]
-#[expect(clippy::struct_excessive_bools, reason = "one flag each on the command line; clap allows one at a time")]
-pub struct Part {
-    /// Names of the vms only
-    #[arg(long)]
-    pub vms: bool,
-    /// Names of the images only
-    #[arg(long)]
-    pub images: bool,
-    /// Names of the networks only
-    #[arg(long)]
-    pub networks: bool,
-    /// Names of the volumes only
-    #[arg(long)]
-    pub volumes: bool,
-    /// Names of the profiles only
-    #[arg(long)]
-    pub profiles: bool,
-}
-
-/// Options of `schema`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Schema {
-    /// For editors, or for people
-    #[arg(long, default_value = "json")]
-    pub format: SchemaFormat,
-}
-
-/// Options of `graph`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Graph {
-    /// As text, for Graphviz, for Markdown, or as a picture
-    #[arg(long, default_value = "text")]
-    pub format: GraphFormat,
 }
 
 /// When to use colours.
@@ -326,57 +253,6 @@ pub enum Progress {
     Json,
     /// Not at all; errors are still shown
     Quiet,
-}
-
-/// Formats of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PlanFormat {
-    /// For people
-    Text,
-    /// For programs; versioned
-    Json,
-}
-
-/// Formats of a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TableFormat {
-    /// For people
-    Table,
-    /// For programs; versioned
-    Json,
-    /// The same as YAML
-    Yaml,
-}
-
-/// Formats of a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ConfigFormat {
-    /// As the file is written
-    Yaml,
-    /// For programs
-    Json,
-}
-
-/// Formats of the language's description.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SchemaFormat {
-    /// JSON Schema, 2020-12
-    Json,
-    /// Every key with type, default and example
-    Markdown,
-}
-
-/// Formats of a graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum GraphFormat {
-    /// For people, wave by wave
-    Text,
-    /// For Graphviz
-    Dot,
-    /// For Markdown
-    Mermaid,
-    /// A picture
-    Svg,
 }
 
 /// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:

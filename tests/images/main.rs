@@ -1,0 +1,12 @@
+//! Images from URLs: what can go wrong on the way, and that nothing half-made can ever be used.
+
+mod bench;
+mod cache;
+mod commands;
+mod download;
+mod fitness;
+mod locked;
+mod protected;
+mod server;
+mod together;
+mod up;

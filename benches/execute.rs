@@ -32,7 +32,7 @@ fn planned(folder: &Path) -> Plan {
     let request = Request { directory: folder.to_owned(), ..Request::default() };
     let sources = compose::gather(&request).expect("readable");
     let project = compose::parse(&sources, &request, &Surroundings::default()).expect("valid").project;
-    let images = image::inspect(&project.images).expect("images");
+    let images = image::inspect(&image::files(&project.images).expect("files only")).expect("images");
     let desired = DesiredState::up(&project, &images).expect("no cycle");
     plan(&desired, &ActualState::default(), &vmcompose::plan::Options { goal: Goal::Up, remove_orphans: false })
         .expect("a plan")

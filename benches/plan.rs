@@ -31,7 +31,7 @@ fn parse_and_plan(folder: &Path) -> usize {
     let request = Request { directory: folder.to_owned(), ..Request::default() };
     let sources = compose::gather(&request).expect("readable");
     let parsed = compose::parse(&sources, &request, &Surroundings::default()).expect("valid");
-    let images = image::inspect(&parsed.project.images).expect("images");
+    let images = image::inspect(&image::files(&parsed.project.images).expect("files only")).expect("images");
     let desired = DesiredState::up(&parsed.project, &images).expect("no cycle");
     let options = Options { goal: Goal::Up, remove_orphans: false };
     plan(&desired, &ActualState::default(), &options).expect("a plan").steps().count()

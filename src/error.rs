@@ -2,6 +2,7 @@
 //!
 //! Owns the public exit codes. The errors themselves live beside the stage that meets them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -91,6 +92,11 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// Another run works on the same project.
+    Locked {
+        /// Who, where and since when, in words.
+        holder: String,
+    },
     /// There is nothing to work on.
     Missing {
         /// What, in words.
@@ -113,7 +119,7 @@ impl Error {
                 let busy = |obstacle: &Obstacle| matches!(obstacle, Obstacle::BusySubnet { .. });
                 if obstacles.iter().all(busy) { Exit::Resource } else { Exit::Refused }
             }
-            Self::Unconfirmed { .. } => Exit::Refused,
+            Self::Unconfirmed { .. } | Self::Locked { .. } => Exit::Refused,
             Self::Io { .. } | Self::Missing { .. } => Exit::Usage,
         }
     }
@@ -130,14 +136,21 @@ impl Error {
     /// What the user could do about it, one line each.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Self::Compose(_) | Self::Images(_) | Self::Io { .. } | Self::Plan(PlanError::Cycle(_)) => Vec::new(),
-            Self::Hypervisor(error) => error.hint.iter().cloned().collect(),
-            Self::Plan(PlanError::Blocked(obstacles)) => {
-                let mut hints: Vec<String> = obstacles.iter().map(remedy).collect();
+            Self::Compose(_) | Self::Io { .. } | Self::Plan(PlanError::Cycle(_)) => Vec::new(),
+            Self::Images(errors) => {
+                let mut hints: Vec<String> = errors.iter().filter_map(|error| error.fault.hint()).collect();
                 hints.dedup();
                 hints
             }
+            Self::Hypervisor(error) => error.hint.iter().cloned().collect(),
+            Self::Plan(PlanError::Blocked(obstacles)) => {
+                let hints: BTreeSet<String> = obstacles.iter().map(remedy).collect();
+                hints.into_iter().collect()
+            }
             Self::Unconfirmed { .. } => vec!["`--yes` confirms it where there is no terminal to ask on".to_owned()],
+            Self::Locked { .. } => {
+                vec!["nothing was changed; wait for the other run to end, or interrupt it".to_owned()]
+            }
             Self::Missing { hint, .. } => vec![hint.clone()],
         }
     }
@@ -181,6 +194,7 @@ impl fmt::Display for Error {
             Self::Plan(error) => write!(f, "{error}"),
             Self::Unconfirmed { what } => write!(f, "{what} has to be confirmed"),
             Self::Io { path, source } => write!(f, "`{}`: {source}", path.display()),
+            Self::Locked { holder } => write!(f, "another run works on this project: {holder}"),
             Self::Missing { what, .. } => f.write_str(what),
         }
     }

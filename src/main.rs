@@ -2,15 +2,12 @@
 
 use std::process::ExitCode;
 
-use vmcompose::{cli, commands};
+use vmcompose::{cli, commands, render};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
         Ok(cli) => commands::run(cli).into(),
-        Err(answer) => {
-            // Help that was asked for, or what is wrong with the command line; clap knows which stream it belongs to.
-            let _ = answer.print();
-            ExitCode::from(cli::exit_code(&answer))
-        }
+        // Help that was asked for, or what is wrong with the command line.
+        Err(answer) => ExitCode::from(render::output::usage(&answer)),
     }
 }

@@ -52,6 +52,36 @@ fn a_network_keeps_the_subnet_it_has() {
 }
 
 #[test]
+fn a_newcomer_never_gets_the_address_of_one_that_is_no_longer_wanted_but_may_still_run() {
+    let subnet = net("10.0.0.0/29");
+    let old: BTreeSet<VmName> = (0..4).map(|n| vm(&format!("old-{n}"))).collect();
+    let before = settle(subnet, &old, &Surroundings::default());
+    let new = settle(subnet, &BTreeSet::from([vm("new")]), &as_leases(&before));
+    assert!(!before.values().any(|ip| *ip == new[&vm("new")]), "{before:?} {new:?}");
+}
+
+#[test]
+fn surroundings_agree_only_with_what_they_would_have_led_to() {
+    let front = network("front");
+    let (db, web) = (vm("db"), vm("web"));
+    let (subnet, ip) = (net("10.20.0.0/24"), Ipv4Addr::new(10, 20, 0, 9));
+    let agrees =
+        |around: &Surroundings| around.agree_with([(&front, subnet)].into_iter(), [(&front, &db, ip)].into_iter());
+    let lease = |of: &VmName, ip| Surroundings {
+        leases: BTreeMap::from([((front.clone(), of.clone()), ip)]),
+        ..Surroundings::default()
+    };
+    assert!(agrees(&Surroundings::default()));
+    assert!(agrees(&lease(&db, ip)));
+    assert!(!agrees(&lease(&db, Ipv4Addr::new(10, 20, 0, 7))), "db has another address");
+    assert!(!agrees(&lease(&web, ip)), "web has this address");
+    let busy = Surroundings { subnets: vec![(net("10.0.0.0/8"), "a route".to_owned())], ..Surroundings::default() };
+    assert!(!agrees(&busy));
+    let other = BTreeMap::from([(front.clone(), net("10.21.0.0/24"))]);
+    assert!(!agrees(&Surroundings { own_subnets: other, ..Surroundings::default() }));
+}
+
+#[test]
 fn a_full_subnet_leaves_somebody_without() {
     let vms: BTreeSet<VmName> = (0..7).map(|n| vm(&format!("vm-{n}"))).collect();
     // A /29 has six hosts, one of them the gateway.

@@ -8,6 +8,7 @@ mod compose {
     pub(crate) mod fixture;
     mod guest;
     mod hostile;
+    mod images;
     mod interpolation;
     mod language;
     mod merging;

@@ -14,7 +14,7 @@ use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::compose::{self, Request, Sources};
 use vmcompose::execute::{self, OnFailure, Outcome};
 use vmcompose::image;
-use vmcompose::model::{Image, ImageRole, Surroundings};
+use vmcompose::model::{Image, ImageFrom, ImageRole, Surroundings};
 use vmcompose::names::{ImageName, ResourceId};
 use vmcompose::plan::{Goal, Options, Plan, plan};
 use vmcompose::render::{self, Palette};
@@ -49,12 +49,13 @@ impl Example {
         let parsed = compose::parse(&sources, &request, &Surroundings::default());
         let mut project = parsed.unwrap_or_else(|error| panic!("{}: {error}", folder.display())).project;
         for image in project.images.values_mut() {
-            image.path = world.dir.path().join(image.name.as_str());
+            let path = world.dir.path().join(image.name.as_str());
             let kernel = image.name.as_str().as_bytes().to_vec();
             let bytes = if image.role == ImageRole::Disk { support::qcow2() } else { kernel };
-            std::fs::write(&image.path, bytes).expect("written");
+            std::fs::write(&path, bytes).expect("written");
+            image.from = ImageFrom::Path(path);
         }
-        let images = image::inspect(&project.images).expect("images");
+        let images = image::inspect(&image::files(&project.images).expect("files only")).expect("images");
         let hypervisor = Arc::new(Faulty::new(world.connect()));
         Self { request, sources, images, hypervisor, _world: world }
     }

@@ -124,10 +124,13 @@ fn every_state_of_a_vm_must_be_told_apart() {
     let broken = libvirt.probe(&shop, &attempt("broken", Probe::Agent)).expect_err("it cannot come back by itself");
     assert_eq!((broken.kind, broken.message.as_str()), (ErrorKind::NotRunning, "vm `broken` crashed"));
 
+    apply(&libvirt, &shop, &Operation::ResumeVm(support::vm_name("held")));
     for name in ["runs", "held", "off", "broken"] {
         apply(&libvirt, &shop, &Operation::StartVm(support::vm_name(name)));
         assert_eq!(phase(name), Phase::Running, "{name}");
     }
+    apply(&libvirt, &shop, &Operation::PauseVm(support::vm_name("held")));
+    assert_eq!(phase("held"), Phase::Paused);
 }
 
 #[test]

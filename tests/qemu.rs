@@ -286,7 +286,7 @@ fn a_root_disk_must_be_an_overlay_as_large_as_asked() {
     let loose: Vec<_> = found.loose_disks.iter().map(|(vm, _)| vm.as_str()).collect();
     assert_eq!(loose, ["larger"]);
     virsh(&["suspend", &format!("{}-same", stage.project)]);
-    let resume = Operation::StartVm(vm.name);
+    let resume = Operation::ResumeVm(vm.name);
     apply(&stage.libvirt, &stage.project, &resume);
     let found = observe(&stage.libvirt, &stage.project);
     assert!(found.resources.values().all(|actual| actual.phase == Phase::Running), "{found:#?}");

@@ -89,6 +89,55 @@ fn an_interrupt_while_vms_boot_undoes_everything() {
     assert_eq!(stack.belongings(), Vec::<String>::new());
 }
 
+#[test]
+fn replicas_come_and_go_while_the_others_run_on() {
+    if !enabled() {
+        return;
+    }
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose-examples/quickstart/guest");
+    let file = |replicas: u32| {
+        change(&format!(
+            "networks: {{ lan: {{}} }}\nvms: {{ web: {{ replicas: {replicas}, memory: 96MiB, networks: [lan], boot: {{ kernel: \
+             {0}/vmlinuz, initrd: {0}/initrd.img }} }} }}\n",
+            guest.display()
+        ))
+    };
+    let (_folder, three) = file(3);
+    let stack = Stack::new(&[&three]);
+    stack.run(&["up"]).expect(0);
+    let hosts = || stack.network_hosts("lan");
+    assert_eq!(hosts().len(), 3);
+    fs::write(&three, fs::read_to_string(file(1).1).expect("readable")).expect("written");
+    // Without --remove-orphans they run on, and keep their addresses and names.
+    stack.run(&["up"]).expect(0);
+    assert_eq!(hosts().len(), 3);
+    stack.run(&["up", "--remove-orphans"]).expect(0);
+    assert_eq!(hosts(), ["web-1"]);
+    let again = stack.run(&["up"]).expect(0);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+    fs::write(&three, fs::read_to_string(file(2).1).expect("readable")).expect("written");
+    stack.run(&["up"]).expect(0);
+    assert_eq!(hosts(), ["web-1", "web-2"]);
+}
+
+#[test]
+fn a_second_run_of_the_same_project_is_refused_with_the_holder() {
+    if !enabled() {
+        return;
+    }
+    let stack = Stack::new(&[&example()]);
+    let mut first = stack.command(&["up", "--progress", "json"]).stderr(Stdio::piped()).spawn().expect("runs");
+    let mut stderr = BufReader::new(first.stderr.take().expect("piped"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("readable");
+    let second = stack.run(&["up"]).expect(8);
+    assert!(second.stderr.contains(&format!("process {}", first.id())), "{}", second.stderr);
+    signal(first.id());
+    io::read_to_string(stderr).expect("readable");
+    assert_eq!(first.wait().expect("ends").code(), Some(130));
+    assert_eq!(stack.belongings(), Vec::<String>::new());
+}
+
 fn signal(process: u32) {
     let kill = std::process::Command::new("kill").args(["-INT", &process.to_string()]).output().expect("kill runs");
     let _ = Run::of(&kill).expect(0);

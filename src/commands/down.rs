@@ -1,6 +1,7 @@
 //! `down`: the same line towards an emptier state. Needs no file where the project is named.
 
 use crate::cli::{Down, Global};
+use crate::commands::stage::Access;
 use crate::commands::{request, run, stage};
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
@@ -10,13 +11,13 @@ use crate::state::DesiredState;
 /// Takes everything down.
 pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
     let project = stage::project_name(global, &request(global)?)?;
-    let (hypervisor, actual) = stage::observe(global, &project)?;
+    let sight = stage::observe(global, &project, Access::Write)?;
     let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
-    let plan = plan::plan(&DesiredState::nothing(&project), &actual, &wanted)?;
+    let plan = plan::plan(&DesiredState::nothing(&project), &sight.actual, &wanted)?;
     // Disks of the vms' own go with the vms, as the word says; named volumes are data, and asked about.
     if options.volumes {
         run::confirm(&plan, options.yes)?;
     }
     let how = run::How { on_failure: OnFailure::Continue, parallel: options.parallel };
-    Ok(run::run(global, hypervisor, &plan, &how))
+    Ok(run::run(global, sight, &plan, &how))
 }

@@ -4,7 +4,10 @@
 
 mod down;
 mod exec;
+mod image;
 mod init;
+mod lock;
+mod media;
 mod plan;
 mod ps;
 mod run;
@@ -34,6 +37,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Validate => show::validate(&global),
         Command::Schema(options) => show::schema(&options),
         Command::Graph(options) => show::graph(&global, &options),
+        Command::Image(command) => image::image(&global, &command),
         Command::Init => init::init(&global),
         Command::Version => show::version(&global),
     };

@@ -1,6 +1,8 @@
 //! `plan`: the line up to the plan, and no further. Writes nothing.
 
 use crate::cli::{Global, Plan, PlanFormat};
+use crate::commands::media::Reach;
+use crate::commands::stage::Access;
 use crate::commands::{print, request, stage};
 use crate::error::{Error, Exit};
 use crate::plan::{self, Goal, Options};
@@ -12,13 +14,13 @@ pub(super) fn plan(global: &Global, options: &Plan) -> Result<Exit, Error> {
     let request = request(global)?;
     let plan = if options.destroy {
         let project = stage::project_name(global, &request)?;
-        let (_, actual) = stage::observe(global, &project)?;
+        let sight = stage::observe(global, &project, Access::Read)?;
         let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
-        plan::plan(&DesiredState::nothing(&project), &actual, &wanted)?
+        plan::plan(&DesiredState::nothing(&project), &sight.actual, &wanted)?
     } else {
-        let stage = stage::set(global, &request)?;
+        let (desired, sight) = stage::set(global, &request, Reach::Look)?;
         let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
-        plan::plan(&stage.desired, &stage.actual, &wanted)?
+        plan::plan(&desired, &sight.actual, &wanted)?
     };
     match options.format {
         PlanFormat::Text => print(&render::plan::text(&plan, &Palette::stdout()))?,

@@ -4,18 +4,20 @@
 
 use std::collections::BTreeMap;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::backend::libvirt::Libvirt;
 use crate::backend::{self, Attempt, Hypervisor};
 use crate::cli::{Global, Ps};
+use crate::commands::stage::Access;
 use crate::commands::{print, request, stage};
+use crate::compose::Request;
 use crate::error::{Error, Exit};
 use crate::model::Vm;
 use crate::names::{ProjectName, VmName};
 use crate::render::Palette;
 use crate::render::table::{self, Address, Health, State, VmStatus};
-use crate::state::{ActualState, Phase};
+use crate::state::{Actual, ActualState, Phase};
 
 /// How long `ps` waits for one answer at most: it is for looking, and a gate is for waiting.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -26,14 +28,11 @@ const AT_ONCE: usize = 32;
 pub(super) fn ps(global: &Global, options: &Ps) -> Result<Exit, Error> {
     let request = request(global)?;
     let project = stage::project_name(global, &request)?;
-    let (hypervisor, actual) = stage::observe(global, &project)?;
-    let mut rows = statuses(&hypervisor, &project, &actual);
+    let sight = stage::observe(global, &project, Access::Read)?;
+    let mut rows = statuses(&sight.hypervisor, &project, &sight.actual);
     if options.all {
-        // Without a file there is nothing that could be missing.
-        if let Ok(parsed) = stage::parse(&request) {
-            for vm in parsed.project.vms.into_values() {
-                rows.entry(vm.name.clone()).or_insert_with(|| status(&vm, State::Missing, Health::Unknown, None));
-            }
+        for vm in described(global, &request)? {
+            rows.entry(vm.name.clone()).or_insert_with(|| status(&vm, State::Missing, Health::Unknown, None));
         }
     } else {
         rows.retain(|_, row| row.state != State::Stopped);
@@ -48,14 +47,25 @@ pub(super) fn ps(global: &Global, options: &Ps) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
+/// The vms that the file describes. Where the project is named, there need not be a file; one that is there must be right.
+fn described(global: &Global, request: &Request) -> Result<Vec<Vm>, Error> {
+    match stage::parse(request) {
+        Ok(parsed) => Ok(parsed.project.vms.into_values().collect()),
+        Err(error) if global.project.is_some() && global.file.is_empty() && error.exit() == Exit::Usage => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn statuses(hypervisor: &Libvirt, project: &ProjectName, actual: &ActualState) -> BTreeMap<VmName, VmStatus> {
-    let vms: Vec<(&Vm, Phase)> =
-        actual.resources.values().filter_map(|found| Some((found.recorded.as_vm()?, found.phase))).collect();
+    let vms: Vec<(&Vm, &Actual)> =
+        actual.resources.values().filter_map(|found| Some((found.recorded.as_vm()?, found))).collect();
     let mut rows = BTreeMap::new();
     for some in vms.chunks(AT_ONCE) {
         thread::scope(|scope| {
             let asked: Vec<_> =
-                some.iter().map(|(vm, phase)| scope.spawn(|| look(hypervisor, project, vm, *phase))).collect();
+                some.iter().map(|(vm, found)| scope.spawn(|| look(hypervisor, project, vm, found))).collect();
             for row in asked {
                 let row = row.join().expect("a look does not panic");
                 rows.insert(row.vm.clone(), row);
@@ -65,8 +75,8 @@ fn statuses(hypervisor: &Libvirt, project: &ProjectName, actual: &ActualState) -
     rows
 }
 
-fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, phase: Phase) -> VmStatus {
-    let (health, answer) = match (&vm.healthcheck, phase) {
+fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, found: &Actual) -> VmStatus {
+    let (health, answer) = match (&vm.healthcheck, found.phase) {
         (None, _) => (Health::None, None),
         (Some(_), phase) if phase != Phase::Running => (Health::Unknown, None),
         (Some(healthcheck), _) => {
@@ -87,7 +97,9 @@ fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, phase: Phase) -> V
             }
         }
     };
-    status(vm, phase.into(), health, answer)
+    let applied = found.applied_at.map(|at| UNIX_EPOCH + Duration::from_secs(at));
+    let age = applied.and_then(|at| SystemTime::now().duration_since(at).ok());
+    VmStatus { age, ..status(vm, found.phase.into(), health, answer) }
 }
 
 fn status(vm: &Vm, state: State, health: Health, answer: Option<String>) -> VmStatus {

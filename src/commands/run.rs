@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backend::Hypervisor;
 use crate::cli::Global;
+use crate::commands::stage::Sight;
 use crate::error::{Error, Exit, exit_of};
 use crate::execute::{self, OnFailure, Options, Outcome};
-use crate::plan::{Effect, Plan};
+use crate::plan::{Operation, Plan};
 use crate::render::outcome::About;
 use crate::render::{self, Answer, Mode, Palette, output};
 
@@ -32,8 +33,9 @@ pub(super) struct How {
 pub(super) fn confirm(plan: &Plan, yes: bool) -> Result<(), Error> {
     let loses: Vec<String> = plan
         .steps()
-        .filter(|step| step.effect == Some(Effect::DataLoss))
-        .map(|step| step.resource.to_string())
+        .flat_map(|step| &step.operations)
+        .filter(|operation| matches!(operation, Operation::DeleteVolume(_) | Operation::DeleteDisk(_)))
+        .map(Operation::object)
         .collect();
     if yes || loses.is_empty() {
         return Ok(());
@@ -48,7 +50,7 @@ pub(super) fn confirm(plan: &Plan, yes: bool) -> Result<(), Error> {
 }
 
 /// Carries out a plan, draws its progress, tells its outcome.
-pub(super) fn run<H: Hypervisor>(global: &Global, hypervisor: H, plan: &Plan, how: &How) -> Exit {
+pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: &How) -> Exit {
     let palette = Palette::stderr();
     if plan.is_empty() {
         output::note(&render::plan::text(plan, &palette));
@@ -56,9 +58,10 @@ pub(super) fn run<H: Hypervisor>(global: &Global, hypervisor: H, plan: &Plan, ho
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime needs only threads");
-    let outcome = runtime.block_on(watched(global, Arc::new(hypervisor), plan, how));
+    let outcome = runtime.block_on(watched(global, Arc::new(sight.hypervisor), plan, how));
     // A probe that nobody waits for any more may still be under way; it changes nothing.
     runtime.shutdown_timeout(Duration::ZERO);
+    drop(sight.lock);
     exit_of(&outcome)
 }
 

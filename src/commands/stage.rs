@@ -3,24 +3,39 @@
 //! Owns the order of the looks: the file first, so that a mistake in it is told without a hypervisor; then what is
 //! there; then the file once more, now that it is known which addresses are in use.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::Global;
+use crate::commands::lock::{self, Lock};
+use crate::commands::media::{self, Reach};
 use crate::compose::{self, Diagnostics, Parsed, Request};
 use crate::error::Error;
-use crate::image;
-use crate::model::{Digest, Image, ImageFormat, ImageSource, Project, Surroundings};
+use crate::model::{Digest, Image, ImageFormat, ImageRequest, Project, Surroundings};
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::PlanError;
 use crate::render::{Palette, diagnostic, output};
 use crate::state::{ActualState, DesiredState};
 use crate::units::Bytes;
 
-/// Both states, and the way to the hypervisor.
-pub(super) struct Stage {
+/// What a command is going to do with the hypervisor.
+#[derive(Clone, Copy)]
+pub(super) enum Access {
+    /// Look only.
+    Read,
+    /// Change something: the project's lock is taken before the look, or the look could be at another run's half-done
+    /// work.
+    Write,
+}
+
+/// The actual state, and the way to where it is.
+pub(super) struct Sight {
     pub(super) hypervisor: Libvirt,
-    pub(super) desired: DesiredState,
     pub(super) actual: ActualState,
+    /// Released when the command ends.
+    pub(super) lock: Option<Lock>,
 }
 
 /// Reads and checks the file alone. Its warnings are told.
@@ -37,29 +52,56 @@ fn warn(warnings: &Diagnostics) {
     }
 }
 
-/// Looks at file, images and hypervisor.
-pub(super) fn set(global: &Global, request: &Request) -> Result<Stage, Error> {
+/// Looks at file, images and hypervisor. Whoever downloads images is about to change something, and takes the lock.
+pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(DesiredState, Sight), Error> {
     let sources = compose::gather(request)?;
     let first = compose::parse(&sources, request, &Surroundings::default())?;
     warn(&first.warnings);
-    // Reading gigabytes and asking libvirt take their time, and neither needs the other.
+    let project = &first.project;
+    let access = if reach == Reach::Look { Access::Read } else { Access::Write };
+    // Bringing gigabytes and asking libvirt take their time. Neither needs the other, but nobody downloads an image to
+    // learn at the end that there is no hypervisor.
+    let unreachable = AtomicBool::new(false);
+    let stop = || unreachable.load(Ordering::Relaxed);
     let (images, observed) = std::thread::scope(|scope| {
-        let images = scope.spawn(|| image::inspect(&first.project.images));
-        let observed = observe(global, &first.project.name);
+        let bring = || media::bring(&project.images, sources.directory(), reach, media::drawn(global), &stop);
+        let images = scope.spawn(bring);
+        let observed = observe(global, &project.name, access);
+        unreachable.store(observed.is_err(), Ordering::Relaxed);
         (images.join().expect("looking at images does not panic"), observed)
     });
-    let (hypervisor, actual) = observed?;
-    let images = images?;
-    let settled = compose::parse(&sources, request, &actual.surroundings)?.project;
-    let desired = DesiredState::up(&settled, &images).map_err(PlanError::from)?;
-    Ok(Stage { hypervisor, desired, actual })
+    let mut sight = observed?;
+    let media::Brought { images, waited } = images?;
+    if waited {
+        // The lock holds off other runs of this project, not others who use the hypervisor.
+        sight.actual = sight.hypervisor.observe(&project.name)?;
+    }
+    // Most often the addresses that the file's names lead to are free, or already those of these very vms.
+    let project = if agree(&first.project, &sight.actual.surroundings) {
+        first.project
+    } else {
+        compose::parse(&sources, request, &sight.actual.surroundings)?.project
+    };
+    let desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
+    Ok((desired, sight))
+}
+
+fn agree(project: &Project, surroundings: &Surroundings) -> bool {
+    let networks = project.networks.values().map(|network| (&network.name, network.subnet));
+    let vms = project.vms.values();
+    let interfaces = vms.flat_map(|vm| vm.interfaces.iter().map(|nic| (&nic.network, &vm.name, nic.ip)));
+    surroundings.agree_with(networks, interfaces)
 }
 
 /// Connects, and looks at what the hypervisor has of a project.
-pub(super) fn observe(global: &Global, project: &ProjectName) -> Result<(Libvirt, ActualState), Error> {
+pub(super) fn observe(global: &Global, project: &ProjectName, access: Access) -> Result<Sight, Error> {
     let hypervisor = Libvirt::connect(global.connect.as_deref())?;
+    let lock = match access {
+        Access::Read => None,
+        Access::Write => Some(lock::take(project, &hypervisor.uri())?),
+    };
     let actual = hypervisor.observe(project)?;
-    Ok((hypervisor, actual))
+    Ok(Sight { hypervisor, actual, lock })
 }
 
 /// The project's name: from the command line, else from the file. With a name on the command line no file is needed.
@@ -74,14 +116,14 @@ pub(super) fn project_name(global: &Global, request: &Request) -> Result<Project
 /// The desired state without a look at image files: enough for order and names. Images have a node in its graph, but
 /// no spec.
 pub(super) fn outline(project: &Project) -> Result<DesiredState, Error> {
-    let unseen = |source: &ImageSource| Image {
-        name: source.name.clone(),
-        path: source.path.clone(),
+    let unseen = |request: &ImageRequest| Image {
+        name: request.name.clone(),
+        path: PathBuf::new(),
         format: ImageFormat::Raw,
         length: Bytes(0),
         digest: Digest::of(&[0; 32]),
     };
-    let images = project.images.iter().map(|(name, source)| (name.clone(), unseen(source))).collect();
+    let images = project.images.iter().map(|(name, request)| (name.clone(), unseen(request))).collect();
     let mut desired = DesiredState::up(project, &images).map_err(PlanError::from)?;
     desired.specs.retain(|id, _| !matches!(id, ResourceId::Image(_)));
     Ok(desired)

@@ -1,17 +1,20 @@
 //! `up`: file and hypervisor → plan → run.
 
 use crate::cli::{Global, Up};
+use crate::commands::media::Reach;
 use crate::commands::{request, run, stage};
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
+use crate::image::Mode;
 use crate::plan::{self, Goal, Options};
 
 /// Brings everything up, and waits until it is healthy.
 pub(super) fn up(global: &Global, options: &Up) -> Result<Exit, Error> {
-    let stage = stage::set(global, &request(global)?)?;
+    let mode = if options.locked { Mode::Locked } else { Mode::Normal };
+    let (desired, sight) = stage::set(global, &request(global)?, Reach::Fetch(mode))?;
     let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
-    let plan = plan::plan(&stage.desired, &stage.actual, &wanted)?;
+    let plan = plan::plan(&desired, &sight.actual, &wanted)?;
     run::confirm(&plan, options.yes)?;
     let how = run::How { on_failure: OnFailure::Rollback, parallel: options.parallel };
-    Ok(run::run(global, stage.hypervisor, &plan, &how))
+    Ok(run::run(global, sight, &plan, &how))
 }

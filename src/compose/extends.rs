@@ -44,8 +44,11 @@ impl Library {
     /// Takes a document in. `file` is given for those that others may name.
     pub(crate) fn add(&mut self, root: Node, file: Option<PathBuf>) -> usize {
         let vms = root.get("vms").map_or(&[][..], Node::entries);
-        let index = vms.iter().enumerate().map(|(at, entry)| (entry.key.text.clone(), at)).collect();
-        let state = vec![State::Untouched; vms.len()];
+        // Most files extend nothing; then nothing is looked up either.
+        let needed = file.is_some() || vms.iter().any(|entry| entry.value.get("extends").is_some());
+        let named = vms.iter().enumerate().filter(|_| needed);
+        let index = named.map(|(at, entry)| (entry.key.text.clone(), at)).collect();
+        let state = vec![State::Untouched; if needed { vms.len() } else { 0 }];
         self.documents.push(Document { root, index, state });
         let number = self.documents.len() - 1;
         if let Some(file) = file {
@@ -54,7 +57,7 @@ impl Library {
         number
     }
 
-    /// Resolves all of a document and hands it out.
+    /// Resolves all of a document and hands it out. Others can no longer extend it, so it must not be one with a name.
     pub(crate) fn resolved(
         &mut self,
         document: usize,
@@ -64,7 +67,8 @@ impl Library {
         for vm in 0..self.documents[document].state.len() {
             self.resolve(document, vm, path, &mut Chain::new(), mistakes);
         }
-        self.documents[document].root.clone()
+        let at = self.documents[document].root.at;
+        std::mem::replace(&mut self.documents[document].root, Node::null(at))
     }
 
     fn entry(&mut self, document: usize, vm: usize) -> Option<&mut Entry> {

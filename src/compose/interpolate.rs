@@ -208,6 +208,40 @@ enum Level {
     Below,
 }
 
+impl Level {
+    /// What is below a key, if variables are put in there.
+    fn below(self, key: &str) -> Option<Self> {
+        match self {
+            // What stands there counts where an alias brings it, and is a copy there.
+            Self::Top if key.starts_with("x-") => None,
+            Self::Top if key == "vms" => Some(Self::Vms),
+            Self::Top if key == "defaults" => Some(Self::Vm),
+            Self::Vms => Some(Self::Vm),
+            Self::Vm if OF_THE_GUEST.contains(&key) => None,
+            Self::Top | Self::Vm | Self::Below => Some(Self::Below),
+        }
+    }
+}
+
+/// Doubles every `$` where variables would be put in, so that a tree that is written out reads as itself.
+pub(crate) fn escape(document: &mut Node) {
+    fn walk(node: &mut Node, level: Level) {
+        match &mut node.kind {
+            Kind::Scalar(scalar) if scalar.text.contains('$') => scalar.text = scalar.text.replace('$', "$$"),
+            Kind::Scalar(_) => {}
+            Kind::Sequence(items) => items.iter_mut().for_each(|item| walk(item, Level::Below)),
+            Kind::Mapping(entries) => {
+                for entry in entries {
+                    if let Some(level) = level.below(&entry.key.text) {
+                        walk(&mut entry.value, level);
+                    }
+                }
+            }
+        }
+    }
+    walk(document, Level::Top);
+}
+
 /// Puts variables into all values of a tree.
 pub(crate) struct Interpolation<'a> {
     pub(crate) texts: &'a Texts,
@@ -244,17 +278,9 @@ impl Interpolation<'_> {
             Kind::Sequence(items) => items.iter_mut().for_each(|item| self.walk(item, Level::Below)),
             Kind::Mapping(entries) => {
                 for entry in entries {
-                    let key = entry.key.text.as_str();
-                    let deeper = match level {
-                        // What stands there counts where an alias brings it, and is a copy there.
-                        Level::Top if key.starts_with("x-") => continue,
-                        Level::Top if key == "vms" => Level::Vms,
-                        Level::Top if key == "defaults" => Level::Vm,
-                        Level::Vms => Level::Vm,
-                        Level::Vm if OF_THE_GUEST.contains(&key) => continue,
-                        Level::Top | Level::Vm | Level::Below => Level::Below,
-                    };
-                    self.walk(&mut entry.value, deeper);
+                    if let Some(deeper) = level.below(&entry.key.text) {
+                        self.walk(&mut entry.value, deeper);
+                    }
                 }
             }
         }

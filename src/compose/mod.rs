@@ -46,6 +46,7 @@ use schema::guest::Fqdn;
 use schema::vm::{self, Lost, VmNetworks};
 use template::Templates;
 use template::context::Shared;
+use unsupported::Unsupported;
 
 /// A compose file that is right.
 #[derive(Debug)]
@@ -60,9 +61,12 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// The file after merging, interpolation and templates, as `vmcompose config` prints it.
+    /// The file after merging, interpolation and templates, as `vmcompose config` prints it. A `$` that is left stands
+    /// there as `$$`, so that the file can be read again.
     pub fn resolved(&self) -> serde_yaml::Value {
-        self.resolved.to_value()
+        let mut tree = self.resolved.clone();
+        interpolate::escape(&mut tree);
+        tree.to_value()
     }
 }
 
@@ -175,10 +179,11 @@ fn wishes(instances: &[Instance<Draft>]) -> (Vec<Instance<Wish>>, bool) {
 
 fn decoded(instances: &[Instance<Draft>], mistakes: &mut Vec<Diagnostic>) -> Vec<Instance<vm::Vm>> {
     let mut all = Vec::with_capacity(instances.len());
+    let unsupported = Unsupported::below(&["vms", "*"]);
     for instance in instances {
         let node = &instance.spec.node;
         let path = format!("vms.{}", instance.group.as_ref().unwrap_or(&instance.name));
-        unsupported::check(node, &["vms", instance.name.as_str()], mistakes);
+        unsupported.check(node, mistakes);
         let vm = decode_partly::<Option<vm::Vm>>(node, &path, mistakes);
         let mut vm = vm.flatten().unwrap_or_default();
         vm.lost = lost(node, &vm);

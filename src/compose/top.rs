@@ -4,6 +4,7 @@
 
 use super::decode::{decode, keys, unknown_key};
 use super::diagnostic::Diagnostic;
+use super::lower;
 use super::lower::Off;
 use super::node::{Kind, Node};
 use super::place::{Extent, FileId, Place};
@@ -12,7 +13,7 @@ use super::schema::resource::{Include, Secret};
 use super::source::{Request, Sources};
 use super::template::Templates;
 use super::template::context::Shared;
-use super::{lower, unsupported};
+use super::unsupported::Unsupported;
 use crate::names::VolumeName;
 
 /// The variable that names active profiles, separated by commas.
@@ -34,7 +35,7 @@ pub(super) fn check(root: &Node, mistakes: &mut Vec<Diagnostic>) -> bool {
         mistakes.push(not.at(root.place(), "expected `vms:` and other keys"));
         return false;
     }
-    unsupported::check(root, &[], mistakes);
+    Unsupported::at_top().check(root, mistakes);
     for kind in ["vms", "vars"] {
         let Some(node) = root.get(kind).filter(|node| !node.is_null()) else { continue };
         if !matches!(node.kind, Kind::Mapping(_)) {

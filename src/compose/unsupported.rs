@@ -9,7 +9,6 @@ use super::node::{Entry, Kind, Node};
 const UNSUPPORTED: &[&str] = &[
     "secrets",
     "limits",
-    "images.*.checksum",
     "images.*.format",
     "networks.*.bridge",
     "networks.*.subnet6",
@@ -58,20 +57,33 @@ pub(crate) fn is_supported(path: &[&str]) -> bool {
     UNSUPPORTED.iter().find(matches).is_none()
 }
 
-/// A mistake for each such key in `node`, which stands at `path`: `vms.web` or the empty path for a whole file.
-pub(crate) fn check(node: &Node, path: &[&str], mistakes: &mut Vec<Diagnostic>) {
-    let mut rest = Vec::new();
-    for pattern in UNSUPPORTED {
-        let mut parts = pattern.split('.');
-        let leads = path.iter().all(|part| parts.next().is_some_and(|p| p == "*" || p == *part));
-        if leads {
-            rest.push(parts.collect::<Vec<_>>());
-        }
+/// The part of the table that concerns one sort of mapping.
+pub(crate) struct Unsupported(Vec<Vec<&'static str>>);
+
+impl Unsupported {
+    /// The keys below a path: `["vms", "*"]` for those of a vm.
+    pub(crate) fn below(path: &[&str]) -> Self {
+        let rest = |pattern: &&'static str| {
+            let mut parts = pattern.split('.');
+            let leads = path.iter().all(|part| parts.next().is_some_and(|p| p == "*" || p == *part));
+            leads.then(|| parts.collect::<Vec<_>>())
+        };
+        Self(UNSUPPORTED.iter().filter_map(rest).collect())
     }
-    walk(node, &rest, mistakes);
+
+    /// The keys at the top of the file itself.
+    pub(crate) fn at_top() -> Self {
+        Self(UNSUPPORTED.iter().filter(|pattern| !pattern.contains('.')).map(|key| vec![*key]).collect())
+    }
+
+    /// A mistake for each such key in `node`.
+    pub(crate) fn check(&self, node: &Node, mistakes: &mut Vec<Diagnostic>) {
+        let patterns: Vec<&[&str]> = self.0.iter().map(Vec::as_slice).collect();
+        walk(node, &patterns, mistakes);
+    }
 }
 
-fn walk(node: &Node, patterns: &[Vec<&str>], mistakes: &mut Vec<Diagnostic>) {
+fn walk(node: &Node, patterns: &[&[&str]], mistakes: &mut Vec<Diagnostic>) {
     match &node.kind {
         Kind::Mapping(entries) => entries.iter().for_each(|entry| visit(entry, patterns, mistakes)),
         Kind::Sequence(items) => {
@@ -86,22 +98,22 @@ fn walk(node: &Node, patterns: &[Vec<&str>], mistakes: &mut Vec<Diagnostic>) {
     }
 }
 
-fn visit(entry: &Entry, patterns: &[Vec<&str>], mistakes: &mut Vec<Diagnostic>) {
+fn visit(entry: &Entry, patterns: &[&[&str]], mistakes: &mut Vec<Diagnostic>) {
     if entry.value.is_null() {
         return;
     }
     let key = entry.key.text.as_str();
     let deeper = deeper(patterns, |part| part == "*" || part == key);
-    if deeper.iter().any(Vec::is_empty) {
+    if deeper.iter().any(|rest| rest.is_empty()) {
         mistakes.push(not_yet(key).at(super::place::Place { at: entry.key.at, via: entry.value.via }, "used here"));
     } else if !deeper.is_empty() {
         walk(&entry.value, &deeper, mistakes);
     }
 }
 
-fn deeper<'a>(patterns: &[Vec<&'a str>], fits: impl Fn(&str) -> bool) -> Vec<Vec<&'a str>> {
+fn deeper<'a>(patterns: &[&'a [&'a str]], fits: impl Fn(&str) -> bool) -> Vec<&'a [&'a str]> {
     let fitting = patterns.iter().filter(|pattern| pattern.first().is_some_and(|part| fits(part)));
-    fitting.map(|pattern| pattern[1..].to_vec()).collect()
+    fitting.map(|pattern| &pattern[1..]).collect()
 }
 
 /// "`cloud_init` is not supported yet".

@@ -88,7 +88,7 @@ async fn pass<H: Hypervisor>(
         failures = if booting { 0 } else { failures + 1 };
         tell(Waiting { attempt: number, probe: name.clone(), answer: answer.clone() });
         if failures > 0 && failures >= healthcheck.retries {
-            let waited_s = waited.as_secs();
+            let waited_s = (waited.as_secs_f64() * 10.0).round() / 10.0;
             return Err(Problem::Unhealthy { probe: name, attempts: number, waited_s, answer });
         }
         let pause = if booting { quick(waited, healthcheck) } else { healthcheck.interval.0 };

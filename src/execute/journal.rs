@@ -24,10 +24,12 @@ impl Journal {
         self.applied.entry(step).or_default().push(operation);
     }
 
-    /// The operations that cannot be undone, with their steps.
-    pub fn irreversible(&self) -> impl Iterator<Item = (StepId, &Operation)> {
-        let all = self.applied.iter().flat_map(|(step, operations)| operations.iter().map(|op| (*step, op)));
-        all.filter(|(_, operation)| operation.undo().is_none())
+    /// The operations that cannot be undone. An image is none of them: its bytes are those of the user's own file, and
+    /// whoever needs it uploads it again.
+    pub fn irreversible(&self) -> impl Iterator<Item = &Operation> {
+        let lost =
+            |operation: &&Operation| operation.undo().is_none() && !matches!(operation, Operation::DeleteImage(_));
+        self.applied.values().flatten().filter(lost)
     }
 
     /// The plan that undoes what was applied: the last first, and nothing before what stands on it.

@@ -1,8 +1,8 @@
 //! Carries a plan out and, when something fails, carries out its inverse.
 //!
 //! Owns the run: who starts when, what a failure stops, how it all ends. It obeys the plan and never compares specs;
-//! it prints nothing, it tells events. Data flows from the [`Schedule`](schedule::Schedule), which says what may start,
-//! through a worker per step and back as messages; the [`Journal`](journal::Journal) turns what was applied into the
+//! it prints nothing, it tells events. Data flows from the [`Schedule`], which says what may start,
+//! through a worker per step and back as messages; the [`Journal`] turns what was applied into the
 //! plan of the rollback, which the same loop carries out.
 
 pub mod event;
@@ -64,7 +64,7 @@ pub async fn execute<H: Hypervisor>(
 ) -> Outcome {
     events.send(EventKind::RunStarted { project: plan.project.clone(), steps: summaries(plan) });
     let mut journal = Journal::new(plan);
-    let forward = Pass { plan, policy: options.on_failure, interrupt: &options.interrupt, parallel: options.parallel };
+    let forward = Pass { plan, policy: options.on_failure, interrupt: &options.interrupt, options };
     let ran = forward
         .run(&hypervisor, |step, told| {
             if let Told::Message(Message::Applied(operation)) = &told {
@@ -90,13 +90,15 @@ async fn roll_back<H: Hypervisor>(
     options: &Options,
     events: &EventSender,
 ) -> Outcome {
-    let mut left_behind: Vec<Failure> = journal.irreversible().map(|(_, operation)| irreversible(operation)).collect();
+    let mut left_behind: Vec<Failure> = journal.irreversible().map(irreversible).collect();
     let undo = journal.into_undo_plan();
     let operations = undo.steps().map(|step| step.operations.len()).sum();
     events.send(EventKind::RollbackStarted { operations });
-    let backward =
-        Pass { plan: &undo, policy: OnFailure::Continue, interrupt: &options.abort, parallel: options.parallel };
+    let backward = Pass { plan: &undo, policy: OnFailure::Continue, interrupt: &options.abort, options };
     let ran = backward.run(hypervisor, |step, told| narrate_undo(events, step, told)).await;
+    // A call that was abandoned may have had its effect.
+    let abandoned = causes.iter().filter(|failure| failure.problem == Problem::Interrupted);
+    left_behind.extend(abandoned.filter(|_| options.abort.is_cancelled()).cloned());
     left_behind.extend(ran.failures.iter().cloned());
     left_behind.extend(blocked(&undo, &ran));
     if left_behind.is_empty() { Outcome::RolledBack { causes } } else { Outcome::Stuck { causes, left_behind } }
@@ -117,7 +119,7 @@ struct Pass<'a> {
     plan: &'a Plan,
     policy: OnFailure,
     interrupt: &'a CancellationToken,
-    parallel: usize,
+    options: &'a Options,
 }
 
 /// What came of it.
@@ -156,6 +158,16 @@ impl Pass<'_> {
             }
             tokio::select! {
                 biased;
+                // The one way to leave before all workers have ended: whoever interrupts twice does not want to wait
+                // for a call that hangs. What it does is then unknown, and the step is told as left.
+                () = self.options.abort.cancelled() => {
+                    for id in std::mem::take(&mut running) {
+                        let problem = Problem::Interrupted;
+                        tell(steps[id.0], Told::Message(Message::Ended(Ended::Failed(problem.clone()))));
+                        failures.push(Failure { resource: steps[id.0].resource.clone(), problem });
+                    }
+                    interrupted = true;
+                }
                 () = self.interrupt.cancelled(), if !interrupted => {
                     interrupted = true;
                     shop.halt.cancel();
@@ -184,8 +196,12 @@ impl Pass<'_> {
         for id in &unstarted {
             tell(steps[id.0], Told::NotStarted);
         }
-        if let (true, true, Some(id)) = (interrupted, failures.is_empty(), unstarted.first()) {
-            failures.push(Failure { resource: steps[id.0].resource.clone(), problem: Problem::Interrupted });
+        // Whoever interrupts a way up wants nothing of it, even where the last call succeeded all the same.
+        let wanted = self.policy == OnFailure::Rollback || !unstarted.is_empty();
+        if interrupted && wanted && failures.is_empty() {
+            let stopped_at = unstarted.first().map_or_else(|| steps.last(), |id| steps.get(id.0));
+            let failure = |step: &&Step| Failure { resource: step.resource.clone(), problem: Problem::Interrupted };
+            failures.extend(stopped_at.map(failure));
         }
         Ran { failures, unstarted }
     }
@@ -195,7 +211,7 @@ impl Pass<'_> {
         let shop = Shop {
             hypervisor: Arc::clone(hypervisor),
             project: self.plan.project.clone(),
-            permits: Arc::new(Semaphore::new(self.parallel.max(1))),
+            permits: Arc::new(Semaphore::new(self.options.parallel.max(1))),
             halt: CancellationToken::new(),
             messages,
         };

@@ -54,8 +54,8 @@ pub enum Problem {
         probe: String,
         /// How often it was tried.
         attempts: u32,
-        /// Time waited, in whole seconds.
-        waited_s: u64,
+        /// Time waited, in seconds.
+        waited_s: f64,
         /// Its last answer.
         answer: String,
     },

@@ -104,17 +104,19 @@ fn one(request: &ImageRequest, with: &Fetch<'_>, agent: &ureq::Agent) -> Result<
     let remote = Remote { with, agent, role: request.role, tell: &tell };
     let found = match &request.from {
         ImageFrom::Path(path) => (local::from_path(path, request.checksum.as_ref(), &remote)?, None),
-        ImageFrom::Imported(name) => (imported(with.cache, name)?, None),
+        ImageFrom::Imported(name) => {
+            let entry = imported(with.cache, name)?;
+            with.cache.touch(&entry);
+            (with.cache.path(&entry), None)
+        }
         ImageFrom::Url(url) => from_url(url, request.checksum.as_ref(), &remote)?,
     };
     Ok(found)
 }
 
-fn imported(cache: &Cache, name: &str) -> Result<PathBuf, Fault> {
+fn imported(cache: &Cache, name: &str) -> Result<Entry, Fault> {
     let entry = cache.list()?.into_iter().find(|entry| entry.name.as_deref() == Some(name));
-    let entry = entry.ok_or_else(|| Fault::Unknown { imported: name.to_owned() })?;
-    cache.touch(&entry);
-    Ok(cache.path(&entry))
+    entry.ok_or_else(|| Fault::Unknown { imported: name.to_owned() })
 }
 
 /// What can be used without a network, and what would have to be fetched first.
@@ -146,8 +148,8 @@ pub fn at_hand(
 
 fn here(request: &ImageRequest, cache: &Cache, pins: &Pins) -> Result<Option<PathBuf>, Fault> {
     let entry = match &request.from {
-        ImageFrom::Path(path) => return local::here(path, request.role, cache),
-        ImageFrom::Imported(name) => return imported(cache, name).map(Some),
+        ImageFrom::Path(path) => return local::here(path, request, cache),
+        ImageFrom::Imported(name) => return Ok(Some(cache.path(&imported(cache, name)?))),
         ImageFrom::Url(url) => {
             let wanted = Wanted { identity: sums::identity(url), role: request.role, pin: pins.get(url) };
             let literal = request.checksum.as_ref().filter(|sum| !matches!(sum, crate::model::Checksum::Listed(_)));

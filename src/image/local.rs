@@ -15,7 +15,7 @@ use super::remote::Remote;
 use super::settle::settle;
 use super::sums::{self, Sums};
 use crate::model::url::plain;
-use crate::model::{Checksum, ImageRole};
+use crate::model::{Checksum, ImageRequest, ImageRole};
 
 /// What a file is known by in the cache.
 pub(super) fn identity(path: &Path) -> String {
@@ -33,10 +33,7 @@ pub(super) fn from_path(path: &Path, checksum: Option<&Checksum>, remote: &Remot
     let sums = sums_of(path, remote)?;
     if let Some(checksum) = checksum {
         let expected = remote.digits(checksum, &name)?;
-        if !sums.meet(&expected) {
-            let (expected, found) = (expected.to_string(), sums.like(&expected));
-            return Err(Fault::Checksum { place: path.display().to_string(), expected, found });
-        }
+        held_against(path, &sums, &expected)?;
     }
     if packed { unpacked(path, &plain(&name), sums, remote) } else { Ok(path.to_owned()) }
 }
@@ -90,13 +87,29 @@ fn unpacked_before(cache: &Cache, identity: &str, published: Option<&Sums>) -> R
     Ok(cache.list()?.into_iter().find(same))
 }
 
-/// The file to use, without unpacking anything and without writing anything.
-pub(super) fn here(path: &Path, role: ImageRole, cache: &Cache) -> Result<Option<PathBuf>, Fault> {
-    if role == ImageRole::Kernel || !is_packed(path)? {
+/// The file to use, without unpacking anything and without writing anything. A list of checksums on a server is not asked.
+pub(super) fn here(path: &Path, request: &ImageRequest, cache: &Cache) -> Result<Option<PathBuf>, Fault> {
+    let packed = request.role == ImageRole::Disk && is_packed(path)?;
+    let literal = request.checksum.as_ref().filter(|sum| !matches!(sum, Checksum::Listed(_)));
+    if literal.is_none() && !packed {
         return Ok(Some(path.to_owned()));
     }
     let unreadable = |source| Fault::Unreadable { path: path.to_owned(), source };
     let sums = Digests::of(cache).read_only().sums(path, &mut |_| true).map_err(unreadable)?;
+    if let (Some(sums), Some(expected)) = (&sums, literal) {
+        held_against(path, sums, expected)?;
+    }
+    if !packed {
+        return Ok(Some(path.to_owned()));
+    }
     let entry = unpacked_before(cache, &identity(path), sums.as_ref())?;
     Ok(entry.map(|entry| cache.path(&entry)))
+}
+
+fn held_against(path: &Path, sums: &Sums, expected: &Checksum) -> Result<(), Fault> {
+    if sums.meet(expected) {
+        return Ok(());
+    }
+    let (expected, found) = (expected.to_string(), sums.like(expected));
+    Err(Fault::Checksum { place: path.display().to_string(), expected, found })
 }

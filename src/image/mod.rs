@@ -3,7 +3,7 @@
 //! Owns the reading of image files, the cache of downloaded ones, and the lock file that pins them. Knows nothing of
 //! where the hypervisor keeps its copies.
 //!
-//! An image goes one way: an [`ImageRequest`](crate::model::ImageRequest) is what the compose file says; [`fetch`] makes an
+//! An image goes one way: an [`ImageRequest`] is what the compose file says; [`fetch`] makes an
 //! [`ImageSource`] of it, a file on this machine; [`inspect`] makes an [`Image`] of that, known by content. A file comes
 //! into the cache when it is complete, has its checksum, is unpacked, and is something that a machine can start from; until
 //! then nobody can see it.
@@ -42,9 +42,20 @@ pub use progress::Progress;
 pub use qcow2::Qcow2Error;
 pub use sums::{Sums, listed};
 
-use crate::model::{Image, ImageFormat, ImageRole, ImageSource};
+use crate::model::{Image, ImageFormat, ImageFrom, ImageRequest, ImageRole, ImageSource};
 use crate::names::ImageName;
 use crate::units::Bytes;
+
+/// The files that are asked for, where nothing else is: no server, no import, and nothing to be held against a checksum.
+pub fn files(requests: &BTreeMap<ImageName, ImageRequest>) -> Option<BTreeMap<ImageName, ImageSource>> {
+    let file = |request: &ImageRequest| match (&request.from, &request.checksum) {
+        (ImageFrom::Path(path), None) => {
+            Some(ImageSource { name: request.name.clone(), path: path.clone(), role: request.role })
+        }
+        _ => None,
+    };
+    requests.iter().map(|(name, request)| Some((name.clone(), file(request)?))).collect()
+}
 
 /// Looks at every boot medium, several at once. Returns all errors, not only the first.
 pub fn inspect(sources: &BTreeMap<ImageName, ImageSource>) -> Result<BTreeMap<ImageName, Image>, Vec<ImageError>> {

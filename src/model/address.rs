@@ -66,6 +66,32 @@ pub struct Surroundings {
     pub leases: BTreeMap<(NetworkName, VmName), Ipv4Addr>,
 }
 
+impl Surroundings {
+    /// Whether these networks and interfaces are what they would be had all this been known when they were settled.
+    pub fn agree_with<'a>(
+        &self,
+        networks: impl Iterator<Item = (&'a NetworkName, Ipv4Net)>,
+        interfaces: impl Iterator<Item = (&'a NetworkName, &'a VmName, Ipv4Addr)>,
+    ) -> bool {
+        let same = |(name, subnet): (&NetworkName, Ipv4Net)| {
+            let free = self.subnets.iter().all(|(taken, _)| !overlap(*taken, subnet));
+            free && self.own_subnets.get(name).is_none_or(|own| *own == subnet)
+        };
+        let mut settled: BTreeMap<(&NetworkName, Ipv4Addr), &VmName> = BTreeMap::new();
+        let kept = |(network, vm, ip): (&'a NetworkName, &'a VmName, Ipv4Addr)| {
+            settled.insert((network, ip), vm);
+            self.leases.get(&(network.clone(), vm.clone())).is_none_or(|lease| *lease == ip)
+        };
+        let mut networks = networks;
+        let mut interfaces = interfaces;
+        let agreed = networks.all(same) && interfaces.all(kept);
+        let own = |((network, vm), ip): (&(NetworkName, VmName), &Ipv4Addr)| {
+            settled.get(&(network, *ip)).is_none_or(|holder| *holder == vm)
+        };
+        agreed && self.leases.iter().all(own)
+    }
+}
+
 /// From where subnets are taken when the file names none: 16,384 of them, inside RFC 1918's 10.0.0.0/8 but away from
 /// the low numbers that people and clouds use.
 const SUBNETS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 192, 0, 0), 10);
@@ -134,7 +160,9 @@ pub fn addresses(
     surroundings: &Surroundings,
 ) -> BTreeMap<VmName, Ipv4Addr> {
     let usable = usable(subnet);
-    let mut taken = fixed.clone();
+    // Whoever is no longer wanted may still run, and use its address.
+    let others = surroundings.leases.iter().filter(|((on, vm), _)| on == network && !wanted.contains(vm));
+    let mut taken: BTreeSet<Ipv4Addr> = fixed.iter().chain(others.map(|(_, ip)| ip)).copied().collect();
     let mut chosen = BTreeMap::new();
     let current = |vm: &VmName| surroundings.leases.get(&(network.clone(), vm.clone())).copied();
     let keeps = |vm: &&VmName| current(vm).is_some_and(|ip| usable.contains(&u32::from(ip)) && !fixed.contains(&ip));

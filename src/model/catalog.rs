@@ -24,14 +24,21 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// That of this machine, where it is one of the known.
-    pub fn of_host() -> Option<Self> {
-        if cfg!(target_arch = "x86_64") {
-            Some(Self::X86_64)
-        } else if cfg!(target_arch = "aarch64") {
-            Some(Self::Aarch64)
-        } else {
-            None
+    /// By the name that the kernel, libvirt and Rust have for it, where it is one of the known.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "x86_64" => Some(Self::X86_64),
+            "aarch64" => Some(Self::Aarch64),
+            _ => None,
+        }
+    }
+
+    /// That of the machine this program was built for.
+    pub fn native() -> Option<Self> {
+        match () {
+            () if cfg!(target_arch = "x86_64") => Some(Self::X86_64),
+            () if cfg!(target_arch = "aarch64") => Some(Self::Aarch64),
+            () => None,
         }
     }
 

@@ -41,7 +41,7 @@ pub struct Project {
     /// Its named volumes.
     pub volumes: BTreeMap<VolumeName, Volume>,
     /// Its boot media, not yet looked at.
-    pub images: BTreeMap<ImageName, ImageSource>,
+    pub images: BTreeMap<ImageName, ImageRequest>,
     /// Its machines, replicas counted one by one.
     pub vms: BTreeMap<VmName, Vm>,
     /// Where in the user's files each resource stands.

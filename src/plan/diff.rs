@@ -83,7 +83,18 @@ fn walk(path: String, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<
 fn text(value: Option<&Value>) -> Option<String> {
     match value {
         None | Some(Value::Null) => None,
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(other) => Some(other.to_string()),
+        Some(value) => Some(words(value)),
+    }
+}
+
+/// A value as people write it: "ip 10.20.0.5, mac 52:54:00:12:34:56".
+fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(" "),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| format!("{name} {}", words(value))).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
     }
 }

@@ -7,6 +7,7 @@ pub mod diff;
 pub mod obstacle;
 pub mod operation;
 pub mod planner;
+mod recipe;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -148,6 +149,11 @@ pub enum Cause {
         /// Whose step.
         by: ResourceId,
     },
+    /// It is unchanged, but a network that it is on was down.
+    CutOff {
+        /// Which.
+        network: ResourceId,
+    },
     /// A failure later in the run.
     Rollback,
 }
@@ -162,6 +168,7 @@ impl fmt::Display for Cause {
             Self::Orphan => f.write_str("no longer in the file"),
             Self::Down => f.write_str("taken down"),
             Self::Awaited { by } => write!(f, "{by} waits for it"),
+            Self::CutOff { network } => write!(f, "{network} was down"),
             Self::Rollback => f.write_str("rolled back"),
         }
     }

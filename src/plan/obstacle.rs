@@ -8,7 +8,7 @@ use crate::graph::CycleError;
 use crate::model::{Network, Origin, Spec};
 use crate::names::{NetworkName, ResourceId};
 use crate::plan::diff::{FieldChange, changes};
-use crate::state::{Actual, ActualState, DesiredState};
+use crate::state::{Actual, ActualState, DesiredState, Phase};
 
 /// Why there is no plan: everything that stands in its way, at once.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -103,6 +103,9 @@ pub(super) fn obstacle(
         }
         return if let Spec::Network(network) = spec { busy(network, actual, origin()) } else { None };
     };
+    if found.phase == Phase::Incomplete {
+        return None;
+    }
     let changes: Vec<FieldChange> = changes(&found.recorded, spec);
     let fixed: Vec<FieldChange> = changes.into_iter().filter(|change| !changeable(spec, change)).collect();
     (!fixed.is_empty()).then(|| Obstacle::Unchangeable { resource: id.clone(), changes: fixed, origin: origin() })

@@ -69,6 +69,10 @@ pub enum Operation {
     },
     /// Starts a vm.
     StartVm(VmName),
+    /// Lets a paused vm go on.
+    ResumeVm(VmName),
+    /// Holds a vm's processors; what it had in memory stays.
+    PauseVm(VmName),
     /// Shuts a vm down, and pulls the plug after `grace`; at once where that is zero.
     StopVm {
         /// Which.
@@ -164,6 +168,8 @@ impl Operation {
             Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
             Self::RecordVm { from, to } => Self::RecordVm { from: to.clone(), to: from.clone() },
             Self::StartVm(name) => Self::StopVm { name: name.clone(), grace: now },
+            Self::ResumeVm(name) => Self::PauseVm(name.clone()),
+            Self::PauseVm(name) => Self::ResumeVm(name.clone()),
             Self::StopVm { name, .. } => Self::StartVm(name.clone()),
             Self::DeleteImage(_) | Self::DeleteVolume(_) | Self::DeleteDisk(_) | Self::DeleteSeed(_) => return None,
         })
@@ -184,7 +190,21 @@ impl Operation {
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => ResourceId::Vm(disk.vm.clone()),
             Self::CreateSeed(seed) => ResourceId::Vm(seed.vm.clone()),
             Self::DefineVm(vm) | Self::UndefineVm(vm) => ResourceId::Vm(vm.name.clone()),
-            Self::DeleteSeed(name) | Self::StartVm(name) | Self::StopVm { name, .. } => ResourceId::Vm(name.clone()),
+            Self::DeleteSeed(name)
+            | Self::StartVm(name)
+            | Self::ResumeVm(name)
+            | Self::PauseVm(name)
+            | Self::StopVm { name, .. } => ResourceId::Vm(name.clone()),
+        }
+    }
+}
+
+impl Operation {
+    /// What it is done to, in words: finer than [`Operation::resource`], for a vm has disks.
+    pub fn object(&self) -> String {
+        match self {
+            Self::CreateDisk(disk) | Self::DeleteDisk(disk) => format!("disk `{}` of vm `{}`", disk.disk, disk.vm),
+            other => other.resource().to_string(),
         }
     }
 }
@@ -214,6 +234,8 @@ impl fmt::Display for Operation {
             Self::DefineVm(vm) => write!(f, "define vm `{}`", vm.name),
             Self::UndefineVm(vm) => write!(f, "undefine vm `{}`", vm.name),
             Self::StartVm(name) => write!(f, "start vm `{name}`"),
+            Self::ResumeVm(name) => write!(f, "resume vm `{name}`"),
+            Self::PauseVm(name) => write!(f, "pause vm `{name}`"),
             Self::StopVm { name, .. } => write!(f, "stop vm `{name}`"),
         }
     }

@@ -10,6 +10,7 @@ use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected};
 use crate::plan::operation::{Operation, VmDisk, VmSeed};
+use crate::plan::recipe::{creation, deletion, starting, update};
 use crate::plan::{Action, Cause, Effect, Gate, Milestone, Plan, Step, StepId, Wave};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 
@@ -72,6 +73,8 @@ impl Draft {
 }
 
 fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Result<Plan, PlanError> {
+    let with_orphans = if remove_orphans { None } else { with_orphans(desired, actual) };
+    let desired = with_orphans.as_ref().unwrap_or(desired);
     let mut obstacles = Vec::new();
     let networks = networks(desired);
     let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
@@ -148,11 +151,14 @@ fn decide(spec: &Spec, gate: &Gate, seed: Option<VmSeed>, found: Option<&Actual>
         return Some(draft(Action::Create, Cause::Missing, creation(spec, seed)));
     };
     if actual.phase == Phase::Incomplete {
-        return Some(draft(Action::Create, Cause::Incomplete, creation(spec, seed)));
+        // A part of another content has another name on the hypervisor, and would stay there for ever.
+        let stump = if changes(&actual.recorded, spec).is_empty() { Vec::new() } else { deletion(actual) };
+        let operations = stump.into_iter().chain(creation(spec, seed)).collect();
+        return Some(draft(Action::Create, Cause::Incomplete, operations));
     }
     let changes = changes(&actual.recorded, spec);
     let update = update(&actual.recorded, spec, &changes);
-    let start = if actual.phase == Phase::Running { Vec::new() } else { starting(spec) };
+    let start = starting(spec, actual.phase);
     match (update, start.is_empty()) {
         (None, true) => None,
         (None, false) => {
@@ -205,45 +211,6 @@ fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
     desired.specs.values().filter_map(network).collect()
 }
 
-fn creation(spec: &Spec, seed: Option<VmSeed>) -> Vec<Operation> {
-    match spec {
-        Spec::Pool(pool) => vec![Operation::CreatePool(*pool)],
-        Spec::Image(image) => vec![Operation::UploadImage(image.clone())],
-        Spec::Network(network) => {
-            vec![Operation::DefineNetwork(network.clone()), Operation::StartNetwork(network.name.clone())]
-        }
-        Spec::Volume(volume) => vec![Operation::CreateVolume(volume.clone())],
-        Spec::Vm(vm) => {
-            let disks = VmDisk::of(vm).into_iter().map(Operation::CreateDisk);
-            let rest = [Operation::DefineVm(vm.clone()), Operation::StartVm(vm.name.clone())];
-            let seed = seed.map(|seed| Operation::CreateSeed(Box::new(seed)));
-            disks.chain(seed).chain(rest).collect()
-        }
-    }
-}
-
-fn starting(spec: &Spec) -> Vec<Operation> {
-    match spec {
-        Spec::Pool(pool) => vec![Operation::StartPool(*pool)],
-        Spec::Network(network) => vec![Operation::StartNetwork(network.name.clone())],
-        Spec::Vm(vm) => vec![Operation::StartVm(vm.name.clone())],
-        Spec::Image(_) | Spec::Volume(_) => Vec::new(),
-    }
-}
-
-fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> Option<Operation> {
-    if changes.is_empty() {
-        return None;
-    }
-    match (recorded, spec) {
-        (Spec::Network(from), Spec::Network(to)) => {
-            Some(Operation::UpdateNetwork { from: Box::new(from.clone()), to: Box::new(to.clone()) })
-        }
-        (Spec::Vm(from), Spec::Vm(to)) => Some(Operation::RecordVm { from: from.clone(), to: to.clone() }),
-        _ => None,
-    }
-}
-
 /// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that.
 fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
     let Some(vm) = desired.specs[id].as_vm() else { return Gate::None };
@@ -264,14 +231,22 @@ fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
 fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
     let verify = |id: &ResourceId| {
         let dependents = desired.graph.dependents(id);
-        let by = dependents.iter().find(|(dependent, condition)| {
-            let starts = |draft: &Draft| matches!(draft.action, Action::Create | Action::Start);
-            *condition >= Condition::Healthy && drafts.get(dependent).is_some_and(starts)
-        });
-        by.map(|(by, _)| Draft {
+        let starts = |id: &ResourceId| {
+            drafts.get(id).is_some_and(|draft| matches!(draft.action, Action::Create | Action::Start))
+        };
+        let waits =
+            |(dependent, condition): &&(&ResourceId, Condition)| *condition >= Condition::Healthy && starts(dependent);
+        // A vm that ran on while its network was down may be cut off from it.
+        let requirements = desired.graph.requirements(id);
+        let cut_off =
+            |(required, _): &&(&ResourceId, Condition)| matches!(required, ResourceId::Network(_)) && starts(required);
+        let awaited = dependents.iter().find(waits).map(|(by, _)| Cause::Awaited { by: (*by).clone() });
+        let network = || requirements.iter().find(cut_off).map(|(network, _)| (*network).clone());
+        let cause = awaited.or_else(|| network().map(|network| Cause::CutOff { network }))?;
+        Some(Draft {
             gate: gate(desired, id),
             wave: desired.graph.level(id).unwrap_or(0),
-            ..Draft::new(id.clone(), Action::Verify, Cause::Awaited { by: (*by).clone() }, Vec::new())
+            ..Draft::new(id.clone(), Action::Verify, cause, Vec::new())
         })
     };
     let idle = desired.specs.keys().filter(|id| !drafts.contains_key(*id));
@@ -285,11 +260,12 @@ fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
         let mut before: BTreeMap<ResourceId, Milestone> = BTreeMap::new();
         for (required, condition) in graph.requirements(id) {
             let milestone = if condition >= Condition::Healthy { Milestone::Passed } else { Milestone::Applied };
-            if drafts.contains_key(required) {
-                let entry = before.entry(required.clone()).or_insert(milestone);
-                *entry = milestone.max(*entry);
-            } else if let Some(through) = frontier.get(required) {
-                before.extend(through.iter().map(|(id, milestone)| (id.clone(), *milestone)));
+            let own = BTreeMap::from([(required.clone(), milestone)]);
+            let through = if drafts.contains_key(required) { Some(&own) } else { frontier.get(required) };
+            for (id, milestone) in through.into_iter().flatten() {
+                // Of two ways to the same step, the one that asks for more holds.
+                let entry = before.entry(id.clone()).or_insert(*milestone);
+                *entry = (*milestone).max(*entry);
             }
         }
         match drafts.get_mut(id) {
@@ -297,6 +273,25 @@ fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
             None => drop(frontier.insert(id.clone(), before)),
         }
     }
+}
+
+/// The same state, but a vm that is left alone keeps the address and the name that its networks reserve for it.
+/// `None` where there is no such vm.
+fn with_orphans(desired: &DesiredState, actual: &ActualState) -> Option<DesiredState> {
+    let mut kept: Option<DesiredState> = None;
+    for (id, found) in &actual.resources {
+        let Spec::Network(recorded) = &found.recorded else { continue };
+        for (vm, host) in &recorded.hosts {
+            let id_of_vm = ResourceId::Vm(vm.clone());
+            if desired.specs.contains_key(&id_of_vm) || !actual.resources.contains_key(&id_of_vm) {
+                continue;
+            }
+            if let Some(Spec::Network(network)) = kept.get_or_insert_with(|| desired.clone()).specs.get_mut(id) {
+                network.hosts.insert(vm.clone(), host.clone());
+            }
+        }
+    }
+    kept
 }
 
 fn orphans<'a>(desired: &DesiredState, actual: &'a ActualState) -> BTreeMap<&'a ResourceId, &'a Actual> {
@@ -319,25 +314,6 @@ fn deletions(going: &BTreeMap<&ResourceId, &Actual>, cause: &Cause) -> Result<Ve
         }
     };
     Ok(going.iter().map(draft).collect())
-}
-
-fn deletion(actual: &Actual) -> Vec<Operation> {
-    let active = actual.phase != Phase::Stopped;
-    match &actual.recorded {
-        Spec::Pool(pool) => vec![Operation::DeletePool(*pool)],
-        Spec::Image(image) => vec![Operation::DeleteImage(image.clone())],
-        Spec::Volume(volume) => vec![Operation::DeleteVolume(volume.clone())],
-        Spec::Network(network) => {
-            let stop = active.then(|| Operation::StopNetwork(network.name.clone()));
-            stop.into_iter().chain([Operation::UndefineNetwork(network.clone())]).collect()
-        }
-        Spec::Vm(vm) => {
-            let stop = active.then(|| Operation::StopVm { name: vm.name.clone(), grace: vm.stop_grace_period });
-            let disks = VmDisk::of(vm).into_iter().map(Operation::DeleteDisk);
-            let seed = vm.cloud_init.is_some().then(|| Operation::DeleteSeed(vm.name.clone()));
-            stop.into_iter().chain([Operation::UndefineVm(vm.clone())]).chain(seed).chain(disks).collect()
-        }
-    }
 }
 
 /// Gives the steps their numbers and sorts them into waves, without gaps.

@@ -34,7 +34,7 @@ fn remaining(step: &Step, problem: &Problem) -> Vec<Operation> {
         Problem::Operation { operation, .. } => {
             from(&step.operations, operation).or_else(|| from(&undo, operation)).unwrap_or_default()
         }
-        Problem::Blocked if step.action == Action::Delete => step.operations.clone(),
+        Problem::Blocked | Problem::Interrupted if step.action == Action::Delete => step.operations.clone(),
         Problem::Blocked | Problem::Interrupted => undo,
         Problem::Unhealthy { .. } | Problem::Hopeless { .. } | Problem::Irreversible { .. } => Vec::new(),
     }
@@ -45,6 +45,8 @@ fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
     Some(match operation {
         Operation::StopVm { name, .. } => format!("destroy {project}-{name}"),
         Operation::StartVm(name) => format!("start {project}-{name}"),
+        Operation::ResumeVm(name) => format!("resume {project}-{name}"),
+        Operation::PauseVm(name) => format!("suspend {project}-{name}"),
         Operation::UndefineVm(vm) => format!("undefine {project}-{}", vm.name),
         Operation::DeleteDisk(disk) => volume(Pool::Disks, &format!("{project}.{}.{}.qcow2", disk.vm, disk.disk)),
         Operation::DeleteSeed(vm) => volume(Pool::Disks, &format!("{project}.{vm}.seed.iso")),

@@ -7,10 +7,12 @@
 
 mod confirm;
 pub mod diagnostic;
+pub mod downloads;
 mod draw;
 mod fancy;
 pub mod grammar;
 pub mod graph;
+pub mod images;
 mod layout;
 mod leftover;
 pub mod message;

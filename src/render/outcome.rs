@@ -62,7 +62,9 @@ pub(super) fn remains<'a>(progress: &Progress, causes: &'a [Failure], left: &'a 
 pub fn problem(failure: &Failure) -> String {
     match &failure.problem {
         Problem::Operation { operation, error } => {
-            format!("cannot {}: {}", bare(operation, &failure.resource), tame(&error.message))
+            let message = tame(&error.message);
+            let told = message.starts_with("cannot ");
+            if told { message } else { format!("cannot {}: {message}", bare(operation, &failure.resource)) }
         }
         Problem::Unhealthy { probe, attempts, answer, .. } => {
             format!("not healthy after {}: {}: {}", count(*attempts as usize, "attempt"), tame(probe), tame(answer))
@@ -125,7 +127,7 @@ fn one(failure: &Failure, verbose: bool, palette: &Palette) -> String {
             (format!("failed to {operation}: {}", tame(&error.message)), Some(error))
         }
         Problem::Unhealthy { probe, attempts, waited_s, answer } => {
-            let patience = took(std::time::Duration::from_secs(*waited_s));
+            let patience = took(std::time::Duration::from_secs_f64(*waited_s));
             let tries = count(*attempts as usize, "attempt");
             let first = format!("{resource} is not healthy after {tries} in {patience}");
             (format!("{first}\nprobe: {}\nlast answer: {}", tame(probe), tame(answer)), None)

@@ -98,6 +98,8 @@ pub struct Actual {
     pub recorded: Spec,
     /// Whether it runs.
     pub phase: Phase,
+    /// When the spec was applied, in seconds since 1970-01-01 UTC, where that is recorded.
+    pub applied_at: Option<u64>,
 }
 
 /// Whether a resource is in use.

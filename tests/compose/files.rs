@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use vmcompose::compose::{gather, project_name};
 use vmcompose::names::ImageName;
 
-use crate::compose::fixture::{Fixture, vm};
+use crate::compose::fixture::{Fixture, file, vm};
 
 const FILE: &str = "vms: {web: {image: ./a.qcow2, labels: {x: '${V:-none}', y: '${W:-none}'}}}";
 
@@ -21,7 +21,7 @@ fn the_file_is_found_in_the_nearest_folder_above() {
     let fixture = fixture.with(|request| request.directory = below);
     assert_eq!(fixture.project().name.as_str(), "shop");
     let image = &fixture.project().images[&ImageName::new("a-qcow2").unwrap()];
-    assert_eq!(image.path.parent(), fixture.directory().ancestors().nth(2));
+    assert_eq!(file(image).parent(), fixture.directory().ancestors().nth(2));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn relative_paths_begin_at_the_file_that_has_them() {
     let fixture = Fixture::new("include: [parts/db.yaml]\nvms: {web: {image: ./a}}")
         .file("parts/db.yaml", "images: {deb: ../img/d.qcow2}\nvms: {db: {image: deb}, raw: {image: ./r.img}}");
     let project = fixture.project();
-    let path = |name: &str| project.images[&ImageName::new(name).unwrap()].path.clone();
+    let path = |name: &str| file(&project.images[&ImageName::new(name).unwrap()]).to_owned();
     assert_eq!(path("deb"), fixture.directory().join("parts/../img/d.qcow2"));
     assert_eq!(path("r-img"), fixture.directory().join("parts/r.img"));
     assert_eq!(path("a"), fixture.directory().join("a"));
@@ -110,7 +110,7 @@ fn relative_paths_begin_at_the_file_that_has_them() {
 fn a_path_may_begin_at_home() {
     let fixture = Fixture::new("vms: {web: {image: ~/a.qcow2}}").env("HOME", "/home/me");
     let project = fixture.project();
-    assert_eq!(project.images.values().next().unwrap().path, Path::new("/home/me/a.qcow2"));
+    assert_eq!(file(project.images.values().next().unwrap()), Path::new("/home/me/a.qcow2"));
 }
 
 #[test]

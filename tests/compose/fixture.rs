@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 use vmcompose::compose::{self, Diagnostics, Parsed, Request};
-use vmcompose::model::{Project, Surroundings, Vm};
+use vmcompose::model::{ImageFrom, ImageRequest, Project, Surroundings, Vm};
 use vmcompose::names::VmName;
 use vmcompose::render::diagnostic;
 
@@ -79,4 +79,10 @@ impl Fixture {
 /// A vm of a project.
 pub(crate) fn vm<'a>(project: &'a Project, name: &str) -> &'a Vm {
     &project.vms[&VmName::new(name).unwrap()]
+}
+
+/// The file that an image is, where it is one.
+pub(crate) fn file(image: &ImageRequest) -> &Path {
+    let ImageFrom::Path(path) = &image.from else { panic!("{image:?} is no file") };
+    path
 }

@@ -1,10 +1,12 @@
 //! What the keys of the file mean.
 
-use vmcompose::model::{Boot, Condition, Disk, ImageRole, NetworkMode, Probe};
+use std::collections::BTreeSet;
+
+use vmcompose::model::{Accel, Boot, Condition, Disk, ImageRole, NetworkMode, Probe};
 use vmcompose::names::{ImageName, NetworkName, ResourceId, VmName, VolumeName};
 use vmcompose::units::Bytes;
 
-use crate::compose::fixture::{Fixture, vm};
+use crate::compose::fixture::{Fixture, file, vm};
 
 #[test]
 fn a_whole_file_becomes_a_project() {
@@ -37,10 +39,159 @@ fn a_whole_file_becomes_a_project() {
     assert_eq!(web.labels["tier"], "front");
 
     let source = &project.images[&ImageName::new("debian").unwrap()];
-    assert_eq!((&source.path, source.role), (&fixture.directory().join("debian.qcow2"), ImageRole::Disk));
+    assert_eq!((file(source), source.role), (fixture.directory().join("debian.qcow2").as_path(), ImageRole::Disk));
     let front = &project.networks[&NetworkName::new("front").unwrap()];
     assert_eq!((front.mode, front.labels["a"].as_str()), (NetworkMode::Nat, "1.10"));
-    assert_eq!(front.hosts[&VmName::new("api-1").unwrap()].names, ["api-1", "api"]);
+    assert_eq!(front.hosts[&VmName::new("api-1").unwrap()].names, ["api-1"]);
     let origin = &project.origins[&ResourceId::Vm(VmName::new("web").unwrap())];
     assert_eq!(origin.to_string(), "vmcompose.yaml:24");
+}
+
+/// The vm `web` of a file that gives it these keys.
+fn web(keys: &str) -> vmcompose::model::Vm {
+    let fixture = Fixture::new(&format!("vms:\n  web:\n    image: ./a.qcow2\n    {}\n", keys.replace('\n', "\n    ")));
+    vm(&fixture.project(), "web").clone()
+}
+
+#[test]
+fn what_a_vm_does_not_say_has_a_default() {
+    let web = web("labels: {}");
+    assert_eq!((web.cpus, web.memory, web.disk), (1, Bytes::gib(1), None));
+    assert_eq!((web.hostname.as_str(), web.stop_grace_period.to_string().as_str()), ("web", "30s"));
+    assert_eq!((web.autostart, web.accel, web.healthcheck.is_none()), (false, Accel::Auto, true));
+    assert_eq!(web.interfaces.iter().map(|i| i.network.as_str()).collect::<Vec<_>>(), ["default"]);
+}
+
+#[test]
+fn a_key_without_a_value_is_as_if_it_were_not_there() {
+    assert_eq!(web("cpus:\nmemory: ~\nnetworks: null\nlabels:\nhealthcheck:\ndepends_on:\ndisks:"), web("labels: {}"));
+}
+
+#[test]
+fn the_short_and_long_forms_of_a_probe_are_the_same() {
+    let probes = |keys: &str| web(keys).healthcheck.unwrap().probes;
+    assert_eq!(probes("healthcheck: {tcp: 80}"), probes("healthcheck: {tcp: {port: 80}}"));
+    assert_eq!(probes("healthcheck: {tcp: 80}"), probes("healthcheck: {probes: [{tcp: 80}]}"));
+    assert_eq!(probes("healthcheck: {http: 80}"), probes("healthcheck: {http: {port: 80, path: /}}"));
+    assert_eq!(probes("healthcheck: {exec: \"a b\"}"), [Probe::Exec(["sh", "-c", "a b"].map(str::to_owned).to_vec())]);
+    assert_eq!(probes("healthcheck: {agent: true}"), [Probe::Agent]);
+    assert_eq!(probes("healthcheck: {probes: [{tcp: 1}, {agent: true}, {exec: [a]}]}").len(), 3);
+    let host = probes("healthcheck: {tcp: {port: 80, host: 127.0.0.1}}");
+    assert_eq!(host, [Probe::Tcp { host: Some("127.0.0.1".to_owned()), port: 80 }]);
+}
+
+#[test]
+fn a_healthcheck_can_be_disabled() {
+    assert!(web("healthcheck: {disable: true}").healthcheck.is_none());
+}
+
+#[test]
+fn the_short_form_of_a_dependency_asks_for_health_where_there_is_a_healthcheck() {
+    let fixture = Fixture::new(
+        "vms: {web: {image: ./a, depends_on: [db, cache]}, db: {image: ./a, healthcheck: {tcp: 1}}, cache: {image: ./a}}",
+    );
+    let project = fixture.project();
+    let on = |name: &str| vm(&project, "web").depends_on[&VmName::new(name).unwrap()];
+    assert_eq!((on("db").condition, on("cache").condition), (Condition::Healthy, Condition::Started));
+    assert_eq!((on("db").required, on("db").restart), (true, false));
+}
+
+#[test]
+fn the_names_that_compose_has_for_conditions_are_taken_too() {
+    let text = |condition: &str| {
+        format!(
+            "vms: {{web: {{image: ./a, depends_on: {{db: {{condition: {condition}}}}}}}, db: {{image: ./a, healthcheck: {{tcp: 1}}}}}}"
+        )
+    };
+    for (name, condition) in [("service_started", Condition::Started), ("service_healthy", Condition::Healthy)] {
+        let project = Fixture::new(&text(name)).project();
+        assert_eq!(vm(&project, "web").depends_on.values().next().unwrap().condition, condition);
+    }
+}
+
+#[test]
+fn a_vm_without_networks_is_on_the_one_named_default_which_may_be_described() {
+    let fixture = Fixture::new("networks: {default: {subnet: 10.7.0.0/24}, other: {}}\nvms: {web: {image: ./a}}");
+    assert_eq!(vm(&fixture.project(), "web").interfaces[0].ip.octets()[..3], [10, 7, 0]);
+}
+
+#[test]
+fn an_empty_list_of_networks_is_none() {
+    assert!(web("networks: []").interfaces.is_empty());
+}
+
+#[test]
+fn a_network_without_a_subnet_gets_one_that_nobody_has() {
+    let fixture = Fixture::new("networks: {a: , b: {}}\nvms: {web: {image: ./a, networks: [a, b]}}");
+    let project = fixture.project();
+    let subnets: Vec<_> = project.networks.values().map(|network| network.subnet).collect();
+    assert_eq!(subnets.len(), 2);
+    assert!(!subnets[0].contains(&subnets[1]) && !subnets[1].contains(&subnets[0]), "{subnets:?}");
+}
+
+#[test]
+fn names_on_a_network_are_the_host_name_then_its_own() {
+    let fixture = Fixture::new("vms: {api: {image: ./a, replicas: 1, hostname: Front.example.org}}");
+    let project = fixture.project();
+    let host = project.networks.values().next().unwrap().hosts.values().next().unwrap();
+    assert_eq!(host.names, ["front.example.org", "api-1"]);
+}
+
+#[test]
+fn every_vm_of_a_large_network_has_a_hardware_address_of_its_own() {
+    let fixture =
+        Fixture::new("networks: {n: {subnet: 10.0.0.0/16}}\nvms: {a: {image: ./a, networks: [n], replicas: 6000}}");
+    let project = fixture.project();
+    let macs: BTreeSet<_> = project.vms.values().map(|vm| vm.interfaces[0].mac).collect();
+    assert_eq!(macs.len(), 6000);
+}
+
+#[test]
+fn an_image_by_path_is_named_after_its_file_and_the_same_path_is_the_same_image() {
+    let fixture = Fixture::new(
+        "images: {base-img: ./x}\nvms:\n  a: {image: ./d/Base.img}\n  b: {image: ./d/./Base.img}\n  c: {image: ./e/Base.img}\n  d: {image: base-img}\n  e: {boot: {kernel: ./d/Base.img}}\n",
+    );
+    let project = fixture.project();
+    let image = |name: &str| vm(&project, name).boot.images().next().unwrap().name.to_string();
+    assert_eq!(
+        ["a", "b", "c", "d", "e"].map(image),
+        ["base-img-2", "base-img-2", "base-img-3", "base-img", "base-img-4"]
+    );
+    assert_eq!(project.images[&ImageName::new("base-img-4").unwrap()].role, ImageRole::Kernel);
+}
+
+#[test]
+fn an_image_that_nobody_uses_is_left_out() {
+    let fixture = Fixture::new("images: {a: ./a, b: ./b}\nvms: {web: {image: a}}");
+    assert_eq!(fixture.project().images.len(), 1);
+}
+
+#[test]
+fn disks_without_a_name_are_numbered_around_those_that_have_one() {
+    let names = web("disks: [{size: 1GiB}, {size: 1GiB, name: disk3}, {size: 1GiB}]").disks;
+    let names: Vec<String> = names
+        .iter()
+        .map(|disk| match disk {
+            Disk::Own { name, .. } => name.to_string(),
+            Disk::Volume { volume } => volume.to_string(),
+        })
+        .collect();
+    assert_eq!(names, ["disk1", "disk3", "disk4"]);
+}
+
+#[test]
+fn the_same_file_is_the_same_project() {
+    let parse = || {
+        let parsed = Fixture::new(include_str!("full.yaml")).parse().unwrap();
+        let resolved = serde_yaml::to_string(&parsed.resolved()).unwrap();
+        (parsed.project.networks, parsed.project.volumes, parsed.project.vms, resolved)
+    };
+    assert_eq!(parse(), parse());
+}
+
+#[test]
+fn a_dollar_sign_survives_in_the_resolved_file() {
+    let fixture = Fixture::new("vms: {web: {image: ./a, labels: {x: 'costs 5$$', y: $V}}}").env("V", "${W}");
+    let again = Fixture::new(&serde_yaml::to_string(&fixture.parse().unwrap().resolved()).unwrap());
+    assert_eq!(vm(&again.project(), "web").labels, vm(&fixture.project(), "web").labels);
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use vmcompose::model::{Boot, Disk, Probe};
 
-use crate::compose::fixture::{Fixture, vm};
+use crate::compose::fixture::{Fixture, file, vm};
 
 /// A file, and one that is laid over it.
 fn over(base: &str, over: &str) -> Fixture {
@@ -199,7 +199,7 @@ fn a_vm_extends_one_of_another_file_whose_paths_and_variables_are_right() {
     let web = vm(&project, "web");
     assert_eq!((web.cpus, web.memory.to_string().as_str(), web.labels["v"].as_str()), (2, "3GiB", "value"));
     assert_eq!(project.vms.len(), 1);
-    assert_eq!(project.images.values().next().unwrap().path, fixture.directory().join("lib/img.qcow2"));
+    assert_eq!(file(project.images.values().next().unwrap()), fixture.directory().join("lib/img.qcow2"));
 }
 
 #[test]

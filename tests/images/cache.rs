@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use vmcompose::image::{Cache, Pins, at_hand, import, in_use};
+use vmcompose::image::{Cache, Fault, Pins, at_hand, import, in_use};
 use vmcompose::model::{ImageFrom, ImageRequest};
 
 use crate::bench::{Bench, local, name, one, packed, qcow2, request, sha256};
@@ -186,4 +186,20 @@ fn the_files_cannot_be_written_to() {
     server.put(PATH, &qcow2(10), "1");
     let path = bench.fetch(request(&server.url(PATH))).expect("fetched");
     assert_eq!(fs::metadata(path).expect("there").permissions().mode() & 0o777, 0o444);
+}
+
+#[test]
+fn a_look_holds_a_file_against_its_checksum_as_a_fetch_does() {
+    let bench = Bench::new();
+    let path = bench.folder.path().join("d.qcow2");
+    fs::write(&path, qcow2(0)).expect("written");
+    let asked = |bytes: &[u8]| {
+        let checksum = format!("sha256:{}", sha256(bytes)).parse().expect("a checksum");
+        one(ImageRequest { checksum: Some(checksum), ..local(&path) })
+    };
+    let found = at_hand(&asked(&qcow2(0)), &bench.cache, &Pins::default()).expect("right");
+    assert_eq!((found.sources.len(), found.missing.len()), (1, 0));
+    let errors = at_hand(&asked(&qcow2(1)), &bench.cache, &Pins::default()).expect_err("wrong");
+    assert!(matches!(errors[0].fault, Fault::Checksum { .. }), "{errors:?}");
+    bench.assert_untouched();
 }

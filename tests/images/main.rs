@@ -2,9 +2,11 @@
 
 mod bench;
 mod cache;
+mod commands;
 mod download;
 mod fitness;
 mod locked;
 mod protected;
 mod server;
 mod together;
+mod up;

@@ -1,151 +1,16 @@
 //! The planner's rules, on states made by hand: what is done, in which order, and what stands in the way.
 
+mod laws;
 mod seeds;
+mod specs;
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-
-use proptest::prelude::*;
+use specs::{DOWN, UP, applied, desired, edit, id, lines, name, planned, refusal, vm, volume};
 use vmcompose::graph::Graph;
-use vmcompose::model::{
-    Accel, Boot, Condition, Dependency, Digest, Disk, Healthcheck, Image, ImageFormat, ImageRef, Interface, Mac,
-    Network, NetworkMode, Probe, Spec, Surroundings, Vm, Volume,
-};
-use vmcompose::names::{Pool, ResourceId};
-use vmcompose::plan::{Action, Effect, Goal, Milestone, Options, Plan, PlanError, plan};
-use vmcompose::state::{Actual, ActualState, DesiredState, Phase};
+use vmcompose::model::{Condition, Disk, Surroundings};
+use vmcompose::names::ResourceId;
+use vmcompose::plan::{Effect, Goal, Options, plan};
+use vmcompose::state::{ActualState, DesiredState, Phase};
 use vmcompose::units::{Bytes, Span};
-
-const UP: Options = Options { goal: Goal::Up, remove_orphans: false };
-const DOWN: Options = Options { goal: Goal::Down { volumes: false }, remove_orphans: false };
-
-fn name<T: std::str::FromStr>(text: &str) -> T
-where
-    T::Err: std::fmt::Debug,
-{
-    text.parse().expect("a legal name")
-}
-
-/// A vm that boots from image `os`, is on network `net` and waits for these others.
-fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
-    let on = |(other, condition): &(&str, Condition)| {
-        (name(other), Dependency { condition: *condition, required: true, restart: false })
-    };
-    Spec::Vm(Box::new(Vm {
-        name: name(called),
-        replica_of: None,
-        hostname: called.to_owned(),
-        boot: Boot::Image(ImageRef {
-            name: name("os"),
-            digest: Digest::new("0123456789ab"),
-            format: Some(ImageFormat::Qcow2),
-        }),
-        cpus: 1,
-        memory: Bytes::mib(128),
-        disk: None,
-        disks: Vec::new(),
-        interfaces: vec![Interface {
-            network: name("net"),
-            mac: Mac([0x52, 0x54, 0, 0, 0, 1]),
-            ip: Ipv4Addr::new(10, 0, 0, 9),
-        }],
-        depends_on: waits_for.iter().map(on).collect(),
-        healthcheck: Some(Healthcheck {
-            probes: vec![Probe::Agent],
-            interval: Healthcheck::INTERVAL,
-            timeout: Healthcheck::TIMEOUT,
-            retries: Healthcheck::RETRIES,
-            start_period: Healthcheck::START_PERIOD,
-        }),
-        stop_grace_period: Span::secs(30),
-        autostart: false,
-        protect: false,
-        accel: Accel::Tcg,
-        labels: BTreeMap::new(),
-        cloud_init: None,
-        annotations: BTreeMap::new(),
-    }))
-}
-
-fn edit(spec: Spec, change: impl FnOnce(&mut Vm)) -> Spec {
-    let Spec::Vm(mut vm) = spec else { panic!("not a vm") };
-    change(&mut vm);
-    Spec::Vm(vm)
-}
-
-fn network() -> Spec {
-    Spec::Network(Network {
-        name: name("net"),
-        mode: NetworkMode::Nat,
-        subnet: "10.0.0.0/24".parse().expect("a subnet"),
-        hosts: BTreeMap::new(),
-        labels: BTreeMap::new(),
-    })
-}
-
-fn image() -> Spec {
-    Spec::Image(Image {
-        name: name("os"),
-        path: "/images/os.qcow2".into(),
-        format: ImageFormat::Qcow2,
-        length: Bytes::mib(1),
-        digest: Digest::new("0123456789ab").expect("a digest"),
-    })
-}
-
-fn volume() -> Spec {
-    Spec::Volume(Volume { name: name("data"), size: Bytes::gib(1) })
-}
-
-/// These vms and all that they need.
-fn desired(vms: &[Spec]) -> DesiredState {
-    let others = [Spec::Pool(Pool::Images), Spec::Pool(Pool::Disks), image(), network()];
-    let specs: BTreeMap<ResourceId, Spec> =
-        others.into_iter().chain(vms.iter().cloned()).map(|spec| (spec.id(), spec)).collect();
-    let graph = Graph::build(specs.values()).expect("no cycle");
-    DesiredState { project: name("shop"), specs, graph, origins: BTreeMap::new() }
-}
-
-/// What is there after `desired` was applied.
-fn applied(desired: &DesiredState) -> ActualState {
-    let found =
-        |(id, spec): (&ResourceId, &Spec)| (id.clone(), Actual { recorded: spec.clone(), phase: Phase::Running });
-    ActualState { resources: desired.specs.iter().map(found).collect(), ..ActualState::default() }
-}
-
-fn id(vm: &str) -> ResourceId {
-    ResourceId::Vm(name(vm))
-}
-
-/// One line a step: wave, sign, resource, operations, what it waits for.
-fn lines(plan: &Plan) -> Vec<String> {
-    let names: Vec<&ResourceId> = plan.steps().map(|step| &step.resource).collect();
-    let milestone = |milestone: &Milestone| match milestone {
-        Milestone::Applied => "",
-        Milestone::Passed => "!",
-    };
-    let mut lines = Vec::new();
-    for (wave, steps) in plan.waves.iter().enumerate() {
-        for step in &steps.steps {
-            let after: Vec<String> =
-                step.after.iter().map(|(on, how)| format!("{}{}", names[on.0].name(), milestone(how))).collect();
-            let sign = step.action.sign();
-            lines.push(format!("{} {sign} {} <- {}", wave + 1, step.resource.name(), after.join(" ")));
-        }
-    }
-    lines
-}
-
-fn planned(desired: &DesiredState, actual: &ActualState) -> Vec<String> {
-    lines(&plan(desired, actual, &UP).expect("a plan"))
-}
-
-fn refusal(desired: &DesiredState, actual: &ActualState, options: Options) -> String {
-    match plan(desired, actual, &options) {
-        Err(error @ PlanError::Blocked(_)) => error.to_string(),
-        other => panic!("not refused: {other:?}"),
-    }
-}
 
 #[test]
 fn an_empty_hypervisor_gets_everything_in_waves() {
@@ -198,6 +63,39 @@ fn order_holds_through_what_is_unchanged() {
         actual.resources.get_mut(&id(stopped)).expect("there").phase = Phase::Stopped;
     }
     assert_eq!(planned(&desired, &actual), ["1 > db <- ", "2 > web <- db"]);
+}
+
+#[test]
+fn of_two_ways_to_a_step_the_one_that_asks_for_more_holds() {
+    let desired = desired(&[
+        vm("a", &[]),
+        vm("b", &[("a", Condition::Started)]),
+        vm("c", &[("a", Condition::Healthy), ("b", Condition::Started)]),
+    ]);
+    let mut actual = applied(&desired);
+    for stopped in ["a", "c"] {
+        actual.resources.get_mut(&id(stopped)).expect("there").phase = Phase::Stopped;
+    }
+    assert_eq!(planned(&desired, &actual), ["1 > a <- ", "2 > c <- a!"]);
+}
+
+#[test]
+fn a_paused_vm_is_resumed_and_paused_again_by_a_rollback() {
+    let desired = desired(&[vm("db", &[])]);
+    let mut actual = applied(&desired);
+    actual.resources.get_mut(&id("db")).expect("there").phase = Phase::Paused;
+    let plan = plan(&desired, &actual, &UP).expect("a plan");
+    let operation = &plan.steps().next().expect("one").operations[0];
+    assert_eq!(operation.to_string(), "resume vm `db`");
+    assert_eq!(operation.undo().expect("an undo").to_string(), "pause vm `db`");
+}
+
+#[test]
+fn a_vm_that_ran_on_without_its_network_is_looked_at_again() {
+    let desired = desired(&[vm("db", &[])]);
+    let mut actual = applied(&desired);
+    actual.resources.get_mut(&ResourceId::Network(name("net"))).expect("there").phase = Phase::Stopped;
+    assert_eq!(planned(&desired, &actual), ["1 > net <- ", "2 = db <- net"]);
 }
 
 #[test]
@@ -324,60 +222,4 @@ fn a_cycle_is_named_whole() {
         error.to_string(),
         "dependency cycle: vm `a` waits for vm `b`, which waits for vm `c`, which waits for vm `a`"
     );
-}
-
-/// Projects whose vms wait only for earlier ones, so that there is never a cycle.
-fn projects() -> impl Strategy<Value = DesiredState> {
-    let edges = prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..4);
-    prop::collection::vec(edges, 1..20).prop_map(|all| {
-        let called = |n: usize| format!("vm-{n}");
-        let vms: Vec<Spec> = all
-            .iter()
-            .enumerate()
-            .map(|(n, edges)| {
-                let others: Vec<(String, Condition)> = edges
-                    .iter()
-                    .filter(|_| n > 0)
-                    .map(|(to, healthy)| {
-                        let condition = if *healthy { Condition::Healthy } else { Condition::Started };
-                        (called(to.index(n)), condition)
-                    })
-                    .collect();
-                let others: Vec<(&str, Condition)> = others.iter().map(|(to, how)| (to.as_str(), *how)).collect();
-                vm(&called(n), &others)
-            })
-            .collect();
-        desired(&vms)
-    })
-}
-
-proptest! {
-    #[test]
-    fn every_edge_crosses_waves_forwards(desired in projects()) {
-        let plan = plan(&desired, &ActualState::default(), &UP).expect("a plan");
-        for wave in &plan.waves {
-            let first = wave.steps.first().expect("no empty wave").id;
-            prop_assert!(wave.steps.iter().flat_map(|step| step.after.keys()).all(|before| *before < first));
-        }
-        for step in plan.steps() {
-            for (required, _) in desired.graph.requirements(&step.resource) {
-                prop_assert!(plan.steps().any(|other| &other.resource == required && other.id < step.id));
-            }
-        }
-    }
-
-    #[test]
-    fn the_same_input_gives_the_same_bytes(desired in projects()) {
-        let text = || serde_json::to_string(&plan(&desired, &ActualState::default(), &UP).expect("a plan")).expect("json");
-        prop_assert_eq!(text(), text());
-    }
-
-    #[test]
-    fn applied_then_planned_is_empty_and_down_leaves_only_pools(desired in projects()) {
-        let actual = applied(&desired);
-        prop_assert!(plan(&desired, &actual, &UP).expect("a plan").is_empty());
-        let down = plan(&DesiredState::nothing(&desired.project), &actual, &DOWN).expect("a plan");
-        let gone = down.steps().filter(|step| step.action == Action::Delete).count();
-        prop_assert_eq!(gone + 2, actual.resources.len());
-    }
 }

@@ -4,7 +4,7 @@ use vmcompose::model::{CloudInit, Condition};
 use vmcompose::plan::{Goal, Operation, Options, Plan, plan};
 use vmcompose::state::ActualState;
 
-use super::{UP, applied, desired, edit, id, lines, name, refusal, vm};
+use crate::specs::{UP, applied, desired, edit, id, lines, name, refusal, vm};
 
 #[test]
 fn a_seed_is_there_before_its_vm_is_defined_and_goes_after_it() {

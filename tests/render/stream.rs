@@ -177,7 +177,7 @@ pub(crate) fn success(plan: &Plan) -> Vec<Event> {
 
 fn unhealthy() -> Problem {
     let answer = "HTTP 503: \"db\u{7} pool exhausted\"".to_owned();
-    Problem::Unhealthy { probe: HEALTHZ.to_owned(), attempts: 34, waited_s: 93, answer }
+    Problem::Unhealthy { probe: HEALTHZ.to_owned(), attempts: 34, waited_s: 93.0, answer }
 }
 
 /// `api-1` does not become healthy; all is undone.

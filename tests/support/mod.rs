@@ -151,9 +151,14 @@ pub(crate) fn on(volume: &Volume) -> Disk {
     Disk::Volume { volume: volume.name.clone() }
 }
 
-/// Looks at a project.
-pub(crate) fn observe(libvirt: &Libvirt, project: &ProjectName) -> ActualState {
-    libvirt.observe(project).unwrap_or_else(|error| panic!("cannot observe `{project}`: {error} ({error:?})"))
+/// Looks at a project. When something was applied is left out: it is never the same twice.
+pub(crate) fn observe(hypervisor: &impl Hypervisor, project: &ProjectName) -> ActualState {
+    let observed = hypervisor.observe(project);
+    let mut state = observed.unwrap_or_else(|error| panic!("cannot observe `{project}`: {error} ({error:?})"));
+    for actual in state.resources.values_mut() {
+        actual.applied_at = None;
+    }
+    state
 }
 
 /// Applies an operation that has to succeed.

@@ -41,6 +41,8 @@ impl Stack {
     /// The command, ready for its arguments.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vmcompose"));
+        // The cache of whoever runs the tests is not theirs to write to.
+        command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command.args(["--connect", "qemu:///system", "--project", &self.project]);
         for file in &self.files {
             command.arg("--file").arg(file);
@@ -52,6 +54,24 @@ impl Stack {
     /// Runs the command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         Run::of(&self.command(arguments).output().expect("the binary runs"))
+    }
+
+    /// The host names that a running network of the project knows, in its DHCP and in its DNS alike.
+    pub(crate) fn network_hosts(&self, network: &str) -> Vec<String> {
+        let xml = virsh(&["net-dumpxml", &format!("{}-{network}", self.project)]).join("\n");
+        let document = roxmltree::Document::parse(&xml).expect("xml");
+        let nodes = || document.descendants();
+        let mut dhcp: Vec<String> =
+            nodes().filter_map(|node| node.attribute("mac").and(node.attribute("name"))).map(str::to_owned).collect();
+        let mut dns: Vec<String> = nodes()
+            .filter(|node| node.has_tag_name("hostname"))
+            .filter_map(|node| node.text())
+            .map(str::to_owned)
+            .collect();
+        dhcp.sort();
+        dns.sort();
+        assert_eq!(dhcp, dns);
+        dhcp
     }
 
     /// Everything on the hypervisor that belongs to the project: domains, networks, volumes, processes.

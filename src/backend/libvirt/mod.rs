@@ -171,6 +171,8 @@ impl Hypervisor for Libvirt {
             }
             Operation::UndefineVm(vm) => on(&|call| vms::undefine(call, &vm.name)),
             Operation::StartVm(vm) => on(&|call| vms::start(call, vm)),
+            Operation::ResumeVm(vm) => on(&|call| vms::resume(call, vm)),
+            Operation::PauseVm(vm) => on(&|call| vms::pause(call, vm)),
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => vms::stop(connections, place, project, name, grace.0),
         }

@@ -24,6 +24,7 @@ use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{Image, Spec, Vm, Volume};
 use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
+use crate::state::record::Record;
 use crate::state::{Actual, ActualState, Phase};
 
 /// Looks at everything.
@@ -77,7 +78,7 @@ fn networks(
         };
         let id = ResourceId::Network(local);
         match record::in_definition(&xml, project, &id)? {
-            Owner::Us(record) => own_network(&network, id, record.spec, state)?,
+            Owner::Us(record) => own_network(&network, id, *record, state)?,
             owner => {
                 around(state, subnets, &name);
                 state.foreign.extend(owner.describe("network", &name).map(|words| (id, words)));
@@ -94,7 +95,7 @@ fn around(state: &mut ActualState, subnets: Vec<Ipv4Net>, network: &str) {
 fn own_network(
     network: &Network,
     id: ResourceId,
-    recorded: Spec,
+    record: Record,
     state: &mut ActualState,
 ) -> Result<(), HypervisorError> {
     let phase = match network.is_active() {
@@ -103,7 +104,8 @@ fn own_network(
         Err(error) if is_absent(&error) => return Ok(()),
         Err(error) => return Err(failed(format!("cannot ask for the state of {id}"))(error)),
     };
-    state.resources.insert(id, Actual { recorded, phase });
+    let applied_at = Some(record.applied_at);
+    state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at });
     Ok(())
 }
 
@@ -139,7 +141,8 @@ fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) ->
         match owner {
             Owner::Us(record) => {
                 let phase = if running.contains(&name) { Some(Phase::Running) } else { phase(&domain, &id)? };
-                state.resources.extend(phase.map(|phase| (id, Actual { recorded: record.spec, phase })));
+                let applied_at = Some(record.applied_at);
+                state.resources.extend(phase.map(|phase| (id, Actual { recorded: record.spec, phase, applied_at })));
             }
             owner => state.foreign.extend(owner.describe("domain", &name).map(|words| (id, words))),
         }
@@ -186,7 +189,7 @@ fn stored(
                 let id = ResourceId::Volume(name.clone());
                 if let Some(size) = volumes::capacity(&volume, &id.to_string())? {
                     let recorded = Spec::Volume(Volume { name, size });
-                    state.resources.insert(id, Actual { recorded, phase: Phase::Running });
+                    state.resources.insert(id, Actual { recorded, phase: Phase::Running, applied_at: None });
                 }
             }
             Stored::Image { .. } => {
@@ -195,7 +198,7 @@ fn stored(
             }
         }
     }
-    state.resources.insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Running });
+    state.resources.insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Running, applied_at: None });
     Ok(())
 }
 
@@ -208,7 +211,7 @@ fn image(stored: Stored, whole: bool, state: &mut ActualState) {
         return;
     }
     let recorded = Spec::Image(Image { name, path: std::path::PathBuf::new(), format, length, digest });
-    state.resources.insert(id, Actual { recorded, phase });
+    state.resources.insert(id, Actual { recorded, phase, applied_at: None });
 }
 
 /// Notes the addresses that the project's networks and vms have. What the vm itself was given counts most.

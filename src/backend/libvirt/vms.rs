@@ -121,8 +121,6 @@ pub(super) fn start(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> 
     let found = find(call.connect, call.project, vm)?.ok_or_else(gone)?;
     let (state, _) = state(&found, &id)?.ok_or_else(gone)?;
     let done = match state {
-        VIR_DOMAIN_PAUSED => found.resume().map(|_| ()),
-        VIR_DOMAIN_PMSUSPENDED => found.pm_wakeup(0).map(|_| ()),
         // Somebody let it keep its memory to look at, and now wants it back.
         VIR_DOMAIN_CRASHED => found.destroy().and_then(|()| found.create()).map(|_| ()),
         state if is_off(state) => found.create().map(|_| ()),
@@ -133,6 +131,35 @@ pub(super) fn start(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> 
         // Somebody else was faster.
         Err(_) if found.is_active() == Ok(true) && is_off(state) => Ok(()),
         Err(error) => Err(failed(format!("cannot start {id}"))(error)),
+    }
+}
+
+/// Lets a paused vm go on, and a guest that sleeps wake up.
+pub(super) fn resume(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
+    let id = ResourceId::Vm(vm.clone());
+    let gone = || HypervisorError::new(ErrorKind::NotFound, format!("{id} is not defined on the hypervisor"));
+    let found = find(call.connect, call.project, vm)?.ok_or_else(gone)?;
+    let (state, _) = state(&found, &id)?.ok_or_else(gone)?;
+    let done = match state {
+        VIR_DOMAIN_PAUSED => found.resume().map(|_| ()),
+        VIR_DOMAIN_PMSUSPENDED => found.pm_wakeup(0).map(|_| ()),
+        state if is_off(state) => {
+            return Err(HypervisorError::new(ErrorKind::NotRunning, format!("{id} is shut off and cannot go on")));
+        }
+        _ => Ok(()),
+    };
+    done.map_err(failed(format!("cannot resume {id}")))
+}
+
+/// Holds a vm's processors; fine where they are held already.
+pub(super) fn pause(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
+    let id = ResourceId::Vm(vm.clone());
+    let Some(found) = find(call.connect, call.project, vm)? else { return Ok(()) };
+    match state(&found, &id)? {
+        Some((state, _)) if state != VIR_DOMAIN_PAUSED && !is_off(state) => {
+            found.suspend().map(|_| ()).map_err(failed(format!("cannot pause {id}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -193,9 +193,10 @@ pub(super) fn dhcp_host(host: &Host) -> Result<String, HypervisorError> {
     render("dhcp-host.xml.j2", NetworkHost::of(host))
 }
 
-/// A DNS entry by itself, for a live update.
-pub(super) fn dns_host(host: &Host) -> Result<String, HypervisorError> {
-    render("dns-host.xml.j2", NetworkHost::of(host))
+/// A DNS entry by itself, for a live update: with its names, or by its address alone.
+pub(super) fn dns_host(host: &Host, named: bool) -> Result<String, HypervisorError> {
+    let host = NetworkHost::of(host);
+    render("dns-host.xml.j2", if named { host } else { NetworkHost { names: &[], ..host } })
 }
 
 /// libvirt adds the namespace itself where the element is set alone.

@@ -3,24 +3,25 @@
 //! Owns which boot media the project has and what they are called. Opens none of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
+use super::locate::located;
 use super::{Declared, Instance, Scope, subject, unknown};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::Place;
 use crate::compose::schema::resource::Image;
 use crate::compose::schema::vm as file;
-use crate::model::{Boot, ImageRef, ImageRole, ImageSource, Origin};
+use crate::model::catalog::{Located, well_known_names};
+use crate::model::{Boot, ImageFrom, ImageRef, ImageRequest, ImageRole, Origin};
 use crate::names::{ImageName, ResourceId};
 
 /// The boot media of a project while it is being lowered.
 pub(super) struct Images {
     /// Under `images` in the file; `None` where that is a mistake already reported.
-    declared: BTreeMap<ImageName, (Option<PathBuf>, Place)>,
-    /// Named by path in a vm.
-    by_path: BTreeMap<(PathBuf, ImageRole), ImageName>,
-    used: BTreeMap<ImageName, (ImageSource, Place)>,
+    declared: BTreeMap<ImageName, (Option<Located>, Place)>,
+    /// Named in a vm, by where they are.
+    in_place: BTreeMap<(String, ImageRole), ImageName>,
+    used: BTreeMap<ImageName, (ImageRequest, Place)>,
     taken: BTreeSet<ImageName>,
     /// The number that the next image of a file name gets.
     next: BTreeMap<String, u32>,
@@ -35,8 +36,9 @@ impl Images {
     ) -> Self {
         let mut declared = BTreeMap::new();
         for image in images {
-            let path = match (&image.spec.0.source, &image.spec.0.path) {
-                (Some(text), None) | (None, Some(text)) => local(text, scope, mistakes),
+            let checksum = image.spec.0.checksum.as_ref();
+            let found = match (&image.spec.0.source, &image.spec.0.path) {
+                (Some(text), None) | (None, Some(text)) => located(scope, text, checksum, ImageRole::Disk, mistakes),
                 (Some(source), Some(path)) => {
                     let both = Diagnostic::error("`source` and `path` are two words for the same thing");
                     mistakes.push(both.at(path.place, "remove one").and(source.place, "of the two"));
@@ -47,16 +49,16 @@ impl Images {
                     mistakes.push(
                         lacks
                             .at(image.place, "where is it?")
-                            .hint("write `source: ./image.qcow2`")
+                            .hint("write `source: ./image.qcow2`, or `source: debian:12`")
                             .unless_wrong_within(image.within),
                     );
                     None
                 }
             };
-            declared.insert(image.name.clone(), (path, image.place));
+            declared.insert(image.name.clone(), (found, image.place));
         }
         let taken = declared.keys().cloned().collect();
-        Self { declared, by_path: BTreeMap::new(), used: BTreeMap::new(), taken, next: BTreeMap::new() }
+        Self { declared, in_place: BTreeMap::new(), used: BTreeMap::new(), taken, next: BTreeMap::new() }
     }
 
     /// What a vm starts from, as far as it can be told.
@@ -105,7 +107,7 @@ impl Images {
         self,
         scope: &Scope<'_>,
         origins: &mut BTreeMap<ResourceId, Origin>,
-    ) -> BTreeMap<ImageName, ImageSource> {
+    ) -> BTreeMap<ImageName, ImageRequest> {
         let mut images = BTreeMap::new();
         for (name, (source, place)) in self.used {
             origins.insert(ResourceId::Image(name.clone()), scope.texts.origin(place.at));
@@ -121,47 +123,62 @@ impl Images {
         text: &At<String>,
         mistakes: &mut Vec<Diagnostic>,
     ) -> Option<ImageName> {
-        let Ok(name) = ImageName::new(text.value.as_str()) else {
-            // Not a name: a path then.
-            let path = local(text, scope, mistakes)?;
-            return Some(self.by_path(path, ImageRole::Disk, text.place));
-        };
-        let Some((path, place)) = self.declared.get(&name) else {
+        let name = ImageName::new(text.value.as_str()).ok();
+        if let Some(name) = name.as_ref().filter(|name| !is_well_known(name) || self.declared.contains_key(name)) {
+            return self.of_name(name, instance, text, mistakes);
+        }
+        let found = located(scope, text, None, ImageRole::Disk, mistakes)?;
+        Some(self.in_place(text, found, ImageRole::Disk, text.place))
+    }
+
+    fn of_name(
+        &mut self,
+        name: &ImageName,
+        instance: &Instance<file::Vm>,
+        text: &At<String>,
+        mistakes: &mut Vec<Diagnostic>,
+    ) -> Option<ImageName> {
+        let Some((found, place)) = self.declared.get(name) else {
             let known = self.declared.keys().map(ImageName::as_str);
             let mistake = unknown("image", text, &subject(instance), known);
             mistakes.push(mistake.hint(format!("a file is named by its path: `./{name}`")));
             return None;
         };
-        let source = ImageSource { name: name.clone(), path: path.clone()?, role: ImageRole::Disk };
-        self.used.entry(name.clone()).or_insert((source, *place));
-        Some(name)
+        let Located { from, checksum } = found.clone()?;
+        let request = ImageRequest { name: name.clone(), from, checksum, role: ImageRole::Disk };
+        self.used.entry(name.clone()).or_insert((request, *place));
+        Some(name.clone())
     }
 
     fn kernel(&mut self, scope: &Scope<'_>, boot: &file::Boot, mistakes: &mut Vec<Diagnostic>) -> Option<Boot> {
-        let kernel = local(&boot.kernel, scope, mistakes);
-        let initrd = boot.initrd.as_ref().map(|text| (local(text, scope, mistakes), text.place));
-        let kernel = ImageRef::unseen(self.by_path(kernel?, ImageRole::Kernel, boot.kernel.place));
+        let mut find = |text| located(scope, text, None, ImageRole::Kernel, mistakes);
+        let kernel = find(&boot.kernel);
+        let initrd = boot.initrd.as_ref().map(|text| (find(text), text));
+        let mut named =
+            |text: &At<String>, found| ImageRef::unseen(self.in_place(text, found, ImageRole::Kernel, text.place));
+        let kernel = named(&boot.kernel, kernel?);
         let initrd = match initrd {
-            Some((path, place)) => Some(ImageRef::unseen(self.by_path(path?, ImageRole::Kernel, place))),
+            Some((found, text)) => Some(named(text, found?)),
             None => None,
         };
         Some(Boot::Kernel { kernel, initrd, cmdline: boot.cmdline.clone().unwrap_or_default() })
     }
 
-    /// The image at a path, named after the file. The same path is the same image.
-    fn by_path(&mut self, path: PathBuf, role: ImageRole, place: Place) -> ImageName {
-        if let Some(name) = self.by_path.get(&(path.clone(), role)) {
+    /// The image at a place, named after it. The same place is the same image.
+    fn in_place(&mut self, text: &str, found: Located, role: ImageRole, place: Place) -> ImageName {
+        let key = (identity(&found.from), role);
+        if let Some(name) = self.in_place.get(&key) {
             return name.clone();
         }
-        let name = self.free_name(&path);
+        let name = self.free_name(&last_part(text, &found.from).to_lowercase());
         self.taken.insert(name.clone());
-        self.by_path.insert((path.clone(), role), name.clone());
-        self.used.insert(name.clone(), (ImageSource { name: name.clone(), path, role }, place));
+        self.in_place.insert(key, name.clone());
+        let Located { from, checksum } = found;
+        self.used.insert(name.clone(), (ImageRequest { name: name.clone(), from, checksum, role }, place));
         name
     }
 
-    fn free_name(&mut self, path: &Path) -> ImageName {
-        let file = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    fn free_name(&mut self, file: &str) -> ImageName {
         let legal = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' { c } else { '-' };
         // Room is left for a number.
         let stem: String = file.chars().map(legal).take(56).collect();
@@ -179,26 +196,25 @@ impl Images {
     }
 }
 
-/// A path of this machine. URLs and volumes of pools are for later.
-fn local(text: &At<String>, scope: &Scope<'_>, mistakes: &mut Vec<Diagnostic>) -> Option<PathBuf> {
-    if text.trim().is_empty() {
-        mistakes.push(Diagnostic::error("the path of an image must not be empty").at(text.place, "empty"));
-        return None;
+/// Whether an image can be named without a word under `images`: `fedora` can.
+fn is_well_known(name: &ImageName) -> bool {
+    well_known_names().any(|known| known == name.as_str())
+}
+
+/// All of where an image is, secrets included: for comparing, not for showing.
+fn identity(from: &ImageFrom) -> String {
+    match from {
+        ImageFrom::Url(url) => url.as_str().to_owned(),
+        ImageFrom::Path(_) | ImageFrom::Imported(_) => from.to_string(),
     }
-    let sort = match text.split_once(':') {
-        Some((scheme, rest)) if rest.starts_with("//") => Some(format!("{scheme}://…")),
-        Some((pool, volume)) if !pool.contains('/') && !pool.is_empty() && !volume.is_empty() => {
-            Some("pool:volume".to_owned())
-        }
-        _ => None,
-    };
-    if let Some(sort) = sort {
-        mistakes.push(
-            Diagnostic::error(format!("an image from `{sort}` is not supported yet"))
-                .at(text.place, "not a path")
-                .hint("fetch it, and give the path of the file"),
-        );
-        return None;
+}
+
+/// What an image is called where it has no name: its file's name, or the well-known name that was written.
+fn last_part(text: &str, from: &ImageFrom) -> String {
+    match from {
+        ImageFrom::Url(url) if text.contains("://") => url.file_name(),
+        ImageFrom::Url(_) => text.to_owned(),
+        ImageFrom::Imported(name) => name.clone(),
+        ImageFrom::Path(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     }
-    Some(scope.path(text))
 }

@@ -158,13 +158,10 @@ fn absent(
 pub(super) fn check_cycles(
     instances: &[Instance<file::Vm>],
     groups: &Groups<'_>,
-    all: &Resolved,
     vms: &BTreeMap<VmName, Vm>,
     mistakes: &mut Vec<Diagnostic>,
 ) {
-    let stuck = stuck(instances, all);
-    let vm = |at: &usize| vms.get(&instances[*at].name).map(|vm| Spec::Vm(Box::new(vm.clone())));
-    let specs: Vec<Spec> = stuck.iter().filter_map(vm).collect();
+    let specs: Vec<Spec> = stuck(vms).into_iter().map(|vm| Spec::Vm(Box::new(vm.clone()))).collect();
     let Err(CycleError { cycles }) = Graph::build(&specs) else { return };
     for cycle in &cycles {
         let mut diagnostic = Diagnostic::error(cycle_text(cycle));
@@ -187,12 +184,13 @@ fn edge(instances: &[Instance<file::Vm>], groups: &Groups<'_>, from: &VmName, to
 }
 
 /// The vms left over when all that can be ordered is taken away.
-fn stuck(instances: &[Instance<file::Vm>], all: &Resolved) -> Vec<usize> {
-    let numbers: HashMap<&VmName, usize> = instances.iter().enumerate().map(|(at, vm)| (&vm.name, at)).collect();
-    let mut open: Vec<usize> = all.iter().map(BTreeMap::len).collect();
+fn stuck(vms: &BTreeMap<VmName, Vm>) -> Vec<&Vm> {
+    let all: Vec<&Vm> = vms.values().collect();
+    let numbers: HashMap<&VmName, usize> = all.iter().enumerate().map(|(at, vm)| (&vm.name, at)).collect();
+    let mut open: Vec<usize> = all.iter().map(|vm| vm.depends_on.len()).collect();
     let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); all.len()];
-    for (at, on) in all.iter().enumerate() {
-        for required in on.keys().filter_map(|name| numbers.get(name)) {
+    for (at, vm) in all.iter().enumerate() {
+        for required in vm.depends_on.keys().filter_map(|name| numbers.get(name)) {
             dependents[*required].push(at);
         }
     }
@@ -205,5 +203,5 @@ fn stuck(instances: &[Instance<file::Vm>], all: &Resolved) -> Vec<usize> {
             }
         }
     }
-    (0..open.len()).filter(|at| open[*at] > 0).collect()
+    all.into_iter().zip(open).filter(|(_, open)| *open > 0).map(|(vm, _)| vm).collect()
 }

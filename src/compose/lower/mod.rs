@@ -8,6 +8,7 @@ mod depends;
 mod disks;
 mod guest;
 mod health;
+mod locate;
 pub(crate) mod network;
 pub(crate) mod settle;
 mod vm;
@@ -21,7 +22,8 @@ use super::node::Node;
 use super::place::{Extent, Place, Texts};
 use super::schema::resource::{Image, Volume};
 use super::schema::vm as file;
-use super::{suggest, unsupported};
+use super::suggest;
+use super::unsupported::Unsupported;
 use crate::model::Project;
 use crate::names::{NameError, ProjectName, ResourceId, VmName};
 use settle::Settled;
@@ -109,11 +111,12 @@ where
                 .at(node.place(), "expected names, each with a mapping"),
         );
     }
+    let unsupported = Unsupported::below(&[kind, "*"]);
     for entry in node.entries() {
         let key = &entry.key.text;
         let place = Place { at: entry.key.at, via: entry.value.via };
         let name = named(key, place, mistakes);
-        unsupported::check(&entry.value, &[kind, key], mistakes);
+        unsupported.check(&entry.value, mistakes);
         let spec = decode_partly::<Option<T>>(&entry.value, &format!("{kind}.{key}"), mistakes);
         if let Some(name) = name {
             found.push(Declared { name, place, within: entry.value.at, spec: spec.flatten().unwrap_or_default() });
@@ -160,17 +163,17 @@ pub(crate) fn lower(
     let Settled { networks, mut interfaces } = settled;
     let mut origins = BTreeMap::new();
     let mut vms = BTreeMap::new();
-    for (instance, depends) in instances.iter().zip(&depends) {
+    for (instance, depends) in instances.iter().zip(depends) {
         let interfaces = interfaces.remove(&instance.name).unwrap_or_default();
         let boot = images.boot(scope, instance, mistakes);
         let disks = disks::of(instance, &known, mistakes);
         let told = guest::lower(scope, instance, &disks, mistakes, warnings);
-        let mut vm = vm::lower(instance, boot, disks, interfaces, depends.clone(), mistakes);
+        let mut vm = vm::lower(instance, boot, disks, interfaces, depends, mistakes);
         vm.cloud_init = told;
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);
     }
-    depends::check_cycles(instances, &groups, &depends, &vms, mistakes);
+    depends::check_cycles(instances, &groups, &vms, mistakes);
     for volume in &resources.volumes {
         origins.insert(ResourceId::Volume(volume.name.clone()), scope.texts.origin(volume.place.at));
     }

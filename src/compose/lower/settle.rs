@@ -211,12 +211,13 @@ fn free_mac(
     mac
 }
 
-/// What a vm is called on the network: its host name, its own name, the name of its replicas together.
+/// What a vm is called on the network: its host name, and its own name where that is another. Not the name that replicas
+/// have together: libvirt cannot take one of several entries with a common name out of a running network.
 fn names(member: &Member<'_>) -> Vec<String> {
     let instance = member.instance;
     let own = instance.name.to_string();
     let mut names = vec![instance.spec.hostname.as_ref().map_or_else(|| own.clone(), |(name, _)| name.clone())];
-    names.extend(std::iter::once(own).chain(instance.group.as_ref().map(ToString::to_string)));
+    names.push(own);
     let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names

@@ -12,7 +12,7 @@ use super::shape::{Labels, OneOrMany, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
 use crate::units::Bytes;
 
-/// An image: its path, or a mapping.
+/// An image: where it is, or a mapping.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Image(pub(crate) LongImage);
 
@@ -20,12 +20,14 @@ pub(crate) struct Image(pub(crate) LongImage);
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LongImage {
-    /// Where it is: a path, relative to this file's folder. Example: `source: ./debian-12.qcow2`
+    /// Where it is: a path relative to this file's folder, a URL, `import:NAME`, or a well-known name as `vmcompose image
+    /// list --known` shows them. Example: `source: debian:12`
     pub(crate) source: Option<At<String>>,
     /// The same as `source`.
     pub(crate) path: Option<At<String>>,
-    /// What it must hash to: `sha256:…` or `sha512:…`.
-    pub(crate) checksum: Option<String>,
+    /// What its published bytes must hash to: `sha256:…`, `sha512:…`, or the URL of a list such as `SHA256SUMS`. Default:
+    /// the publisher's list, of a well-known name
+    pub(crate) checksum: Option<At<String>>,
     /// How its bytes are laid out, where that cannot be seen.
     pub(crate) format: Option<String>,
 }
@@ -33,7 +35,7 @@ pub(crate) struct LongImage {
 deserialize_form!(Image);
 
 impl Form for Image {
-    const EXPECTED: &'static str = "a path, or a mapping with `source`";
+    const EXPECTED: &'static str = "a path or a URL, or a mapping with `source`";
     type Scalar = At<String>;
     type List = Refused;
     type Mapping = LongImage;
@@ -49,7 +51,7 @@ impl Form for Image {
     }
 }
 
-any_of!(Image, "Image", "a path, or a mapping", [{"type": "string"}], [LongImage]);
+any_of!(Image, "Image", "a path, a URL or a well-known name, or a mapping", [{"type": "string"}], [LongImage]);
 
 /// A network of the project.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

@@ -20,8 +20,8 @@ use crate::units::{Bytes, Span};
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Vm {
-    /// The image that its root disk is an overlay of: a name under `images`, or a path. Either this or `boot` must be
-    /// given. Example: `image: debian`
+    /// The image that its root disk is an overlay of: a name under `images`, a path, a URL, or a well-known
+    /// name. Either this or `boot` must be given. Example: `image: debian:12`
     pub(crate) image: Option<At<String>>,
     /// A kernel that the hypervisor loads itself, in place of an image.
     pub(crate) boot: Option<At<Boot>>,
@@ -111,9 +111,9 @@ pub(crate) struct Lost {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Boot {
-    /// The kernel's file.
+    /// The kernel's file: a path or a URL.
     pub(crate) kernel: At<String>,
-    /// The initial RAM disk's file.
+    /// The initial RAM disk's file: a path or a URL.
     #[serde(default)]
     pub(crate) initrd: Option<At<String>>,
     /// The kernel's command line.

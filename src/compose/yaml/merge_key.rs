@@ -9,6 +9,11 @@ use crate::compose::node::{Entry, Kind, Node};
 
 /// A mistake for each key that stands there a second time.
 pub(super) fn duplicates(entries: &[Entry]) -> Vec<Diagnostic> {
+    if entries.len() <= 8 {
+        // Most mappings are short: then comparing all with all is quicker than sorting.
+        let earlier = |at: usize| entries[..at].iter().rev().find(|entry| entry.key.text == entries[at].key.text);
+        return (1..entries.len()).filter_map(|at| Some(duplicate(earlier(at)?, &entries[at]))).collect();
+    }
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by_key(|at| entries[*at].key.text.as_str());
     let twice = order.windows(2).filter(|pair| entries[pair[0]].key.text == entries[pair[1]].key.text);

@@ -2,14 +2,18 @@
 //!
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
-mod choice;
+pub mod image;
+mod read;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-pub use choice::{Color, ConfigFormat, GraphFormat, PlanFormat, Progress, SchemaFormat, TableFormat};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+pub use read::{
+    Config, ConfigFormat, Graph, GraphFormat, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
+};
 
 use crate::names::{ProjectName, VmName};
 
@@ -114,7 +118,7 @@ pub enum Command {
     #[command(after_long_help = "\
 Examples:
   vmcompose up
-  vmcompose -f base.yaml -f ci.yaml up --yes --progress plain")]
+  vmcompose -f base.yaml -f ci.yaml up --locked --yes --progress plain")]
     Up(Up),
 
     /// Take everything down
@@ -186,6 +190,10 @@ Examples:
   vmcompose graph --format svg > graph.svg")]
     Graph(Graph),
 
+    /// Download images and look after the cache of them
+    #[command(subcommand)]
+    Image(image::Image),
+
     /// Write a commented vmcompose.yaml to start from; never over one that is there
     #[command(after_long_help = "\
 Examples:
@@ -209,6 +217,9 @@ pub struct Up {
     /// Delete what the file no longer has
     #[arg(long)]
     pub remove_orphans: bool,
+    /// Refuse images that vmcompose.lock does not mention, or that differ from it
+    #[arg(long)]
+    pub locked: bool,
     /// How many calls of the hypervisor are under way at once
     #[arg(long, value_name = "N")]
     pub parallel: Option<NonZeroUsize>,
@@ -228,41 +239,6 @@ pub struct Down {
     pub parallel: Option<NonZeroUsize>,
 }
 
-/// Options of `plan`.
-#[derive(Debug, Clone, PartialEq, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "one flag each on the command line")]
-pub struct Plan {
-    /// For people or for programs
-    #[arg(long, default_value = "text")]
-    pub format: PlanFormat,
-    /// End with 10 where there are changes
-    #[arg(long)]
-    pub exit_code: bool,
-    /// Show what `down` would do
-    #[arg(long, conflicts_with = "remove_orphans")]
-    pub destroy: bool,
-    /// With --destroy: as `down --volumes`
-    #[arg(long, requires = "destroy")]
-    pub volumes: bool,
-    /// As `up --remove-orphans`
-    #[arg(long)]
-    pub remove_orphans: bool,
-}
-
-/// Options of `ps`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Ps {
-    /// For people or for programs
-    #[arg(long, default_value = "table")]
-    pub format: TableFormat,
-    /// Names only
-    #[arg(short, long, conflicts_with = "format")]
-    pub quiet: bool,
-    /// Also vms that do not run or do not exist
-    #[arg(short, long)]
-    pub all: bool,
-}
-
 /// Options of `exec`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Exec {
@@ -274,56 +250,30 @@ pub struct Exec {
     pub command: Vec<String>,
 }
 
-/// Options of `config`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Config {
-    /// In which language
-    #[arg(long, default_value = "yaml")]
-    pub format: ConfigFormat,
-    /// Check only, print nothing
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// One part instead of the whole.
-    #[command(flatten)]
-    pub part: Part,
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
 }
 
-/// One part of the file: names, one per line.
-#[derive(Debug, Clone, PartialEq, Args)]
-#[group(multiple = false)]
-#[expect(clippy::struct_excessive_bools, reason = "one flag each on the command line; clap allows one at a time")]
-pub struct Part {
-    /// Names of the vms only
-    #[arg(long)]
-    pub vms: bool,
-    /// Names of the images only
-    #[arg(long)]
-    pub images: bool,
-    /// Names of the networks only
-    #[arg(long)]
-    pub networks: bool,
-    /// Names of the volumes only
-    #[arg(long)]
-    pub volumes: bool,
-    /// Names of the profiles only
-    #[arg(long)]
-    pub profiles: bool,
-}
-
-/// Options of `schema`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Schema {
-    /// For editors, or for people
-    #[arg(long, default_value = "json")]
-    pub format: SchemaFormat,
-}
-
-/// Options of `graph`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Graph {
-    /// As text, for Graphviz, for Markdown, or as a picture
-    #[arg(long, default_value = "text")]
-    pub format: GraphFormat,
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// fancy on a terminal, plain elsewhere
+    Auto,
+    /// A line per resource that changes in place
+    Fancy,
+    /// A line per event
+    Plain,
+    /// Every event as a line of JSON
+    Json,
+    /// Not at all; errors are still shown
+    Quiet,
 }
 
 /// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:

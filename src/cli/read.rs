@@ -1,0 +1,143 @@
+//! The options of the commands that only look: what to show, and in which format.
+//!
+//! Knows nothing of what is shown.
+
+use clap::{Args, ValueEnum};
+
+/// Options of `plan`.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one flag each on the command line")]
+pub struct Plan {
+    /// For people or for programs
+    #[arg(long, default_value = "text")]
+    pub format: PlanFormat,
+    /// End with 10 where there are changes
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Show what `down` would do
+    #[arg(long, conflicts_with = "remove_orphans")]
+    pub destroy: bool,
+    /// With --destroy: as `down --volumes`
+    #[arg(long, requires = "destroy")]
+    pub volumes: bool,
+    /// As `up --remove-orphans`
+    #[arg(long)]
+    pub remove_orphans: bool,
+}
+
+/// Options of `ps`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Ps {
+    /// For people or for programs
+    #[arg(long, default_value = "table")]
+    pub format: TableFormat,
+    /// Names only
+    #[arg(short, long, conflicts_with = "format")]
+    pub quiet: bool,
+    /// Also vms that do not run or do not exist
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+/// Options of `config`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Config {
+    /// In which language
+    #[arg(long, default_value = "yaml")]
+    pub format: ConfigFormat,
+    /// Check only, print nothing
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// One part instead of the whole.
+    #[command(flatten)]
+    pub part: Part,
+}
+
+/// One part of the file: names, one per line.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[group(multiple = false)]
+#[expect(clippy::struct_excessive_bools, reason = "one flag each on the command line; clap allows one at a time")]
+pub struct Part {
+    /// Names of the vms only
+    #[arg(long)]
+    pub vms: bool,
+    /// Names of the images only
+    #[arg(long)]
+    pub images: bool,
+    /// Names of the networks only
+    #[arg(long)]
+    pub networks: bool,
+    /// Names of the volumes only
+    #[arg(long)]
+    pub volumes: bool,
+    /// Names of the profiles only
+    #[arg(long)]
+    pub profiles: bool,
+}
+
+/// Options of `schema`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Schema {
+    /// For editors, or for people
+    #[arg(long, default_value = "json")]
+    pub format: SchemaFormat,
+}
+
+/// Options of `graph`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Graph {
+    /// As text, for Graphviz, for Markdown, or as a picture
+    #[arg(long, default_value = "text")]
+    pub format: GraphFormat,
+}
+
+/// Formats of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people
+    Text,
+    /// For programs; versioned
+    Json,
+}
+
+/// Formats of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// For people
+    Table,
+    /// For programs; versioned
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// Formats of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConfigFormat {
+    /// As the file is written
+    Yaml,
+    /// For programs
+    Json,
+}
+
+/// Formats of the language's description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// JSON Schema, 2020-12
+    Json,
+    /// Every key with type, default and example
+    Markdown,
+}
+
+/// Formats of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// For people, wave by wave
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Markdown
+    Mermaid,
+    /// A picture
+    Svg,
+}

@@ -1,0 +1,68 @@
+//! One run per project and hypervisor, on this machine.
+//!
+//! Owns the lock file and the words for its holder. The kernel releases the lock when its holder ends, however it ends;
+//! the file itself stays, and means nothing without the lock. Runs on other machines are not seen.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::Error;
+use crate::model::Digest;
+use crate::names::ProjectName;
+
+/// Held for as long as it lives.
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// Takes the lock of `project` on the hypervisor `uri`, or says who has it.
+pub(super) fn take(project: &ProjectName, uri: &str) -> Result<Lock, Error> {
+    let folder = folder().map_err(|(path, source)| Error::Io { path, source })?;
+    // A URI may hold characters that a file name cannot.
+    let key = Digest::of(&Sha256::digest(uri.as_bytes()).into());
+    let path = folder.join(format!("{project}-{key}.lock"));
+    lock(&path).map_err(|source| Error::Io { path, source })?.map_err(|holder| Error::Locked { holder })
+}
+
+fn lock(path: &Path) -> io::Result<Result<Lock, String>> {
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0)?;
+            file.rewind()?;
+            let since = humantime::format_rfc3339_seconds(SystemTime::now());
+            writeln!(file, "process {} since {since}", std::process::id())?;
+            Ok(Ok(Lock { _file: file }))
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder)?;
+            let holder = holder.trim();
+            Ok(Err(if holder.is_empty() { "it is just starting".to_owned() } else { holder.to_owned() }))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// A folder of this user's alone. The system's runtime folder where there is one; else below the one for temporary
+/// files, where somebody else could have made it first, and is then refused.
+fn folder() -> Result<PathBuf, (PathBuf, io::Error)> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let own = fs::metadata("/proc/self").map(|process| process.uid()).unwrap_or_default();
+    let path = match runtime {
+        Some(runtime) => runtime.join("vmcompose"),
+        None => std::env::temp_dir().join(format!("vmcompose-{own}")),
+    };
+    let made = fs::DirBuilder::new().mode(0o700).recursive(true).create(&path);
+    let whose = made.and_then(|()| fs::symlink_metadata(&path));
+    match whose {
+        Ok(folder) if folder.is_dir() && folder.uid() == own => Ok(path),
+        Ok(_) => Err((path, io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to somebody else"))),
+        Err(error) => Err((path, error)),
+    }
+}

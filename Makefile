@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup packages guest build demo down test lint bench clean cargo
+.PHONY: help setup packages guest build demo down test lint bench fuzz clean cargo
 
 quickstart := compose-examples/quickstart
 compose := ./target/release/vmcompose -c qemu:///system -f $(quickstart)/vmcompose.yaml
@@ -52,6 +52,15 @@ lint: cargo packages ## Check formatting, clippy and the documentation
 
 bench: cargo packages ## Run the benchmarks
 	cargo bench --locked
+
+# libFuzzer on the stable compiler: the flags that `cargo fuzz` would set, without its nightly.
+coverage := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing
+seconds ?= 60
+
+fuzz: cargo packages ## Fuzz the parser and interpolation, `seconds` each (needs a C++ compiler)
+	for target in fuzz_parser fuzz_interpolation; do mkdir -p target/corpus/$$target; RUSTFLAGS="$(coverage)" CARGO_TARGET_DIR=target/fuzz \
+	    cargo bench --features fuzz --bench $$target -- -max_total_time=$(seconds) -timeout=10 $(CURDIR)/target/corpus/$$target; done
 
 clean: cargo ## Remove what was built, the quickstart's guest included
 	@.ci/setup --stop

@@ -78,6 +78,20 @@ fn a_typo_is_answered_with_its_place_and_a_hint() {
 }
 
 #[test]
+fn what_is_wrong_with_a_file_is_there_for_programs_too() {
+    let desk = Desk::offline("vms:\n  db: { boot: { kernel: kernel }, memroy: 1GiB }\n");
+    let run = desk.run(&["validate", "--format", "json"]).expect(2);
+    let facts: serde_json::Value = serde_json::from_str(&run.stdout).expect("json");
+    assert_eq!(facts["valid"], false);
+    let mistake = &facts["diagnostics"][0];
+    assert_eq!((&mistake["severity"], &mistake["labels"][0]["line"]), (&"error".into(), &2.into()), "{facts:#}");
+    assert!(mistake["hints"][0].as_str().expect("a hint").contains("memory"), "{facts:#}");
+    assert_eq!(run.stderr, "");
+    let right = Desk::offline(PAIR).run(&["validate", "--format", "json"]).expect(0);
+    assert!(right.stdout.contains("\"valid\": true"), "{}", right.stdout);
+}
+
+#[test]
 fn a_command_line_that_cannot_be_read_ends_with_1() {
     let desk = Desk::offline(PAIR);
     let run = desk.run(&["up", "--frobnicate"]).expect(1);

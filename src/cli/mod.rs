@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use read::{
-    Config, ConfigFormat, Graph, GraphFormat, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
+    Config, ConfigFormat, Graph, GraphFormat, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat, Validate,
 };
 
 use crate::names::{ProjectName, VmName};
@@ -173,8 +173,9 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   vmcompose validate
-  vmcompose -f ci.yaml validate")]
-    Validate,
+  vmcompose -f ci.yaml validate
+  vmcompose validate --format json | jq -r '.diagnostics[].message'")]
+    Validate(Validate),
 
     /// Print the language of the file: a JSON Schema for editors, or the reference of every key for people
     #[command(after_long_help = "\

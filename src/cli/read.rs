@@ -75,6 +75,14 @@ pub struct Part {
     pub profiles: bool,
 }
 
+/// Options of `validate`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Validate {
+    /// For people, or for programs: then what is wrong goes to stdout
+    #[arg(long, default_value = "text")]
+    pub format: PlanFormat,
+}
+
 /// Options of `schema`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Schema {
@@ -91,7 +99,7 @@ pub struct Graph {
     pub format: GraphFormat,
 }
 
-/// Formats of a plan.
+/// Formats of a plan, and of what is wrong with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PlanFormat {
     /// For people

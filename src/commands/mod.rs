@@ -34,7 +34,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Ps(options) => ps::ps(&global, &options),
         Command::Exec(options) => exec::exec(&global, &options),
         Command::Config(options) => show::config(&global, &options),
-        Command::Validate => show::validate(&global),
+        Command::Validate(options) => show::validate(&global, &options),
         Command::Schema(options) => show::schema(&options),
         Command::Graph(options) => show::graph(&global, &options),
         Command::Image(command) => image::image(&global, &command),

@@ -1,7 +1,9 @@
 //! Commands that only read the file: `config`, `validate`, `schema`, `graph`, and `version`.
 
 use crate::backend::libvirt::Libvirt;
-use crate::cli::{Config, ConfigFormat, Global, Graph, Part, Schema, SchemaFormat};
+use serde_json::json;
+
+use crate::cli::{Config, ConfigFormat, Global, Graph, Part, PlanFormat, Schema, SchemaFormat, Validate};
 use crate::commands::{print, request, stage};
 use crate::compose::{self, Parsed};
 use crate::error::{Error, Exit};
@@ -43,9 +45,27 @@ fn part(parsed: &Parsed, part: &Part) -> Option<Vec<String>> {
     })
 }
 
-/// Checks the file. What is wrong comes back as the error.
-pub(super) fn validate(global: &Global) -> Result<Exit, Error> {
-    let project = stage::parse(&request(global)?)?.project;
+/// Checks the file. What is wrong comes back as the error, or is printed for programs: the same facts, in this shape:
+///
+/// ```json
+/// { "version": 1, "valid": false, "diagnostics": [ … ] }
+/// ```
+pub(super) fn validate(global: &Global, options: &Validate) -> Result<Exit, Error> {
+    let request = request(global)?;
+    if options.format == PlanFormat::Json {
+        let (diagnostics, exit) = match stage::read(&request) {
+            Ok(parsed) => (parsed.warnings, Exit::Done),
+            Err(Error::Compose(diagnostics)) => {
+                let exit = Error::Compose(diagnostics.clone()).exit();
+                (diagnostics, exit)
+            }
+            Err(other) => return Err(other),
+        };
+        let valid = exit == Exit::Done;
+        print(&format!("{:#}", json!({ "version": 1, "valid": valid, "diagnostics": diagnostics })))?;
+        return Ok(exit);
+    }
+    let project = stage::parse(&request)?.project;
     let count = project.vms.len();
     let vms = if count == 1 { "vm" } else { "vms" };
     output::note(&format!("project `{}` with {count} {vms} is valid", project.name));

@@ -38,10 +38,15 @@ pub(super) struct Sight {
     pub(super) lock: Option<Lock>,
 }
 
-/// Reads and checks the file alone. Its warnings are told.
-pub(super) fn parse(request: &Request) -> Result<Parsed, Error> {
+/// Reads and checks the file alone.
+pub(super) fn read(request: &Request) -> Result<Parsed, Error> {
     let sources = compose::gather(request)?;
-    let parsed = compose::parse(&sources, request, &Surroundings::default())?;
+    Ok(compose::parse(&sources, request, &Surroundings::default())?)
+}
+
+/// The same. Its warnings are told.
+pub(super) fn parse(request: &Request) -> Result<Parsed, Error> {
+    let parsed = read(request)?;
     warn(&parsed.warnings);
     Ok(parsed)
 }

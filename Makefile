@@ -53,14 +53,15 @@ lint: cargo packages ## Check formatting, clippy and the documentation
 bench: cargo packages ## Run the benchmarks
 	cargo bench --locked
 
-# libFuzzer on the stable compiler: the flags that `cargo fuzz` would set, without its nightly.
+# libFuzzer on the stable compiler: the flags that `cargo fuzz` would set, without its nightly. With a target named, they
+# are not for build scripts.
 coverage := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing
 seconds ?= 60
 
 fuzz: cargo packages ## Fuzz the parser and interpolation, `seconds` each (needs a C++ compiler)
 	for target in fuzz_parser fuzz_interpolation; do mkdir -p target/corpus/$$target; RUSTFLAGS="$(coverage)" CARGO_TARGET_DIR=target/fuzz \
-	    cargo bench --features fuzz --bench $$target -- -max_total_time=$(seconds) -timeout=10 $(CURDIR)/target/corpus/$$target; done
+	    CARGO_PROFILE_RELEASE_LTO=off cargo run --release --target $$(rustc -vV | sed -n 's/^host: //p') --features fuzz --example $$target -- -max_total_time=$(seconds) -timeout=10 $(CURDIR)/target/corpus/$$target; done
 
 clean: cargo ## Remove what was built, the quickstart's guest included
 	@.ci/setup --stop

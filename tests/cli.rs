@@ -253,3 +253,31 @@ fn init_writes_a_valid_file_and_never_over_one() {
     desk.run(&["-f", "new.yaml", "init"]).expect(0);
     desk.run(&["-f", "new.yaml", "validate"]).expect(0);
 }
+
+#[test]
+fn ls_counts_the_vms_of_every_project() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(PAIR);
+    let listed = |options: &[&str]| {
+        let arguments: Vec<&str> = ["ls", "--format", "json"].iter().chain(options).copied().collect();
+        let shape: serde_json::Value = serde_json::from_str(&desk.run(&arguments).expect(0).stdout).expect("json");
+        let projects = shape["projects"].as_array().expect("a list").clone();
+        projects.into_iter().find(|project| project["project"] == desk.project.as_str())
+    };
+    assert_eq!(listed(&["-a"]), None);
+    desk.run(&["up"]).expect(0);
+    let row = listed(&[]).expect("it runs");
+    assert_eq!((&row["vms"], &row["health"]), (&serde_json::json!({"running": 2}), &serde_json::json!({"none": 2})));
+    let keeper = desk.keeper.as_ref().expect("online");
+    for vm in ["db", "web"] {
+        let domain = Domain::lookup_by_name(keeper, &format!("{}-{vm}", desk.project)).expect("a domain");
+        domain.destroy().expect("pulled");
+    }
+    assert_eq!(listed(&[]), None, "nothing of it runs");
+    assert_eq!(listed(&["-a"]).expect("it is there")["vms"], serde_json::json!({"stopped": 2}));
+    assert!(desk.run(&["ls", "-a", "-q"]).expect(0).stdout.lines().any(|line| line == desk.project));
+    desk.run(&["down", "--yes"]).expect(0);
+    assert_eq!(listed(&["-a"]), None);
+}

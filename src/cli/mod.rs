@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use read::{
-    Config, ConfigFormat, Graph, GraphFormat, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat, Validate,
+    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
+    Validate,
 };
 
 use crate::names::{ProjectName, VmName};
@@ -202,6 +203,32 @@ Examples:
   vmcompose -f lab.yaml init")]
     Init,
 
+    /// Show every project of the hypervisor: its vms, their health, its age
+    ///
+    /// Needs no compose file. Healthchecks are tried once, now.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose ls
+  vmcompose -c qemu+ssh://lab/system ls -a --format json | jq -r '.projects[].project'")]
+    Ls(Ls),
+
+    /// Print what a shell needs to complete command lines, names of vms and networks included
+    #[command(after_long_help = "\
+Examples:
+  vmcompose completion bash > ~/.local/share/bash-completion/completions/vmcompose
+  vmcompose completion zsh > ~/.zfunc/_vmcompose                  # a folder of $fpath
+  vmcompose completion fish > ~/.config/fish/completions/vmcompose.fish
+  eval (vmcompose completion elvish | slurp)                      # in rc.elv
+  vmcompose completion powershell | Out-String | Invoke-Expression    # in $PROFILE")]
+    Completion(Completion),
+
+    /// Write manual pages, one for each command
+    #[command(after_long_help = "\
+Examples:
+  vmcompose man ~/.local/share/man/man1
+  man vmcompose-up")]
+    Man(Man),
+
     /// Print the versions of vmcompose and of libvirt
     #[command(after_long_help = "\
 Examples:
@@ -249,6 +276,50 @@ pub struct Exec {
     /// The program and its arguments
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
+}
+
+/// Options of `completion`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Completion {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// Options of `man`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Man {
+    /// Where to; a folder that is missing is made
+    #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+}
+
+/// Shells whose command lines can be completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU Bash
+    Bash,
+    /// Elvish
+    Elvish,
+    /// Fish
+    Fish,
+    /// `PowerShell`
+    Powershell,
+    /// Z shell
+    Zsh,
+}
+
+impl Shell {
+    /// Its name, as on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bash => "bash",
+            Self::Elvish => "elvish",
+            Self::Fish => "fish",
+            Self::Powershell => "powershell",
+            Self::Zsh => "zsh",
+        }
+    }
 }
 
 /// When to use colours.

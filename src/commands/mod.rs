@@ -2,11 +2,14 @@
 //!
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
+mod completion;
 mod down;
 mod exec;
 mod image;
 mod init;
 mod lock;
+mod ls;
+mod man;
 mod media;
 mod plan;
 mod ps;
@@ -14,6 +17,8 @@ mod run;
 mod show;
 mod stage;
 mod up;
+
+pub use completion::answer_shell;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,6 +44,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Graph(options) => show::graph(&global, &options),
         Command::Image(command) => image::image(&global, &command),
         Command::Init => init::init(&global),
+        Command::Ls(options) => ls::ls(&global, &options),
+        Command::Completion(options) => completion::completion(&options),
+        Command::Man(options) => man::man(&options),
         Command::Version => show::version(&global),
     };
     result.unwrap_or_else(|error| {

@@ -12,6 +12,7 @@ mod ls;
 mod man;
 mod media;
 mod plan;
+mod power;
 mod ps;
 mod run;
 mod show;
@@ -37,6 +38,12 @@ pub fn run(cli: Cli) -> Exit {
         Command::Down(options) => down::down(&global, &options),
         Command::Plan(options) => plan::plan(&global, &options),
         Command::Ps(options) => ps::ps(&global, &options),
+        Command::Start(options) => power::start(&global, &options),
+        Command::Stop(options) => power::stop(&global, &options),
+        Command::Restart(options) => power::restart(&global, &options),
+        Command::Pause(options) => power::pause(&global, &options),
+        Command::Unpause(options) => power::unpause(&global, &options),
+        Command::Kill(options) => power::kill(&global, &options),
         Command::Exec(options) => exec::exec(&global, &options),
         Command::Config(options) => show::config(&global, &options),
         Command::Validate(options) => show::validate(&global, &options),

@@ -7,6 +7,7 @@ pub mod diff;
 pub mod obstacle;
 pub mod operation;
 pub mod planner;
+pub mod power;
 mod recipe;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ pub use diff::FieldChange;
 pub use obstacle::{Obstacle, PlanError};
 pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
+pub use power::{Company, Power, Selection, power};
 
 use crate::model::{Healthcheck, Origin};
 use crate::names::{ProjectName, ResourceId, VmName};
@@ -95,6 +97,12 @@ pub enum Action {
     Start,
     /// Changed while it runs.
     Update,
+    /// Stopped and started again.
+    Restart,
+    /// Stopped; it stays there.
+    Stop,
+    /// Held, with all that it has in memory.
+    Pause,
     /// Removed.
     Delete,
     /// Nothing; it is as it should be, but others wait for its gate.
@@ -108,6 +116,9 @@ impl Action {
             Self::Create => '+',
             Self::Start => '>',
             Self::Update => '~',
+            Self::Restart => '↻',
+            Self::Stop => '<',
+            Self::Pause => '|',
             Self::Delete => '-',
             Self::Verify => '=',
         }
@@ -119,6 +130,9 @@ impl Action {
             Self::Create => "create",
             Self::Start => "start",
             Self::Update => "update",
+            Self::Restart => "restart",
+            Self::Stop => "stop",
+            Self::Pause => "pause",
             Self::Delete => "delete",
             Self::Verify => "verify",
         }
@@ -154,6 +168,13 @@ pub enum Cause {
         /// Which.
         network: ResourceId,
     },
+    /// The command line names it.
+    Asked,
+    /// It goes along with another.
+    Along {
+        /// With whom.
+        with: ResourceId,
+    },
     /// A failure later in the run.
     Rollback,
 }
@@ -169,6 +190,8 @@ impl fmt::Display for Cause {
             Self::Down => f.write_str("taken down"),
             Self::Awaited { by } => write!(f, "{by} waits for it"),
             Self::CutOff { network } => write!(f, "{network} was down"),
+            Self::Asked => f.write_str("asked for"),
+            Self::Along { with } => write!(f, "goes along with {with}"),
             Self::Rollback => f.write_str("rolled back"),
         }
     }

@@ -153,6 +153,8 @@ fn waits(steps: &[&Step], step: &Step) -> String {
 fn reached(other: &Step, milestone: Milestone) -> &'static str {
     match (&other.resource, other.action, milestone) {
         (_, Action::Delete, _) => " (gone)",
+        (_, Action::Stop, _) => " (stopped)",
+        (_, Action::Pause, _) => " (paused)",
         (ResourceId::Vm(_), _, Milestone::Passed) if other.gate != Gate::None => " (healthy)",
         (ResourceId::Vm(_), ..) => " (started)",
         _ => "",
@@ -163,8 +165,8 @@ fn colour(action: Action, palette: &Palette) -> Style {
     match action {
         Action::Create => palette.good,
         Action::Start => palette.busy,
-        Action::Update => palette.change,
-        Action::Delete => palette.bad,
+        Action::Update | Action::Restart => palette.change,
+        Action::Stop | Action::Pause | Action::Delete => palette.bad,
         Action::Verify => Style::new(),
     }
 }

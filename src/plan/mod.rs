@@ -21,7 +21,7 @@ pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
 pub use power::{Company, Power, Selection, power};
 
-use crate::model::{Healthcheck, Origin};
+use crate::model::{Healthcheck, Origin, Probe};
 use crate::names::{ProjectName, ResourceId, VmName};
 
 /// What will be done to a project.
@@ -233,10 +233,22 @@ pub enum Gate {
     },
 }
 
+impl Gate {
+    /// Whether the vm has to do its work and power itself off.
+    pub fn is_completion(&self) -> bool {
+        matches!(self, Self::Healthy { healthcheck, .. } if healthcheck.probes == [Probe::Completed])
+    }
+}
+
 impl fmt::Display for Gate {
+    /// Begins with the word for what is reached: "healthy (tcp :5432)".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
+            Self::Healthy { healthcheck, .. } if self.is_completion() => {
+                write!(f, "completed")?;
+                healthcheck.deadline.map_or(Ok(()), |within| write!(f, " (within {within})"))
+            }
             Self::Healthy { healthcheck, .. } => {
                 let probes: Vec<String> = healthcheck.probes.iter().map(ToString::to_string).collect();
                 write!(f, "healthy ({})", probes.join(", "))

@@ -158,7 +158,9 @@ fn decide(spec: &Spec, gate: &Gate, seed: Option<VmSeed>, found: Option<&Actual>
     }
     let changes = changes(&actual.recorded, spec);
     let update = update(&actual.recorded, spec, &changes);
-    let start = starting(spec, actual.phase);
+    // A vm that has done its work is as it should be.
+    let done = actual.phase == Phase::Completed && gate.is_completion();
+    let start = if done { Vec::new() } else { starting(spec, actual.phase) };
     match (update, start.is_empty()) {
         (None, true) => None,
         (None, false) => {
@@ -211,12 +213,14 @@ fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
     desired.specs.values().filter_map(network).collect()
 }
 
-/// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that.
+/// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that; or its own
+/// end, where others wait for that.
 pub(super) fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
     let Some(vm) = desired.specs[id].as_vm() else { return Gate::None };
     let dependents = desired.graph.dependents(id);
-    let ready = dependents.iter().any(|(_, condition)| *condition == Condition::Ready);
-    let healthcheck = match (vm.healthcheck.clone(), ready) {
+    let asked = |wanted: Condition| dependents.iter().any(|(_, condition)| *condition == wanted);
+    let healthcheck = match (vm.healthcheck.clone(), asked(Condition::Ready)) {
+        (own, _) if asked(Condition::Completed) => Healthcheck::completed(own.and_then(|check| check.deadline)),
         (None, false) => return Gate::None,
         (None, true) => Healthcheck::ready(),
         (Some(healthcheck), false) => healthcheck,

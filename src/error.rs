@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::backend::{ErrorKind, HypervisorError};
+use crate::backend::{Concern, ErrorKind, HypervisorError};
 use crate::compose::Diagnostics;
 use crate::execute::{Failure, Outcome, Problem};
 use crate::image::ImageError;
@@ -114,6 +114,7 @@ impl Error {
             Self::Compose(_) | Self::Plan(PlanError::Cycle(_)) => Exit::Compose,
             Self::Images(_) => Exit::Resource,
             Self::Hypervisor(error) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
+            Self::Hypervisor(error) if error.concern == Concern::Resource => Exit::Resource,
             Self::Hypervisor(_) => Exit::Vm,
             Self::Plan(PlanError::Blocked(obstacles)) => {
                 let busy = |obstacle: &Obstacle| matches!(obstacle, Obstacle::BusySubnet { .. });
@@ -176,9 +177,19 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::BusySubnet { .. } => {
             "nothing was changed; choose another subnet, or leave it out to have a free one chosen".to_owned()
         }
+        Obstacle::Unchangeable { resource: ResourceId::Volume(name), .. } => {
+            format!(
+                "nothing was changed; `volume export {name} FILE`, `volume rm {name}` and `volume import FILE {name}` \
+                 carry its data over"
+            )
+        }
         Obstacle::Unchangeable { .. } => {
             "nothing was changed; `vmcompose down` and `up` make it anew, named volumes survive that".to_owned()
         }
+        Obstacle::Shrinks { has, .. } => {
+            format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
+        }
+        Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
         Obstacle::Protected { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }

@@ -208,11 +208,29 @@ pub struct ImageRef {
     pub digest: Option<Digest>,
     /// Its layout; `None` likewise.
     pub format: Option<ImageFormat>,
+    /// The volume on the hypervisor that it is, where it is one of the user's own; then nothing else is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeRef>,
+}
+
+/// A volume of the user's own, in a pool of the user's own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct VolumeRef {
+    /// The pool, as libvirt knows it.
+    pub pool: String,
+    /// The volume in it.
+    pub volume: String,
+}
+
+impl fmt::Display for VolumeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.pool, self.volume)
+    }
 }
 
 impl ImageRef {
     /// A reference to an image nobody has looked at.
     pub fn unseen(name: ImageName) -> Self {
-        Self { name, digest: None, format: None }
+        Self { name, digest: None, format: None, volume: None }
     }
 }

@@ -2,6 +2,7 @@
 
 mod interrupts;
 mod rig;
+mod storage;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -31,12 +31,27 @@ pub(super) struct Fittings {
     pub(super) cpu_mode: Option<&'static str>,
     /// Path of the root disk, where there is one.
     pub(super) root: Option<String>,
-    /// Paths of the vm's further disks, in their order.
-    pub(super) disks: Vec<String>,
+    /// The vm's further disks, in their order.
+    pub(super) disks: Vec<Source>,
     /// Path of the seed, where there is one.
     pub(super) seed: Option<String>,
     /// Paths of kernel and initrd.
     pub(super) kernel: Option<Kernel>,
+}
+
+/// The file that a disk is.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) path: String,
+    /// Whether other vms may have it at the same time. Then it is raw, else it is qcow2.
+    pub(super) shared: bool,
+}
+
+impl Source {
+    /// Of one vm alone.
+    pub(super) fn own(path: String) -> Self {
+        Self { path, shared: false }
+    }
 }
 
 /// What the hypervisor loads itself.
@@ -50,6 +65,7 @@ pub(super) struct Kernel {
 #[derive(Serialize)]
 struct DomainDisk {
     path: String,
+    shared: bool,
     target: String,
     serial: String,
 }
@@ -118,15 +134,21 @@ pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String,
     render("domain.xml.j2", context)
 }
 
-fn domain_disks(vm: &Vm, root: Option<String>, paths: Vec<String>) -> Vec<DomainDisk> {
+fn domain_disks(vm: &Vm, root: Option<String>, sources: Vec<Source>) -> Vec<DomainDisk> {
     let serial = |disk: &Disk| match disk {
         Disk::Volume { volume } => disk_serial(volume),
         Disk::Own { name, .. } => disk_serial(name),
     };
-    let root = root.map(|path| (path, "root".to_owned()));
-    let others = paths.into_iter().zip(vm.disks.iter().map(serial));
+    let root = root.map(|path| (Source::own(path), "root".to_owned()));
+    let others = sources.into_iter().zip(vm.disks.iter().map(serial));
     let numbered = root.into_iter().chain(others).enumerate();
-    numbered.map(|(index, (path, serial))| DomainDisk { path, target: names::target(index), serial }).collect()
+    let disk = |(index, (Source { path, shared }, serial)): (usize, (Source, String))| DomainDisk {
+        path,
+        shared,
+        target: names::target(index),
+        serial,
+    };
+    numbered.map(disk).collect()
 }
 
 #[derive(Serialize)]

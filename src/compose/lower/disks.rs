@@ -42,7 +42,7 @@ pub(super) fn volumes(
             continue;
         };
         check_size(size, mistakes);
-        volumes.insert(volume.name.clone(), Volume { name: volume.name.clone(), size: size.value });
+        volumes.insert(volume.name.clone(), Volume::new(volume.name.clone(), size.value));
     }
     volumes
 }

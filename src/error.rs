@@ -97,6 +97,13 @@ pub enum Error {
         /// Who, where and since when, in words.
         holder: String,
     },
+    /// It would harm something that is in use or kept.
+    Refused {
+        /// What keeps it from being done, in words.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
     /// There is nothing to work on.
     Missing {
         /// What, in words.
@@ -114,13 +121,14 @@ impl Error {
             Self::Compose(_) | Self::Plan(PlanError::Cycle(_)) => Exit::Compose,
             Self::Images(_) => Exit::Resource,
             Self::Hypervisor(error) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
+            Self::Hypervisor(error) if error.kind == ErrorKind::Interrupted => Exit::Interrupted,
             Self::Hypervisor(error) if error.concern == Concern::Resource => Exit::Resource,
             Self::Hypervisor(_) => Exit::Vm,
             Self::Plan(PlanError::Blocked(obstacles)) => {
                 let busy = |obstacle: &Obstacle| matches!(obstacle, Obstacle::BusySubnet { .. });
                 if obstacles.iter().all(busy) { Exit::Resource } else { Exit::Refused }
             }
-            Self::Unconfirmed { .. } | Self::Locked { .. } => Exit::Refused,
+            Self::Unconfirmed { .. } | Self::Locked { .. } | Self::Refused { .. } => Exit::Refused,
             Self::Io { .. } | Self::Missing { .. } => Exit::Usage,
         }
     }
@@ -152,7 +160,7 @@ impl Error {
             Self::Locked { .. } => {
                 vec!["nothing was changed; wait for the other run to end, or interrupt it".to_owned()]
             }
-            Self::Missing { hint, .. } => vec![hint.clone()],
+            Self::Missing { hint, .. } | Self::Refused { hint, .. } => vec![hint.clone()],
         }
     }
 }
@@ -206,7 +214,7 @@ impl fmt::Display for Error {
             Self::Unconfirmed { what } => write!(f, "{what} has to be confirmed"),
             Self::Io { path, source } => write!(f, "`{}`: {source}", path.display()),
             Self::Locked { holder } => write!(f, "another run works on this project: {holder}"),
-            Self::Missing { what, .. } => f.write_str(what),
+            Self::Missing { what, .. } | Self::Refused { what, .. } => f.write_str(what),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Owns the contract and its errors. The engine knows nothing below it, a backend nothing above it.
 
 pub mod libvirt;
+pub mod storage;
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -121,6 +122,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The vm does not run, so that no probe can pass.
     NotRunning,
+    /// The user wanted it to stop.
+    Interrupted,
     /// The hypervisor refused or failed.
     Rejected,
 }

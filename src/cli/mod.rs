@@ -3,7 +3,9 @@
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
 pub mod image;
+pub mod pool;
 mod read;
+pub mod volume;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -194,6 +196,14 @@ Examples:
     /// Download images and look after the cache of them
     #[command(subcommand)]
     Image(image::Image),
+
+    /// Look after volumes: who uses them, what they take up; copy them out and in, delete them
+    #[command(subcommand)]
+    Volume(volume::Volume),
+
+    /// Look after the storage pools of the hypervisor
+    #[command(subcommand)]
+    Pool(pool::Pool),
 
     /// Write a commented vmcompose.yaml to start from; never over one that is there
     #[command(after_long_help = "\

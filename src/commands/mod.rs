@@ -6,14 +6,17 @@ mod down;
 mod exec;
 mod image;
 mod init;
+mod interrupt;
 mod lock;
 mod media;
 mod plan;
+mod pool;
 mod ps;
 mod run;
 mod show;
 mod stage;
 mod up;
+mod volume;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,6 +41,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Schema(options) => show::schema(&options),
         Command::Graph(options) => show::graph(&global, &options),
         Command::Image(command) => image::image(&global, &command),
+        Command::Volume(command) => volume::volume(&global, &command),
+        Command::Pool(command) => pool::pool(&global, &command),
         Command::Init => init::init(&global),
         Command::Version => show::version(&global),
     };

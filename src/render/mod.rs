@@ -22,6 +22,7 @@ mod plain;
 pub mod plan;
 pub mod progress;
 pub mod reference;
+pub mod storage;
 pub mod style;
 pub mod table;
 mod words;

@@ -12,6 +12,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use super::{names, record};
+use crate::backend::storage::NewPool;
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::cloud_init::disk_serial;
 use crate::model::{Disk, Host, ImageFormat, Network, NetworkMode, Vm};
@@ -264,6 +265,29 @@ pub(super) fn pool(name: &str, folder: &Path) -> Result<String, HypervisorError>
     render("pool.xml.j2", PoolXml { name, path })
 }
 
+#[derive(Serialize)]
+struct UserPoolXml<'a> {
+    name: &'a str,
+    path: &'a str,
+    nfs: Option<Nfs<'a>>,
+}
+
+#[derive(Serialize)]
+struct Nfs<'a> {
+    host: &'a str,
+    path: &'a str,
+}
+
+const USER_POOL: &str = r#"<pool type="{{ "netfs" if nfs else "dir" }}"><name>{{ name }}</name>
+{%- if nfs %}<source><host name="{{ nfs.host }}"/><dir path="{{ nfs.path }}"/><format type="nfs"/></source>{% endif %}
+<target><path>{{ path }}</path></target></pool>"#;
+
+/// A pool of the user's own, of files in a folder that is there, or mounted there.
+pub(super) fn user_pool(new: &NewPool) -> Result<String, HypervisorError> {
+    let nfs = new.nfs.as_ref().map(|(host, path)| Nfs { host, path });
+    render("user-pool.xml.j2", UserPoolXml { name: &new.name, path: &new.folder, nfs })
+}
+
 /// A volume to be made.
 #[derive(Debug, Serialize)]
 pub(super) struct Volume {
@@ -315,6 +339,7 @@ fn templates() -> &'static Environment<'static> {
             ("dhcp-host.xml.j2", DHCP_HOST),
             ("dns-host.xml.j2", DNS_HOST),
             ("record.xml.j2", RECORD),
+            ("user-pool.xml.j2", USER_POOL),
         ];
         for (name, text) in files {
             templates.add_template(name, text).expect("a template of our own");

@@ -83,6 +83,21 @@ pub fn inspect_known(
     if errors.is_empty() { Ok(images) } else { Err(errors) }
 }
 
+/// Holds images against the formats that were declared of them.
+pub fn as_declared(
+    requests: &BTreeMap<ImageName, ImageRequest>,
+    images: &BTreeMap<ImageName, Image>,
+) -> Result<(), Vec<ImageError>> {
+    let fault = |(name, image): (&ImageName, &Image)| {
+        let request = requests.get(name)?;
+        let says = request.format.filter(|says| *says != image.format)?;
+        let unfit = Unfit::Declared { says: says.as_str(), is: image.format.as_str() };
+        Some(Fault::unfit(&request.from, unfit).of(name))
+    };
+    let errors: Vec<ImageError> = images.iter().filter_map(fault).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
 fn look(source: &ImageSource, digests: &Digests) -> Result<Image, Fault> {
     let path = &source.path;
     let unreadable = |error| Fault::Unreadable { path: path.clone(), source: error };

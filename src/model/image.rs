@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::url::{Url, UrlError};
@@ -23,11 +24,13 @@ pub struct ImageRequest {
     pub checksum: Option<Checksum>,
     /// What it is for.
     pub role: ImageRole,
+    /// How its bytes are laid out, where the file says so.
+    pub format: Option<ImageFormat>,
 }
 
 impl From<ImageSource> for ImageRequest {
     fn from(source: ImageSource) -> Self {
-        Self { name: source.name, from: ImageFrom::Path(source.path), checksum: None, role: source.role }
+        Self { name: source.name, from: ImageFrom::Path(source.path), checksum: None, role: source.role, format: None }
     }
 }
 
@@ -152,7 +155,7 @@ pub struct Image {
 }
 
 /// How an image's bytes are laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageFormat {
     /// QEMU's own format, version 2 or 3.

@@ -7,7 +7,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{Digest, Image, ImageFormat, Volume};
-use crate::names::{ImageName, NetworkName, Pool, ProjectName, VmName, VolumeName};
+use crate::names::{ImageName, NetworkName, POOL_PREFIX, Pool, ProjectName, VmName, VolumeName};
 use crate::units::Bytes;
 
 /// Stands between the parts of a volume's name; [`crate::names`] lets no name contain it.
@@ -49,7 +49,7 @@ pub(super) fn bridge(project: &ProjectName, network: &NetworkName) -> String {
 
 /// Name of a pool; all projects of a hypervisor share it.
 pub(super) fn pool(pool: Pool) -> String {
-    format!("vmcompose-{pool}")
+    format!("{POOL_PREFIX}{pool}")
 }
 
 /// A volume in one of the pools, as its name tells.

@@ -162,6 +162,11 @@ pub(super) fn create_disk(call: Call<'_>, disk: &VmDisk) -> Result<(), Hyperviso
                 return Err(HypervisorError::new(ErrorKind::Unsupported, message));
             }
         };
+        if let Some(says) = reference.format.filter(|says| *says != format && !call.place.test) {
+            let message =
+                format!("image `{}` is declared as {}, but is {}", reference.name, says.as_str(), format.as_str());
+            return Err(HypervisorError::new(ErrorKind::Rejected, message));
+        }
         let size = at_least(disk.size, least, reference, &what)?;
         return create(call, &stored, size, Some(Backing::new(path_of(&volume, &what)?, format)), &what);
     }

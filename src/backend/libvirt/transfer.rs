@@ -71,13 +71,32 @@ pub(super) fn import(
     let scratch = StorageVol::create_xml(&pool, &xml::volume(&empty)?, 0)
         .map_err(failed(format!("cannot make room for {what}")))?;
     let sent = send(call.connect, &scratch, file, incoming.length, tell, &what);
-    let made = sent.and_then(|()| {
-        if let Some(old) = volumes::find_in(&pool, &name)? {
-            old.delete(0).map_err(failed(format!("cannot delete what was there as {what}")))?;
-        }
-        convert(&pool, &scratch, name, incoming.size, to.format(), &what).map(|_| ())
-    });
+    let made = sent.and_then(|()| settle(&pool, &scratch, name, to.format(), incoming.size, &what));
     let _ = scratch.delete(0);
+    made
+}
+
+/// Makes the volume of what has arrived. Bytes that cannot be read as what they claim to be are found out before what was
+/// there goes: libvirt has no call to give a volume another name, so a second copy has to prove it.
+fn settle(
+    pool: &StoragePool,
+    arrived: &StorageVol,
+    name: String,
+    format: ImageFormat,
+    size: Bytes,
+    what: &str,
+) -> Result<(), HypervisorError> {
+    let Some(old) = volumes::find_in(pool, &name)? else {
+        return convert(pool, arrived, name, size, format, what).map(|_| ());
+    };
+    let proof = format!("{name}.proof");
+    clear(pool, &proof)?;
+    let proof = convert(pool, arrived, proof, size, format, what)?;
+    let made = old
+        .delete(0)
+        .map_err(failed(format!("cannot delete what was there as {what}")))
+        .and_then(|()| convert(pool, &proof, name, size, format, what).map(|_| ()));
+    let _ = proof.delete(0);
     made
 }
 

@@ -3,6 +3,7 @@
 //! Owns the contract and its errors. The engine knows nothing below it, a backend nothing above it.
 
 pub mod libvirt;
+mod reach;
 pub mod storage;
 
 use std::fmt;

@@ -136,6 +136,8 @@ pub enum Phase {
     Paused,
     /// A vm that is shut off; a network or a pool that is not active.
     Stopped,
+    /// A vm that powered itself off.
+    Completed,
     /// A vm that ended in a fault.
     Crashed,
     /// An image whose upload was cut short.
@@ -148,7 +150,7 @@ impl Phase {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",
-            Self::Stopped => "stopped",
+            Self::Stopped | Self::Completed => "stopped",
             Self::Crashed => "crashed",
             Self::Incomplete => "incomplete",
         }

@@ -21,8 +21,29 @@ fn every_help_text_is_as_it_was_read() {
     assert_eq!(
         names,
         [
-            "up", "down", "plan", "ps", "exec", "config", "validate", "schema", "graph", "image", "volume", "pool",
-            "init", "version"
+            "up",
+            "down",
+            "plan",
+            "ps",
+            "start",
+            "stop",
+            "restart",
+            "pause",
+            "unpause",
+            "kill",
+            "exec",
+            "config",
+            "validate",
+            "schema",
+            "graph",
+            "image",
+            "volume",
+            "pool",
+            "init",
+            "ls",
+            "completion",
+            "man",
+            "version"
         ]
     );
     for name in names {

@@ -19,6 +19,7 @@ mod observe;
 mod others;
 mod pools;
 mod probe;
+mod projects;
 mod record;
 mod seeds;
 mod storage;
@@ -32,6 +33,7 @@ mod xml;
 
 pub use self::by_hand::by_hand;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -106,6 +108,11 @@ impl Libvirt {
                 hypervisor: dotted(connect.get_hyp_version().map_err(asked())?),
             })
         })
+    }
+
+    /// The projects that have anything here: a vm, a network or a volume.
+    pub fn projects(&self) -> Result<BTreeSet<ProjectName>, HypervisorError> {
+        self.connections.with(projects::projects)
     }
 
     /// Runs a command in a guest, through its agent, to its end, however long that takes.

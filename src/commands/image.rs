@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::cli::Global;
 use crate::cli::image::{Image, Import, Info, List, Prune, Pull, Rm};
-use crate::commands::media::{How, Requests, cache, drawn, fetch, fetch_and_pin, pins};
+use crate::commands::media::{How, Requests, cache, drawn, fetch, fetch_and_pin, forget_stale, pins};
 use crate::commands::{print, request};
 use crate::compose;
 use crate::error::{Error, Exit};
@@ -24,7 +24,7 @@ pub(super) fn image(global: &Global, command: &Image) -> Result<Exit, Error> {
     let cache = cache()?;
     match command {
         Image::Pull(options) => pull(global, &cache, options)?,
-        Image::Update => fetch_project(global, &cache, Mode::Update)?,
+        Image::Update => update(global, &cache)?,
         Image::List(options) => list(global, &cache, options)?,
         Image::Import(options) => import(&cache, options)?,
         Image::Info(options) => info(global, &cache, options)?,
@@ -74,6 +74,23 @@ fn fetch_project(global: &Global, cache: &Cache, mode: Mode) -> Result<(), Error
     let (requests, folder) = project(global)?;
     let how = How { cache, mode, drawn: drawn(global), cancelled: &NEVER };
     let (fetched, _) = fetch_and_pin(&requests, &folder, &how)?;
+    print_places(&fetched)
+}
+
+/// Updates what any profile uses, unless some are named, and forgets what was pinned for images that none uses any more.
+fn update(global: &Global, cache: &Cache) -> Result<(), Error> {
+    let mut request = request(global)?;
+    let all = request.profiles.is_empty();
+    if all {
+        request.profiles.push("*".to_owned());
+    }
+    let sources = compose::gather(&request)?;
+    let requests = compose::parse(&sources, &request, &Surroundings::default())?.project.images;
+    let how = How { cache, mode: Mode::Update, drawn: drawn(global), cancelled: &NEVER };
+    let (fetched, _) = fetch_and_pin(&requests, sources.directory(), &how)?;
+    if all {
+        forget_stale(&requests, sources.directory(), &how)?;
+    }
     print_places(&fetched)
 }
 

@@ -84,12 +84,6 @@ pub enum Fault {
         /// The name that was asked for.
         imported: String,
     },
-    /// It would have to be downloaded or unpacked first, and whoever asks does not do that.
-    #[error("is not on this machine yet: `{place}`")]
-    Away {
-        /// Where it comes from.
-        place: String,
-    },
     /// The cache cannot be read or written.
     #[error("cannot be kept: `{}`: {}", .path.display(), reason(.source))]
     Cache {
@@ -215,7 +209,6 @@ impl Fault {
             Self::Unfit { unfit: Unfit::Qcow2(Qcow2Error::Backing(_) | Qcow2Error::ExternalData), .. } => {
                 "`qemu-img convert -O qcow2 FILE NEW` makes one file of both"
             }
-            Self::Away { .. } => "a plan downloads nothing; `vmcompose image pull` does, and so does `vmcompose up`",
             Self::Unknown { .. } => {
                 "`vmcompose image list` shows what is there; `vmcompose image import NAME FILE` adds"
             }

@@ -36,7 +36,7 @@ pub use fetch::{AtHand, Fetch, Fetched, Mode, at_hand, fetch, in_use};
 pub use http::Patience;
 pub use import::import;
 pub use known::Digests;
-pub use lockfile::{LOCK_FILE, LockFileError, Pin, Pins};
+pub use lockfile::{LOCK_FILE, LockFileError, Pin, PinnedDisk, Pins};
 pub use magic::Disk;
 pub use progress::Progress;
 pub use qcow2::Qcow2Error;

@@ -88,7 +88,15 @@ pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(D
     } else {
         compose::parse(&sources, request, &sight.actual.surroundings)?.project
     };
-    images.extend(missing.into_values().map(|image| (image.name.clone(), assumed(image, &requests, &sight.actual))));
+    if missing.values().any(Image::is_unknown) {
+        images.extend(missing.into_values().map(|image| {
+            let image = assumed(image, &requests, &sight.actual);
+            (image.name.clone(), image)
+        }));
+        output::note("hint: a plan downloads nothing; `vmcompose image pull` does, and so does `vmcompose up`");
+    } else {
+        images.extend(missing);
+    }
     let desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
     Ok((desired, sight))
 }
@@ -106,7 +114,6 @@ fn assumed(image: Image, requests: &Requests, actual: &ActualState) -> Image {
     let known =
         if there.is_some() { "the hypervisor's copy is taken for the same" } else { "what it holds is unknown" };
     output::note(&format!("image `{}` is not on this machine yet, and {known}: `{place}`", image.name));
-    output::note("hint: a plan downloads nothing; `vmcompose image pull` does, and so does `vmcompose up`");
     there.unwrap_or(image)
 }
 

@@ -20,6 +20,7 @@ mod local;
 mod lockfile;
 mod magic;
 mod progress;
+mod proxy;
 mod qcow2;
 mod remote;
 mod settle;

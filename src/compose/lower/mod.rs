@@ -10,6 +10,7 @@ mod guest;
 mod health;
 mod locate;
 pub(crate) mod network;
+mod probe;
 pub(crate) mod settle;
 mod vm;
 
@@ -169,7 +170,7 @@ pub(crate) fn lower(
         let boot = images.boot(scope, instance, mistakes);
         let disks = disks::of(instance, &known, mistakes);
         let told = guest::lower(scope, instance, &disks, mistakes, warnings);
-        let mut vm = vm::lower(instance, boot, disks, interfaces, depends, mistakes);
+        let mut vm = vm::lower(scope, instance, boot, disks, interfaces, depends, mistakes);
         vm.cloud_init = told;
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);

@@ -1,6 +1,7 @@
 //! `down`: the same line towards an emptier state. Needs no file where the project is named.
 
 use crate::cli::{Down, Global};
+use crate::commands::keys::Keys;
 use crate::commands::stage::Access;
 use crate::commands::{request, run, stage};
 use crate::error::{Error, Exit};
@@ -11,7 +12,7 @@ use crate::state::DesiredState;
 /// Takes everything down.
 pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
     let project = stage::project_name(global, &request(global)?)?;
-    let sight = stage::observe(global, &project, Access::Write)?;
+    let mut sight = stage::observe(global, &project, Access::Write)?;
     let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
     let plan = plan::plan(&DesiredState::nothing(&project), &sight.actual, &wanted)?;
     // Disks of the vms' own go with the vms, as the word says; named volumes are data, and asked about.
@@ -19,5 +20,14 @@ pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
         run::confirm(&plan, options.yes)?;
     }
     let how = run::How { on_failure: OnFailure::Continue, parallel: options.parallel };
-    Ok(run::run(global, sight, &plan, &how))
+    let keys = Keys::of(&project, &sight.hypervisor.uri());
+    // Held until the key is gone too, so that no other run takes it over meanwhile.
+    let lock = sight.lock.take();
+    let exit = run::run(global, sight, &plan, &how);
+    // A key lets in to what is gone now; with the volumes, the user has given up the whole project.
+    if let (Ok(keys), Exit::Done, true) = (&keys, exit, options.volumes) {
+        keys.remove()?;
+    }
+    drop(lock);
+    Ok(exit)
 }

@@ -2,16 +2,22 @@
 //!
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
+mod console;
+mod cp;
 mod down;
 mod exec;
 mod image;
 mod init;
+mod keys;
 mod lock;
+mod login;
 mod media;
 mod plan;
 mod ps;
 mod run;
 mod show;
+mod signals;
+mod ssh;
 mod stage;
 mod up;
 
@@ -33,6 +39,10 @@ pub fn run(cli: Cli) -> Exit {
         Command::Plan(options) => plan::plan(&global, &options),
         Command::Ps(options) => ps::ps(&global, &options),
         Command::Exec(options) => exec::exec(&global, &options),
+        Command::Ssh(options) => ssh::ssh(&global, &options),
+        Command::SshConfig(options) => ssh::config(&global, &options),
+        Command::Cp(options) => cp::cp(&global, &options),
+        Command::Console(options) => console::console(&global, &options),
         Command::Config(options) => show::config(&global, &options),
         Command::Validate(options) => show::validate(&global, &options),
         Command::Schema(options) => show::schema(&options),

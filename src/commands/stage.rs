@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::Global;
+use crate::commands::keys::Keys;
 use crate::commands::lock::{self, Lock};
 use crate::commands::media::{self, Reach};
 use crate::compose::{self, Diagnostics, Parsed, Request};
@@ -87,8 +88,26 @@ pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(D
     } else {
         compose::parse(&sources, request, &sight.actual.surroundings)?.project
     };
-    let desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
+    let mut desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
+    settle_keys(&mut desired, &sight, reach)?;
     Ok((desired, sight))
+}
+
+/// Settles which key the vms let in. Whoever only looks makes none; the plan says then that there will be one.
+fn settle_keys(desired: &mut DesiredState, sight: &Sight, reach: Reach) -> Result<(), Error> {
+    desired.keep_keys(&sight.actual);
+    if !desired.wants_key() {
+        return Ok(());
+    }
+    let keys = Keys::of(&desired.project, &sight.hypervisor.uri());
+    let public = match reach {
+        Reach::Fetch(_) => Some(keys?.make()?),
+        Reach::Look => keys.ok().map(|keys| keys.public()).transpose()?.flatten(),
+    };
+    if let Some(public) = public {
+        desired.give_key(&public);
+    }
+    Ok(())
 }
 
 fn agree(project: &Project, surroundings: &Surroundings) -> bool {

@@ -24,6 +24,7 @@ pub mod progress;
 pub mod reference;
 pub mod style;
 pub mod table;
+pub mod terminal;
 mod words;
 
 pub use confirm::{Answer, ask};

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::cli::{Cp, Global, Place, Via};
 use crate::commands::login;
 use crate::commands::request;
+use crate::commands::ssh;
 use crate::commands::stage::{self, Access, Sight};
 use crate::error::{Error, Exit};
 use crate::names::{ProjectName, VmName};
@@ -56,6 +57,7 @@ fn choose<'a>(sight: &'a Sight, project: &ProjectName, vm: &VmName, wanted: Opti
     Ok(match wanted {
         Some(Via::Ssh) => Channel::Ssh(way()?),
         Some(Via::Agent) => agent(),
+        None if !ssh::is_there() => agent(),
         None => way().ok().filter(|way| way.answers(PATIENCE)).map_or_else(agent, Channel::Ssh),
     })
 }

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::cli::{Global, Ssh, SshConfig};
 use crate::commands::login::{self, Way};
@@ -29,6 +29,12 @@ pub(super) fn ssh(global: &Global, options: &Ssh) -> Result<Exit, Error> {
     }
     command.args(way.arguments()).arg("--").args(&options.command);
     Err(not_run(command.exec()))
+}
+
+/// Whether the system has an ssh.
+pub(super) fn is_there() -> bool {
+    let asked = Command::new("ssh").arg("-V").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok()
 }
 
 /// Why the system's ssh did not start.

@@ -34,8 +34,9 @@ if [ -n "$m" ]; then chmod "$m" .; fi"#;
 /// Unpacks an archive of the user's in a folder that is there.
 const UNPACK: &str = r#"cd "$1" && tar -xpof -"#;
 
-/// Packs what is at `$1` under its own name.
-const PACK: &str = r#"cd "$(dirname "$1")" && tar -cf - "$(basename "$1")""#;
+/// Packs what is at `$1` under its own name. Named by itself, a link to a file means the file.
+const PACK: &str = r#"if [ -L "$1" ] && [ -f "$1" ]; then h=h; fi
+cd "$(dirname "$1")" && tar -c${h}f - "$(basename "$1")""#;
 
 /// Says on a line of its own what is at `$1`, and sends it. Named by itself, a link means what it leads to.
 const GET: &str = r#"set -e

@@ -2,6 +2,7 @@
 //!
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
+mod completion;
 mod console;
 mod cp;
 mod down;
@@ -11,8 +12,11 @@ mod init;
 mod keys;
 mod lock;
 mod login;
+mod ls;
+mod man;
 mod media;
 mod plan;
+mod power;
 mod ps;
 mod run;
 mod show;
@@ -20,6 +24,8 @@ mod signals;
 mod ssh;
 mod stage;
 mod up;
+
+pub use completion::answer_shell;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,6 +44,12 @@ pub fn run(cli: Cli) -> Exit {
         Command::Down(options) => down::down(&global, &options),
         Command::Plan(options) => plan::plan(&global, &options),
         Command::Ps(options) => ps::ps(&global, &options),
+        Command::Start(options) => power::start(&global, &options),
+        Command::Stop(options) => power::stop(&global, &options),
+        Command::Restart(options) => power::restart(&global, &options),
+        Command::Pause(options) => power::pause(&global, &options),
+        Command::Unpause(options) => power::unpause(&global, &options),
+        Command::Kill(options) => power::kill(&global, &options),
         Command::Exec(options) => exec::exec(&global, &options),
         Command::Ssh(options) => ssh::ssh(&global, &options),
         Command::SshConfig(options) => ssh::config(&global, &options),
@@ -49,6 +61,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Graph(options) => show::graph(&global, &options),
         Command::Image(command) => image::image(&global, &command),
         Command::Init => init::init(&global),
+        Command::Ls(options) => ls::ls(&global, &options),
+        Command::Completion(options) => completion::completion(&options),
+        Command::Man(options) => man::man(&options),
         Command::Version => show::version(&global),
     };
     result.unwrap_or_else(|error| {

@@ -25,6 +25,12 @@ fn every_help_text_is_as_it_was_read() {
             "down",
             "plan",
             "ps",
+            "start",
+            "stop",
+            "restart",
+            "pause",
+            "unpause",
+            "kill",
             "exec",
             "ssh",
             "ssh-config",
@@ -36,6 +42,9 @@ fn every_help_text_is_as_it_was_read() {
             "graph",
             "image",
             "init",
+            "ls",
+            "completion",
+            "man",
             "version"
         ]
     );

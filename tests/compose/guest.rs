@@ -82,7 +82,9 @@ fn the_account_is_the_files_else_the_first_it_makes_else_the_images() {
     assert_eq!(user("image: ./Rocky-9.qcow2").as_deref(), Some("rocky"));
     assert_eq!(user("image: debian:12, cloud_init: {users: [{name: ada}, {name: bob}]}").as_deref(), Some("ada"));
     assert_eq!(user("image: debian:12, ssh: {user: eve}, cloud_init: {users: [{name: ada}]}").as_deref(), Some("eve"));
-    let port = Fixture::new("vms: {web: {image: ./a, ssh: {port: 2222}}}").project();
+    let port = Fixture::new("vms: {web: {image: ./a, ssh: {port: 2222}, healthcheck: {ssh: true}}}").project();
+    let probes = vm(&port, "web").healthcheck.as_ref().map(|check| check.probes.clone());
+    assert_eq!(probes, Some(vec![Probe::Ssh { host: None, port: 2222 }]));
     assert_eq!(vm(&port, "web").ssh.as_ref().and_then(|ssh| ssh.port), Some(2222));
 }
 

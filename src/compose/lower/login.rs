@@ -2,7 +2,7 @@
 //!
 //! Owns which vms get that key. Knows nothing of what it is, and of who makes it.
 
-use crate::compose::schema::guest::{LongSsh, Ssh, SshKey};
+use crate::compose::schema::guest::{LongLogin, Ssh, SshKey};
 use crate::compose::schema::vm::Vm;
 use crate::model::{CloudInit, Login};
 
@@ -33,7 +33,12 @@ pub(super) fn lower(vm: &Vm, told: Option<&CloudInit>, account: Option<&str>) ->
     (user.is_some() || port.is_some()).then(|| Box::new(Login { user, port }))
 }
 
-fn long(vm: &Vm) -> Option<&LongSsh> {
+/// The port that SSH is on.
+pub(super) fn port(vm: &Vm) -> u16 {
+    long(vm).and_then(|ssh| ssh.port).map_or(Login::PORT, |port| port.0)
+}
+
+fn long(vm: &Vm) -> Option<&LongLogin> {
     match &vm.ssh {
         Some(Ssh::How(how)) => Some(how),
         Some(Ssh::Whether(_)) | None => None,

@@ -176,13 +176,13 @@ pub(crate) enum Ssh {
     /// With the project's key, or without.
     Whether(bool),
     /// In this way.
-    How(LongSsh),
+    How(LongLogin),
 }
 
 /// The long form of `ssh`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct LongSsh {
+pub(crate) struct LongLogin {
     /// The account. Default: the first of `cloud_init.users`, else the image's own
     pub(crate) user: Option<At<AccountName>>,
     /// Keys that may log in. Default: one that `up` makes for the project
@@ -197,7 +197,7 @@ impl Form for Ssh {
     const EXPECTED: &'static str = "`true`, `false`, or a mapping";
     type Scalar = bool;
     type List = Refused;
-    type Mapping = LongSsh;
+    type Mapping = LongLogin;
 
     refused!(list);
 
@@ -205,12 +205,12 @@ impl Form for Ssh {
         Ok(Self::Whether(whether))
     }
 
-    fn mapping(how: LongSsh) -> Result<Self, String> {
+    fn mapping(how: LongLogin) -> Result<Self, String> {
         Ok(Self::How(how))
     }
 }
 
-any_of!(Ssh, "Ssh", "how to log in: a mapping, or `false`", [{"type": "boolean"}], [LongSsh]);
+any_of!(Ssh, "Ssh", "how to log in: a mapping, or `false`", [{"type": "boolean"}], [LongLogin]);
 
 /// The name of an account, as the tools of Linux take it (useradd(8)).
 #[derive(Debug, Clone, PartialEq, Eq)]

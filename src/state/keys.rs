@@ -102,7 +102,7 @@ mod tests {
         /// A vm that was told nothing.
         Silent,
         /// A vm that was told this.
-        Told(CloudInit),
+        Told(Box<CloudInit>),
     }
 
     /// What becomes of the wish for a key beside what is recorded, and after a key is given.
@@ -119,7 +119,7 @@ mod tests {
         let recorded = match recorded {
             Recorded::None => None,
             Recorded::Silent => Some(None),
-            Recorded::Told(settings) => Some(Some(settings)),
+            Recorded::Told(settings) => Some(Some(*settings)),
         };
         if let Some(cloud_init) = recorded {
             let recorded = Spec::Vm(Box::new(vm(cloud_init)));
@@ -137,17 +137,21 @@ mod tests {
         let key = |text: &str| Some(ProjectKey::Public(text.to_owned()));
         let wanted = || with(Some(ProjectKey::Wanted));
         assert_eq!(settled(wanted(), Recorded::None), Some(with(key("new"))));
-        assert_eq!(settled(wanted(), Recorded::Told(with(key("old")))), Some(with(key("old"))));
-        assert_eq!(settled(with(None), Recorded::Told(with(key("old")))), Some(with(None)), "`ssh: false` is a change");
+        assert_eq!(settled(wanted(), Recorded::Told(Box::new(with(key("old"))))), Some(with(key("old"))));
+        assert_eq!(
+            settled(with(None), Recorded::Told(Box::new(with(key("old"))))),
+            Some(with(None)),
+            "`ssh: false` is a change"
+        );
     }
 
     #[test]
     fn a_vm_that_was_made_without_a_key_is_not_changed_for_one() {
         let wanted = || with(Some(ProjectKey::Wanted));
         assert_eq!(settled(wanted(), Recorded::Silent), None);
-        assert_eq!(settled(wanted(), Recorded::Told(with(None))), Some(with(None)));
+        assert_eq!(settled(wanted(), Recorded::Told(Box::new(with(None)))), Some(with(None)));
         let more = CloudInit { packages: vec!["nginx".to_owned()], ..wanted() };
         let given = CloudInit { project_key: Some(ProjectKey::Public("new".to_owned())), ..more.clone() };
-        assert_eq!(settled(more, Recorded::Told(with(None))), Some(given), "it changes anyway");
+        assert_eq!(settled(more, Recorded::Told(Box::new(with(None)))), Some(given), "it changes anyway");
     }
 }

@@ -18,7 +18,7 @@ const TWO: &str = "images: {cloud: ./debian.qcow2}\nvms:\n  db: {image: cloud}\n
 struct Desk {
     folder: tempfile::TempDir,
     project: String,
-    _keeper: Connect,
+    keeper: Connect,
 }
 
 impl Desk {
@@ -32,7 +32,7 @@ impl Desk {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("vmcompose.yaml"), text).expect("written");
         fs::write(folder.path().join("debian.qcow2"), qcow2()).expect("written");
-        Some(Self { folder, project, _keeper: keeper })
+        Some(Self { folder, project, keeper })
     }
 
     /// The command, of somebody who keeps keys in this folder.
@@ -119,7 +119,7 @@ fn ssh_says_what_keeps_it_from_a_vm() {
     let no_ssh = desk.command("home", &["ssh", "db"]).env("PATH", desk.folder.path()).output().expect("runs");
     let no_ssh = Run::of(&no_ssh).expect(1);
     assert!(no_ssh.stderr.contains("there is no `ssh` on this machine"), "{}", no_ssh.stderr);
-    let domain = virt::domain::Domain::lookup_by_name(&desk._keeper, &format!("{}-db", desk.project)).expect("there");
+    let domain = virt::domain::Domain::lookup_by_name(&desk.keeper, &format!("{}-db", desk.project)).expect("there");
     domain.destroy().expect("stopped");
     let off = desk.run(&["ssh", "db"]).expect(4);
     assert!(off.stderr.contains("vm `db` does not run"), "{}", off.stderr);

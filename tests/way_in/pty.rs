@@ -54,7 +54,7 @@ impl Terminal {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.screen.recv_timeout(left) {
                 Ok(bytes) => self.seen.extend(bytes),
-                Err(_) => panic!("`{words}` did not come; there is:\n{text}"),
+                Err(error) => panic!("`{words}` did not come: {error}; there is:\n{text}"),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::cli::{Down, Global};
 use crate::commands::keys::Keys;
+use crate::commands::run::Ended;
 use crate::commands::stage::Access;
 use crate::commands::{request, run, stage};
 use crate::error::{Error, Exit};
@@ -11,6 +12,13 @@ use crate::state::DesiredState;
 
 /// Takes everything down.
 pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
+    match once(global, options)? {
+        Ended::Preliminary => once(global, options).map(Ended::exit),
+        Ended::Finally(exit) => Ok(exit),
+    }
+}
+
+fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
     let project = stage::project_name(global, &request(global)?)?;
     let mut sight = stage::observe(global, &project, Access::Write)?;
     let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
@@ -23,11 +31,11 @@ pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
     let keys = Keys::of(&project, &sight.hypervisor.uri());
     // Held until the key is gone too, so that no other run takes it over meanwhile.
     let lock = sight.lock.take();
-    let exit = run::run(global, sight, &plan, &how);
+    let ended = Ended::of(&plan, run::run(global, sight, &plan, &how));
     // A key lets in to what is gone now; with the volumes, the user has given up the whole project.
-    if let (Ok(keys), Exit::Done, true) = (&keys, exit, options.volumes) {
+    if let (Ok(keys), Ended::Finally(Exit::Done), true) = (&keys, &ended, options.volumes) {
         keys.remove()?;
     }
     drop(lock);
-    Ok(exit)
+    Ok(ended)
 }

@@ -9,6 +9,7 @@ mod down;
 mod exec;
 mod image;
 mod init;
+mod interrupt;
 mod keys;
 mod lock;
 mod login;
@@ -16,6 +17,7 @@ mod ls;
 mod man;
 mod media;
 mod plan;
+mod pool;
 mod power;
 mod ps;
 mod run;
@@ -24,6 +26,7 @@ mod signals;
 mod ssh;
 mod stage;
 mod up;
+mod volume;
 
 pub use completion::answer_shell;
 
@@ -60,6 +63,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Schema(options) => show::schema(&options),
         Command::Graph(options) => show::graph(&global, &options),
         Command::Image(command) => image::image(&global, &command),
+        Command::Volume(command) => volume::volume(&global, &command),
+        Command::Pool(command) => pool::pool(&global, &command),
         Command::Init => init::init(&global),
         Command::Ls(options) => ls::ls(&global, &options),
         Command::Completion(options) => completion::completion(&options),

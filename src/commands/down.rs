@@ -1,6 +1,7 @@
 //! `down`: the same line towards an emptier state. Needs no file where the project is named.
 
 use crate::cli::{Down, Global};
+use crate::commands::keys::Keys;
 use crate::commands::run::Ended;
 use crate::commands::stage::Access;
 use crate::commands::{request, run, stage};
@@ -19,7 +20,7 @@ pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
 
 fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
     let project = stage::project_name(global, &request(global)?)?;
-    let sight = stage::observe(global, &project, Access::Write)?;
+    let mut sight = stage::observe(global, &project, Access::Write)?;
     let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
     let plan = plan::plan(&DesiredState::nothing(&project), &sight.actual, &wanted)?;
     // Disks of the vms' own go with the vms, as the word says; named volumes are data, and asked about.
@@ -27,5 +28,14 @@ fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
         run::confirm(&plan, options.yes)?;
     }
     let how = run::How { on_failure: OnFailure::Continue, parallel: options.parallel };
-    Ok(Ended::of(&plan, run::run(global, sight, &plan, &how)))
+    let keys = Keys::of(&project, &sight.hypervisor.uri());
+    // Held until the key is gone too, so that no other run takes it over meanwhile.
+    let lock = sight.lock.take();
+    let ended = Ended::of(&plan, run::run(global, sight, &plan, &how));
+    // A key lets in to what is gone now; with the volumes, the user has given up the whole project.
+    if let (Ok(keys), Ended::Finally(Exit::Done), true) = (&keys, &ended, options.volumes) {
+        keys.remove()?;
+    }
+    drop(lock);
+    Ok(ended)
 }

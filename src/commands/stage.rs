@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::Global;
+use crate::commands::keys::Keys;
 use crate::commands::lock::{self, Lock};
 use crate::commands::media::{self, Reach, Requests};
 use crate::compose::{self, Diagnostics, Parsed, Request};
@@ -97,7 +98,8 @@ pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(D
     } else {
         images.extend(missing);
     }
-    let desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
+    let mut desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
+    settle_keys(&mut desired, &sight, reach)?;
     Ok((desired, sight))
 }
 
@@ -115,6 +117,23 @@ fn assumed(image: Image, requests: &Requests, actual: &ActualState) -> Image {
         if there.is_some() { "the hypervisor's copy is taken for the same" } else { "what it holds is unknown" };
     output::note(&format!("image `{}` is not on this machine yet, and {known}: `{place}`", image.name));
     there.unwrap_or(image)
+}
+
+/// Settles which key the vms let in. Whoever only looks makes none; the plan says then that there will be one.
+fn settle_keys(desired: &mut DesiredState, sight: &Sight, reach: Reach) -> Result<(), Error> {
+    desired.keep_keys(&sight.actual);
+    if !desired.wants_key() {
+        return Ok(());
+    }
+    let keys = Keys::of(&desired.project, &sight.hypervisor.uri());
+    let public = match reach {
+        Reach::Fetch(_) => Some(keys?.make()?),
+        Reach::Look => keys.ok().map(|keys| keys.public()).transpose()?.flatten(),
+    };
+    if let Some(public) = public {
+        desired.give_key(&public);
+    }
+    Ok(())
 }
 
 fn agree(project: &Project, surroundings: &Surroundings) -> bool {

@@ -28,8 +28,6 @@ const UNSUPPORTED: &[&str] = &[
     "vms.*.cloud_init.secrets",
     "vms.*.ignition",
     "vms.*.provision",
-    "vms.*.ssh.user",
-    "vms.*.ssh.port",
     "vms.*.limits",
     "vms.*.protect",
     "vms.*.xml",

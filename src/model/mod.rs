@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod cloud_init;
 pub mod health;
 pub mod image;
+pub mod login;
 pub mod network;
 pub mod url;
 
@@ -26,6 +27,7 @@ pub use image::{
     Checksum, ChecksumError, Digest, Image, ImageFormat, ImageFrom, ImageRef, ImageRequest, ImageRole, ImageSource,
     VolumeRef,
 };
+pub use login::{Login, ProjectKey};
 pub use network::{Host, Network, NetworkMode};
 pub use url::{Url, UrlError};
 
@@ -157,6 +159,9 @@ pub struct Vm {
     /// What it is told at its first boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud_init: Option<Box<CloudInit>>,
+    /// How to log in, where the file says so or its image is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<Box<Login>>,
     /// How long a shutdown may take before the plug is pulled.
     pub stop_grace_period: Span,
     /// Started with the hypervisor.

@@ -174,8 +174,8 @@ fn busy(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Opti
 }
 
 /// Fields of a vm that the hypervisor does not act on: they are only recorded with it.
-const RECORDED_ONLY: [&str; 7] =
-    ["depends_on", "healthcheck", "stop_grace_period", "protect", "labels", "annotations", "replica_of"];
+const RECORDED_ONLY: [&str; 8] =
+    ["depends_on", "healthcheck", "ssh", "stop_grace_period", "protect", "labels", "annotations", "replica_of"];
 
 /// Fields of a network that can change while it runs.
 const LIVE_NETWORK: [&str; 2] = ["hosts", "labels"];

@@ -151,7 +151,8 @@ pub struct VmSeed {
 impl VmSeed {
     /// The seed of a vm; `None` where it is told nothing. `networks` say through which of them it reaches others.
     pub fn of(project: &ProjectName, vm: &Vm, networks: &BTreeMap<NetworkName, Network>) -> Option<Self> {
-        let settings = vm.cloud_init.as_deref()?.clone();
+        let user = vm.ssh.as_ref().and_then(|ssh| ssh.user.as_deref());
+        let settings = vm.cloud_init.as_deref()?.clone().with_project_key(user);
         let machine = Machine {
             identity: format!("{project}/{}", vm.name),
             hostname: vm.hostname.clone(),

@@ -26,6 +26,7 @@ pub mod reference;
 pub mod storage;
 pub mod style;
 pub mod table;
+pub mod terminal;
 mod words;
 
 pub use confirm::{Answer, ask};

@@ -2,6 +2,7 @@
 //!
 //! Owns both states; a backend fills in the actual one, the planner compares them. Knows nothing of files or libvirt.
 
+mod keys;
 pub mod record;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -55,6 +55,7 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         cloud_init: None,
+        ssh: None,
     }))
 }
 

@@ -78,6 +78,7 @@ fn vm(name: &str) -> Vm {
         accel: Accel::Auto,
         labels: BTreeMap::new(),
         cloud_init: None,
+        ssh: None,
         annotations: BTreeMap::new(),
     }
 }

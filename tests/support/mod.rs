@@ -114,6 +114,7 @@ pub(crate) fn vm(name: &str, boot: Boot) -> Vm {
         accel: Accel::Auto,
         labels: BTreeMap::new(),
         cloud_init: None,
+        ssh: None,
         annotations: BTreeMap::new(),
     }
 }

@@ -43,6 +43,7 @@ impl Stack {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vmcompose"));
         // The cache of whoever runs the tests is not theirs to write to.
         command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+        command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command.args(["--connect", "qemu:///system", "--project", &self.project]);
         for file in &self.files {
             command.arg("--file").arg(file);

@@ -9,8 +9,10 @@ mod agent;
 mod by_hand;
 mod cloud_init;
 mod connections;
+mod console;
 mod error;
 mod grow;
+mod guest;
 mod host;
 mod inventory;
 mod names;
@@ -41,6 +43,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use virt::connect::Connect;
 
 use self::connections::Connections;
+pub use self::console::{Console, Heard};
+pub use self::guest::{FileMode, GuestFile};
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
@@ -115,12 +119,42 @@ impl Libvirt {
         self.connections.with(projects::projects)
     }
 
-    /// Runs a command in a guest, through its agent, to its end, however long that takes.
+    /// Runs a command in a guest, through its agent, to its end, however long that takes. `input` is its standard input.
     ///
     /// Fails with [`crate::backend::ErrorKind::NotFound`] where there is no such vm, with
     /// [`crate::backend::ErrorKind::NotRunning`] where it does not run.
-    pub fn exec(&self, project: &ProjectName, vm: &VmName, command: &[String]) -> Result<Ran, HypervisorError> {
-        probe::exec(&self.connections, project, vm, command)
+    pub fn exec(
+        &self,
+        project: &ProjectName,
+        vm: &VmName,
+        command: &[String],
+        input: Option<&[u8]>,
+    ) -> Result<Ran, HypervisorError> {
+        guest::exec(&self.connections, project, vm, command, input)
+    }
+
+    /// Opens a file of a guest, through its agent. Fails as [`Self::exec`] does.
+    pub fn open_file(
+        &self,
+        project: &ProjectName,
+        vm: &VmName,
+        path: &str,
+        mode: FileMode,
+    ) -> Result<GuestFile<'_>, HypervisorError> {
+        GuestFile::open(&self.connections, project, vm, path, mode)
+    }
+
+    /// Opens the serial console of a vm for as long as `talk` takes. `force` takes it away from whoever has it.
+    ///
+    /// Fails with [`crate::backend::ErrorKind::Conflict`] where somebody has it.
+    pub fn console<T>(
+        &self,
+        project: &ProjectName,
+        vm: &VmName,
+        force: bool,
+        talk: impl FnOnce(&Console) -> Result<T, HypervisorError>,
+    ) -> Result<T, HypervisorError> {
+        self.connections.with(|connect| console::open(connect, project, vm, force, talk))
     }
 
     fn offer(&self, connect: &Connect) -> Result<&Offer, HypervisorError> {

@@ -41,6 +41,20 @@ pub(super) fn find(connect: &Connect, project: &ProjectName, vm: &VmName) -> Res
     }
 }
 
+/// The project's own domain, for somebody who wants to talk to it: it must run.
+pub(super) fn find_running(connect: &Connect, project: &ProjectName, vm: &VmName) -> Result<Domain, HypervisorError> {
+    let id = ResourceId::Vm(vm.clone());
+    let found = find(connect, project, vm)?.ok_or_else(|| {
+        HypervisorError::new(ErrorKind::NotFound, format!("{id} does not exist on the hypervisor"))
+            .with_hint("`vmcompose ps --all` shows the vms")
+    })?;
+    if state(&found, &id)?.is_none_or(|(state, _)| is_off(state)) {
+        let off = HypervisorError::new(ErrorKind::NotRunning, format!("{id} does not run"));
+        return Err(off.with_hint("`vmcompose up` starts what does not run"));
+    }
+    Ok(found)
+}
+
 pub(super) fn define(call: Call<'_>, offer: &Offer, record: &Record, vm: &Vm) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.name.clone());
     let existing = find(call.connect, call.project, &vm.name)?;

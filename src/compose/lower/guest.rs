@@ -7,17 +7,17 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Instance, Scope, subject};
+use super::{Instance, Scope, login, subject};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::{Place, Texts};
 use crate::compose::schema::cloud_init as file;
 use crate::compose::schema::guest::SshKey;
 use crate::compose::schema::vm::Vm;
-use crate::model::Disk;
 use crate::model::cloud_init::{
     CloudInit, Command, DataDisk, Encoding, Filesystem, Mount, Part, User, WriteFile, disk_serial,
 };
+use crate::model::{Disk, ProjectKey};
 use crate::seed;
 
 /// What the guest is told; `None` where the file has nothing to tell it.
@@ -37,9 +37,12 @@ pub(super) fn lower(
     if !disks.is_empty() {
         settings.get_or_insert_default().disks = disks;
     }
-    let keys = spec.ssh.as_ref().map_or(&[][..], |ssh| &ssh.authorized_keys.0);
+    let keys = login::keys(spec);
     if !keys.is_empty() {
         settings.get_or_insert_default().ssh_authorized_keys.extend(texts(keys));
+    }
+    if login::wants_project_key(spec) && !settings.as_ref().is_some_and(CloudInit::lets_in) {
+        settings.get_or_insert_default().project_key = Some(ProjectKey::Wanted);
     }
     settings.map(Box::new)
 }
@@ -47,7 +50,7 @@ pub(super) fn lower(
 /// Whether a vm of the file will be told something.
 pub(super) fn present(vm: &Vm) -> bool {
     let mounts = vm.disks.iter().any(|disk| disk.mount.is_some());
-    vm.cloud_init.is_some() || mounts || vm.ssh.as_ref().is_some_and(|ssh| !ssh.authorized_keys.0.is_empty())
+    vm.cloud_init.is_some() || mounts || !login::keys(vm).is_empty() || login::wants_project_key(vm)
 }
 
 fn texts(keys: &[SshKey]) -> impl Iterator<Item = String> {
@@ -65,6 +68,7 @@ fn settings(given: &file::CloudInit, mistakes: &mut Vec<Diagnostic>, warnings: &
         user_data: parts.filter_map(part).collect(),
         users: given.users.into_iter().map(|account| user(account, mistakes)).collect(),
         ssh_authorized_keys: texts(&given.ssh_authorized_keys).collect(),
+        project_key: None,
         password_login: given.password_login.unwrap_or(false),
         packages: given.packages,
         package_update: given.package_update,
@@ -100,6 +104,11 @@ fn user(account: file::User, mistakes: &mut Vec<Diagnostic>) -> User {
     if name.is_empty() || name.len() > 32 || !name.chars().all(legal) || name.starts_with(['-', '.']) {
         let illegal = Diagnostic::error(format!("`{}` is not the name of an account", name.value));
         mistakes.push(illegal.at(name.place, "at most 32 letters, digits, `_`, `-` and `.`"));
+    }
+    if account.one_time_password == Some(true) && account.password_hash.is_none() {
+        let none = Diagnostic::error(format!("`{}` has a one-time password that nobody gave", name.value));
+        let hint = "add `password_hash`, made with `mkpasswd --method=yescrypt`; it must be changed at the first login";
+        mistakes.push(none.at(name.place, "no `password_hash`").hint(hint));
     }
     User {
         name: name.value,

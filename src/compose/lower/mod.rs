@@ -9,6 +9,7 @@ mod disks;
 mod guest;
 mod health;
 mod locate;
+mod login;
 pub(crate) mod network;
 mod probe;
 pub(crate) mod settle;
@@ -170,7 +171,9 @@ pub(crate) fn lower(
         let boot = images.boot(scope, instance, mistakes);
         let disks = disks::of(instance, &known, mistakes);
         let told = guest::lower(scope, instance, &disks, mistakes, warnings);
+        let account = boot.as_ref().and_then(|boot| images.account(boot));
         let mut vm = vm::lower(scope, instance, boot, disks, interfaces, depends, mistakes);
+        vm.ssh = login::lower(&instance.spec, told.as_deref(), account);
         vm.cloud_init = told;
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);

@@ -50,6 +50,7 @@ pub(super) fn lower(
         depends_on,
         healthcheck: health::lower(scope, instance, addressed, mistakes),
         cloud_init: None,
+        ssh: None,
         stop_grace_period: spec.stop_grace_period.unwrap_or(GRACE),
         autostart: spec.autostart.unwrap_or(false),
         protect: false,

@@ -85,7 +85,7 @@ pub(crate) struct Vm {
     pub(crate) ignition: Option<serde_json::Value>,
     /// Commands run in the guest once it is up.
     pub(crate) provision: Option<Provision>,
-    /// How to log in.
+    /// How to log in; `false` keeps the project's key out of the guest. Example: `ssh: {user: ada}`
     pub(crate) ssh: Option<Ssh>,
     /// Upper limits of what it may use.
     pub(crate) limits: Option<Limits>,

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::{Boot, Disk, Healthcheck, Image, ImageRef, Interface, Network, Spec, Vm};
+use crate::model::{Boot, Disk, Healthcheck, Image, ImageRef, Interface, Login, Network, ProjectKey, Spec, Vm};
 use crate::plan::{Operation, Step};
 use crate::render::layout::tame;
 use crate::render::words::{about, count, list};
@@ -74,7 +74,16 @@ fn machine(vm: &Vm) -> Vec<(&'static str, String)> {
     if !vm.interfaces.is_empty() {
         fields.push(("address", list(vm.interfaces.iter().map(interface), MOST)));
     }
+    if let Some(key) = vm.cloud_init.as_deref().and_then(|settings| settings.project_key.as_ref()) {
+        fields.push(("login", login(vm.ssh.as_deref(), key)));
+    }
     fields
+}
+
+fn login(login: Option<&Login>, key: &ProjectKey) -> String {
+    let user = login.map_or(Login::FALLBACK, Login::user);
+    let made = if *key == ProjectKey::Wanted { ", which `up` makes" } else { "" };
+    format!("`{user}` by the project's key{made}")
 }
 
 fn boot(boot: &Boot) -> String {

@@ -76,6 +76,9 @@ fn vm(name: &str) -> Vm {
         accel: Accel::Auto,
         labels: BTreeMap::new(),
         cloud_init: None,
+        ignition: None,
+        provision: Vec::new(),
+        shares: Vec::new(),
         annotations: BTreeMap::new(),
     }
 }

@@ -113,6 +113,9 @@ pub(crate) fn vm(name: &str, boot: Boot) -> Vm {
         accel: Accel::Auto,
         labels: BTreeMap::new(),
         cloud_init: None,
+        ignition: None,
+        provision: Vec::new(),
+        shares: Vec::new(),
         annotations: BTreeMap::new(),
     }
 }

@@ -14,9 +14,9 @@ use crate::compose::place::{Place, Texts};
 use crate::compose::schema::cloud_init as file;
 use crate::compose::schema::guest::SshKey;
 use crate::compose::schema::vm::Vm;
-use crate::model::Disk;
+use crate::model::{Disk, Share};
 use crate::model::cloud_init::{
-    CloudInit, Command, DataDisk, Encoding, Filesystem, Mount, Part, User, WriteFile, disk_serial,
+    CloudInit, Command, DataDisk, Encoding, Filesystem, Mount, Part, ShareMount, User, WriteFile, disk_serial,
 };
 use crate::seed;
 
@@ -25,6 +25,7 @@ pub(super) fn lower(
     scope: &Scope<'_>,
     instance: &Instance<Vm>,
     disks: &[Disk],
+    shares: &[Share],
     mistakes: &mut Vec<Diagnostic>,
     warnings: &mut Vec<Diagnostic>,
 ) -> Option<Box<CloudInit>> {
@@ -37,6 +38,9 @@ pub(super) fn lower(
     if !disks.is_empty() {
         settings.get_or_insert_default().disks = disks;
     }
+    if !shares.is_empty() {
+        settings.get_or_insert_default().shares = shares.iter().map(ShareMount::of).collect();
+    }
     let keys = spec.ssh.as_ref().map_or(&[][..], |ssh| &ssh.authorized_keys.0);
     if !keys.is_empty() {
         settings.get_or_insert_default().ssh_authorized_keys.extend(texts(keys));
@@ -47,6 +51,7 @@ pub(super) fn lower(
 /// Whether a vm of the file will be told something.
 pub(super) fn present(vm: &Vm) -> bool {
     let mounts = vm.disks.iter().any(|disk| disk.mount.is_some());
+    let mounts = mounts || !vm.shares.is_empty();
     vm.cloud_init.is_some() || mounts || vm.ssh.as_ref().is_some_and(|ssh| !ssh.authorized_keys.0.is_empty())
 }
 
@@ -73,6 +78,7 @@ fn settings(given: &file::CloudInit, mistakes: &mut Vec<Diagnostic>, warnings: &
         runcmd: given.runcmd.into_iter().map(command).collect(),
         bootcmd: given.bootcmd.into_iter().map(command).collect(),
         disks: Vec::new(),
+        shares: Vec::new(),
         mounts: given.mounts.into_iter().map(|wish| mount(wish, mistakes)).collect(),
         timezone: given.timezone,
         locale: given.locale,
@@ -115,10 +121,8 @@ fn user(account: file::User, mistakes: &mut Vec<Diagnostic>) -> User {
 
 fn write_file(file: file::WriteFile, mistakes: &mut Vec<Diagnostic>) -> WriteFile {
     absolute(&file.path, mistakes);
-    let octal = |text: &str| (3..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
-    if let Some(mode) = file.permissions.as_ref().filter(|mode| !octal(mode)) {
-        let not = Diagnostic::error(format!("`{}` are not permissions", mode.value));
-        mistakes.push(not.at(mode.place, "three or four octal digits").hint("write `permissions: \"0644\"`"));
+    if let Some(permissions) = &file.permissions {
+        check_permissions(permissions, mistakes);
     }
     WriteFile {
         path: file.path.value,
@@ -131,6 +135,14 @@ fn write_file(file: file::WriteFile, mistakes: &mut Vec<Diagnostic>) -> WriteFil
         owner: file.owner,
         permissions: file.permissions.map(|mode| mode.value),
         append: file.append.unwrap_or(false),
+    }
+}
+
+pub(super) fn check_permissions(mode: &At<String>, mistakes: &mut Vec<Diagnostic>) {
+    let octal = (3..=4).contains(&mode.len()) && mode.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    if !octal {
+        let not = Diagnostic::error(format!("`{}` are not permissions", mode.value));
+        mistakes.push(not.at(mode.place, "three or four octal digits").hint("write `permissions: \"0644\"`"));
     }
 }
 
@@ -151,7 +163,7 @@ fn mount(wish: file::Mount, mistakes: &mut Vec<Diagnostic>) -> Mount {
     }
 }
 
-fn absolute(path: &At<String>, mistakes: &mut Vec<Diagnostic>) {
+pub(super) fn absolute(path: &At<String>, mistakes: &mut Vec<Diagnostic>) {
     if !path.starts_with('/') || path.chars().any(char::is_control) {
         let relative = Diagnostic::error(format!("`{}` is not an absolute path of the guest", path.value));
         mistakes.push(relative.at(path.place, "must begin with `/`"));

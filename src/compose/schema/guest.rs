@@ -7,9 +7,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::health::any_of;
-use super::shape::{OneOrMany, deserialize_form};
-use crate::compose::decode::Form;
+use super::shape::OneOrMany;
 
 /// A host name: DNS labels, in lower case (RFC 1123 section 2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,36 +137,6 @@ texts! {
     SshKey "SshKey" "a line of a `.pub` file" "^\\s*(ssh-|ecdsa-|sk-)";
     PasswordHash "PasswordHash" "a password, hashed as in /etc/shadow" r"^\$";
 }
-
-deserialize_form!(Provision);
-
-/// Commands run in the guest once it is up: a text, a list, or a mapping.
-#[derive(Debug, Clone)]
-pub(crate) struct Provision;
-
-impl Form for Provision {
-    const EXPECTED: &'static str = "a text, a list of commands, or a mapping";
-    type Scalar = String;
-    type List = Vec<serde_json::Value>;
-    type Mapping = serde_json::Value;
-
-    fn scalar(_: String) -> Result<Self, String> {
-        Ok(Self)
-    }
-
-    fn list(_: Vec<serde_json::Value>) -> Result<Self, String> {
-        Ok(Self)
-    }
-
-    fn mapping(_: serde_json::Value) -> Result<Self, String> {
-        Ok(Self)
-    }
-}
-
-any_of!(
-    Provision, "Provision", "commands run in the guest once it is up",
-    [{"type": "string"}, {"type": "array"}, {"type": "object"}], []
-);
 
 /// How to log in.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

@@ -3,6 +3,7 @@
 mod laws;
 mod seeds;
 mod specs;
+mod tasks;
 
 use specs::{DOWN, UP, applied, desired, edit, id, lines, name, planned, refusal, vm, volume};
 use vmcompose::graph::Graph;

@@ -121,8 +121,8 @@ impl Guest<'_> {
             Ok(exit) => exit,
             Err(words) => return Err(self.rejected(&words)),
         };
-        // What `timeout` itself ends with, and then only after that time: a script may end with it too.
-        let late = exit.end == End::Code(124) && began.elapsed() >= timeout;
+        // What `timeout` ends with, GNU's and busybox's, and then only after that time: a script may end with it too.
+        let late = matches!(exit.end, End::Code(124 | 143)) && began.elapsed() >= timeout;
         let how = match exit.end {
             End::Code(0) => return Ok(()),
             _ if late => format!("it did not end within {}s", timeout.as_secs()),

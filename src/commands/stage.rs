@@ -103,7 +103,10 @@ fn folders(project: &Project) -> Result<(), Error> {
     let place = origin.map(|origin| format!("\n--> {origin}")).unwrap_or_default();
     Err(Error::Missing {
         what: format!("vm `{}` shares `{}`, and there is no such folder{place}", vm.name, share.source),
-        hint: format!("nothing was changed; make the folder, or correct the share that is mounted at `{}`", share.target),
+        hint: format!(
+            "nothing was changed; make the folder, or correct the share that is mounted at `{}`",
+            share.target
+        ),
     })
 }
 

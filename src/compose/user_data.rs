@@ -51,7 +51,11 @@ pub(crate) fn named(document: &Node) -> Vec<&Node> {
     let tasks = tasks.flat_map(|node| std::iter::once(node).chain(node.items()));
     let of_tasks = tasks.flat_map(|task| [task.get(SCRIPT), task.get(FILE).and_then(|file| file.get(SOURCE))]);
     let ignition = vms.iter().filter_map(|vm| vm.get("ignition").and_then(|node| node.get(FILE)));
-    names.chain(of_tasks.flatten()).chain(ignition).filter(|node| node.as_text().is_some_and(|text| !is_template(text))).collect()
+    names
+        .chain(of_tasks.flatten())
+        .chain(ignition)
+        .filter(|node| node.as_text().is_some_and(|text| !is_template(text)))
+        .collect()
 }
 
 /// What is needed to put files in: themselves, and for templates what one vm sees.

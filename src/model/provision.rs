@@ -78,8 +78,7 @@ mod tests {
     use super::*;
 
     fn run(script: &str, secs: u64) -> Task {
-        let action =
-            TaskAction::Run { script: script.to_owned(), env: BTreeMap::new(), user: None, workdir: None };
+        let action = TaskAction::Run { script: script.to_owned(), env: BTreeMap::new(), user: None, workdir: None };
         Task { label: "x".to_owned(), action, timeout: Span::secs(secs) }
     }
 

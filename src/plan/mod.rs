@@ -7,6 +7,7 @@ pub mod diff;
 pub mod obstacle;
 pub mod operation;
 pub mod planner;
+pub mod power;
 mod recipe;
 
 use std::collections::BTreeMap;
@@ -18,8 +19,9 @@ pub use diff::FieldChange;
 pub use obstacle::{Obstacle, PlanError};
 pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
+pub use power::{Company, Power, Selection, power};
 
-use crate::model::{Healthcheck, Origin};
+use crate::model::{Healthcheck, Origin, Probe};
 use crate::names::{ProjectName, ResourceId, VmName};
 
 /// What will be done to a project.
@@ -95,6 +97,12 @@ pub enum Action {
     Start,
     /// Changed while it runs.
     Update,
+    /// Stopped and started again.
+    Restart,
+    /// Stopped; it stays there.
+    Stop,
+    /// Held, with all that it has in memory.
+    Pause,
     /// Removed.
     Delete,
     /// Nothing; it is as it should be, but others wait for its gate.
@@ -108,6 +116,9 @@ impl Action {
             Self::Create => '+',
             Self::Start => '>',
             Self::Update => '~',
+            Self::Restart => '↻',
+            Self::Stop => '<',
+            Self::Pause => '|',
             Self::Delete => '-',
             Self::Verify => '=',
         }
@@ -119,6 +130,9 @@ impl Action {
             Self::Create => "create",
             Self::Start => "start",
             Self::Update => "update",
+            Self::Restart => "restart",
+            Self::Stop => "stop",
+            Self::Pause => "pause",
             Self::Delete => "delete",
             Self::Verify => "verify",
         }
@@ -154,6 +168,13 @@ pub enum Cause {
         /// Which.
         network: ResourceId,
     },
+    /// The command line names it.
+    Asked,
+    /// It goes along with another.
+    Along {
+        /// With whom.
+        with: ResourceId,
+    },
     /// A failure later in the run.
     Rollback,
 }
@@ -169,6 +190,8 @@ impl fmt::Display for Cause {
             Self::Down => f.write_str("taken down"),
             Self::Awaited { by } => write!(f, "{by} waits for it"),
             Self::CutOff { network } => write!(f, "{network} was down"),
+            Self::Asked => f.write_str("asked for"),
+            Self::Along { with } => write!(f, "goes along with {with}"),
             Self::Rollback => f.write_str("rolled back"),
         }
     }
@@ -210,10 +233,22 @@ pub enum Gate {
     },
 }
 
+impl Gate {
+    /// Whether the vm has to do its work and power itself off.
+    pub fn is_completion(&self) -> bool {
+        matches!(self, Self::Healthy { healthcheck, .. } if healthcheck.probes == [Probe::Completed])
+    }
+}
+
 impl fmt::Display for Gate {
+    /// Begins with the word for what is reached: "healthy (tcp :5432)".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
+            Self::Healthy { healthcheck, .. } if self.is_completion() => {
+                write!(f, "completed")?;
+                healthcheck.deadline.map_or(Ok(()), |within| write!(f, " (within {within})"))
+            }
             Self::Healthy { healthcheck, .. } => {
                 let probes: Vec<String> = healthcheck.probes.iter().map(ToString::to_string).collect();
                 write!(f, "healthy ({})", probes.join(", "))

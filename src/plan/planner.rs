@@ -44,20 +44,20 @@ pub fn plan(desired: &DesiredState, actual: &ActualState, options: &Options) -> 
 }
 
 /// A step before it has a number: it is found by its resource.
-struct Draft {
+pub(super) struct Draft {
     resource: ResourceId,
-    action: Action,
+    pub(super) action: Action,
     cause: Cause,
     changes: Vec<FieldChange>,
     effect: Option<Effect>,
-    operations: Vec<Operation>,
-    after: BTreeMap<ResourceId, Milestone>,
-    gate: Gate,
-    wave: usize,
+    pub(super) operations: Vec<Operation>,
+    pub(super) after: BTreeMap<ResourceId, Milestone>,
+    pub(super) gate: Gate,
+    pub(super) wave: usize,
 }
 
 impl Draft {
-    fn new(resource: ResourceId, action: Action, cause: Cause, operations: Vec<Operation>) -> Self {
+    pub(super) fn new(resource: ResourceId, action: Action, cause: Cause, operations: Vec<Operation>) -> Self {
         Self {
             resource,
             action,
@@ -166,8 +166,10 @@ fn decide(
     }
     let changes = changes(&actual.recorded, spec);
     let update = update(&actual.recorded, spec, &changes);
-    let start = starting(spec, actual.phase);
     let again = provisioning_again(&actual.recorded, spec, tasks);
+    // A vm that has done its work is as it should be.
+    let done = actual.phase == Phase::Completed && gate.is_completion() && again.is_empty();
+    let start = if done { Vec::new() } else { starting(spec, actual.phase) };
     match (update.is_none() && again.is_empty(), start.is_empty()) {
         (true, true) => None,
         (true, false) => {
@@ -225,12 +227,14 @@ fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
     desired.specs.values().filter_map(network).collect()
 }
 
-/// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that.
-fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
+/// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that; or its own
+/// end, where others wait for that.
+pub(super) fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
     let Some(vm) = desired.specs[id].as_vm() else { return Gate::None };
     let dependents = desired.graph.dependents(id);
-    let ready = dependents.iter().any(|(_, condition)| *condition == Condition::Ready);
-    let healthcheck = match (vm.healthcheck.clone(), ready) {
+    let asked = |wanted: Condition| dependents.iter().any(|(_, condition)| *condition == wanted);
+    let healthcheck = match (vm.healthcheck.clone(), asked(Condition::Ready)) {
+        (own, _) if asked(Condition::Completed) => Healthcheck::completed(own.and_then(|check| check.deadline)),
         (None, false) => return Gate::None,
         (None, true) => Healthcheck::ready(),
         (Some(healthcheck), false) => healthcheck,
@@ -242,11 +246,11 @@ fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
 
 /// Vms that are as they should be, but whose health a step of the plan depends on: nothing may start on the word of a
 /// healthcheck that nobody has looked at in this run.
-fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
+pub(super) fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
     let verify = |id: &ResourceId| {
         let dependents = desired.graph.dependents(id);
         let starts = |id: &ResourceId| {
-            drafts.get(id).is_some_and(|draft| matches!(draft.action, Action::Create | Action::Start))
+            drafts.get(id).is_some_and(|draft| matches!(draft.action, Action::Create | Action::Start | Action::Restart))
         };
         let waits =
             |(dependent, condition): &&(&ResourceId, Condition)| *condition >= Condition::Healthy && starts(dependent);
@@ -268,7 +272,7 @@ fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<
 }
 
 /// Lets each step wait for the steps of what its resource requires; through a resource without a step, for that one's.
-fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
+pub(super) fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
     let mut frontier: BTreeMap<ResourceId, BTreeMap<ResourceId, Milestone>> = BTreeMap::new();
     for id in graph.in_order() {
         let mut before: BTreeMap<ResourceId, Milestone> = BTreeMap::new();
@@ -331,7 +335,7 @@ fn deletions(going: &BTreeMap<&ResourceId, &Actual>, cause: &Cause) -> Result<Ve
 }
 
 /// Gives the steps their numbers and sorts them into waves, without gaps.
-fn number(
+pub(super) fn number(
     desired: &DesiredState,
     drafts: BTreeMap<ResourceId, Draft>,
     unchanged: Vec<ResourceId>,

@@ -54,7 +54,10 @@ fn asked(settings: &CloudInit, disks: &[DataDisk]) -> Map<String, Value> {
     put("package_update", settings.package_update.map(Value::Bool));
     put("package_upgrade", settings.package_upgrade.map(Value::Bool));
     put("write_files", list(settings.write_files.iter().map(write_file)));
-    put("bootcmd", list(disks.iter().map(prepare).chain(settings.shares.iter().map(share)).chain(commands(&settings.bootcmd))));
+    put(
+        "bootcmd",
+        list(disks.iter().map(prepare).chain(settings.shares.iter().map(share)).chain(commands(&settings.bootcmd))),
+    );
     put("runcmd", list(commands(&settings.runcmd)));
     put("mounts", list(disks.iter().map(mount_disk).chain(settings.mounts.iter().map(mount))));
     put("timezone", settings.timezone.as_ref().map(|name| json!(name)));

@@ -27,7 +27,8 @@ fn script(task: &Task) -> &str {
 
 #[test]
 fn a_text_is_a_script_whose_dollar_is_the_guests_and_whose_first_line_names_it() {
-    let found = tasks(&with("    provision: |\n      # first\n      set -x\n      echo $HOME ${X} {{ project.name }}\n"));
+    let found =
+        tasks(&with("    provision: |\n      # first\n      set -x\n      echo $HOME ${X} {{ project.name }}\n"));
     assert_eq!(script(&found[0]), "# first\nset -x\necho $HOME ${X} shop\n");
     assert_eq!((found[0].label.as_str(), found[0].timeout), ("echo $HOME ${X} shop", Task::TIMEOUT));
 }
@@ -67,7 +68,8 @@ fn shares_are_absolute_and_mounted_by_cloud_init() {
     let fixture = with("    shares: [\"./code:/srv/code\", {source: /data, target: /srv/data/, read_only: true}]\n");
     let project = fixture.project();
     let code = fixture.directory().join("code").display().to_string();
-    let share = |source: &str, target: &str, read_only| Share { source: source.into(), target: target.into(), read_only };
+    let share =
+        |source: &str, target: &str, read_only| Share { source: source.into(), target: target.into(), read_only };
     let shares = [share(&code, "/srv/code", false), share("/data", "/srv/data", true)];
     assert_eq!(vm(&project, "web").shares, shares);
     let told = vm(&project, "web").cloud_init.as_ref().expect("it is told").shares.clone();

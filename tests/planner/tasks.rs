@@ -45,7 +45,8 @@ fn recorded(operation: &Operation) -> Option<Vec<String>> {
 #[test]
 fn tasks_come_after_the_start_and_each_is_recorded_when_it_is_done() {
     let plan = plan(&with(&["a", "b"]), &ActualState::default(), &UP).expect("a plan");
-    let expected = ["define vm `db`", "start vm `db`", "apply task 1 (`a`) of vm `db`", "apply task 2 (`b`) of vm `db`"];
+    let expected =
+        ["define vm `db`", "start vm `db`", "apply task 1 (`a`) of vm `db`", "apply task 2 (`b`) of vm `db`"];
     assert_eq!(words(&plan)[1..], expected);
     let recorded: Vec<Vec<String>> = operations(&plan).iter().filter_map(recorded).collect();
     assert_eq!(recorded, [vec![], vec!["a".to_owned()], vec!["a".to_owned(), "b".to_owned()]]);

@@ -64,9 +64,8 @@ pub(super) fn apply(
 
 /// The guest itself keeps the time where it can: nobody else could end what the script began.
 fn wrapper(exports: &str, workdir: Option<&str>, timeout: Duration) -> String {
-    let folder = workdir.map_or_else(|| "\"$HOME\" 2>/dev/null || cd /".to_owned(), |path| {
-        format!("{} || exit 1", quoted(path))
-    });
+    let folder = workdir
+        .map_or_else(|| "\"$HOME\" 2>/dev/null || cd /".to_owned(), |path| format!("{} || exit 1", quoted(path)));
     format!(
         "#!/bin/sh\n: \"${{HOME:=/root}}\"\nexport HOME\n{exports}cd {folder}\n\
          if command -v timeout >/dev/null; then exec timeout {} {SCRIPT}; fi\nexec {SCRIPT}\n",

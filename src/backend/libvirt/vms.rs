@@ -94,7 +94,7 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
         volumes::path(call, &Stored::Ignition(vm.name.clone()), &what)
     });
     let (seed, ignition, share) = (seed.transpose()?, ignition.transpose()?, shares::way(call.place));
-    let with = Fittings { root, disks, seed, ignition, kernel, share, ..Fittings::default() };
+    let with = Fittings { root, disks, seed, ignition, share, kernel, ..Fittings::default() };
     if call.place.test {
         return Ok(Fittings { driver: "test", ..with });
     }

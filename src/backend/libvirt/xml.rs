@@ -110,8 +110,7 @@ pub(super) fn domain<'a>(record: &'a Record, vm: &'a Vm, with: Fittings) -> Resu
         mac: interface.mac.to_string(),
         network: names::network(project, &interface.network),
     };
-    let share =
-        |share: &'a Share| DomainShare { source: &share.source, tag: share.tag(), read_only: share.read_only };
+    let share = |share: &'a Share| DomainShare { source: &share.source, tag: share.tag(), read_only: share.read_only };
     let disks = domain_disks(vm, with.root, with.disks);
     let context = DomainXml {
         namespace: record::NAMESPACE,

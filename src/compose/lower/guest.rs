@@ -14,10 +14,10 @@ use crate::compose::place::{Place, Texts};
 use crate::compose::schema::cloud_init as file;
 use crate::compose::schema::guest::SshKey;
 use crate::compose::schema::vm::Vm;
-use crate::model::{Disk, Share};
 use crate::model::cloud_init::{
     CloudInit, Command, DataDisk, Encoding, Filesystem, Mount, Part, ShareMount, User, WriteFile, disk_serial,
 };
+use crate::model::{Disk, Share};
 use crate::seed;
 
 /// What the guest is told; `None` where the file has nothing to tell it.

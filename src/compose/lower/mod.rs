@@ -10,6 +10,7 @@ mod guest;
 mod health;
 mod locate;
 pub(crate) mod network;
+mod probe;
 mod provision;
 pub(crate) mod settle;
 mod shares;
@@ -174,7 +175,7 @@ pub(crate) fn lower(
         let told = guest::lower(scope, instance, &disks, &shares, mistakes, warnings);
         let ignition = provision::ignition(instance, told.is_some(), mistakes);
         let own = provision::tasks(instance, mistakes);
-        let mut vm = vm::lower(instance, boot, disks, interfaces, depends, mistakes);
+        let mut vm = vm::lower(scope, instance, boot, disks, interfaces, depends, mistakes);
         (vm.cloud_init, vm.ignition, vm.shares) = (told, ignition, shares);
         vm.provision = own.iter().map(Task::done).collect();
         if !own.is_empty() {

@@ -2,13 +2,10 @@
 //!
 //! Owns their keys and their short forms. Knows nothing of how a guest comes by them.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::health::any_of;
-use super::shape::{Labels, deserialize_form, refused};
+use super::shape::{Labels, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
 use crate::units::Span;
 

@@ -10,9 +10,9 @@ use std::net::Ipv4Addr;
 use super::cloud_init::CloudInit;
 use super::guest::{Fqdn, Ssh};
 use super::hardware::{Cpu, Limits, Port, Share};
-use super::health::{DependsOn, Healthcheck, any_of};
+use super::health::{DependsOn, Healthcheck};
 use super::provision::{Ignition, Provision};
-use super::shape::{Entries, Labels, OneOrMany, deserialize_form, refused};
+use super::shape::{Entries, Labels, OneOrMany, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
 use crate::model::{Accel, Mac};
 use crate::units::{Bytes, Span};
@@ -83,7 +83,7 @@ pub(crate) struct Vm {
     pub(crate) restart: Option<Restart>,
     /// Settings for the guest's first boot, where its image has cloud-init. Example: `cloud_init: {packages: [nginx]}`
     pub(crate) cloud_init: Option<CloudInit>,
-    /// The configuration that a guest with Ignition (Fedora CoreOS, Flatcar) reads at its first boot: JSON as a text, a
+    /// The configuration that a guest with Ignition, such as Flatcar, reads at its first boot: JSON as a text, a
     /// mapping, or a file. Example: `ignition: {file: core.ign}`
     pub(crate) ignition: Option<At<Ignition>>,
     /// What is done in the guest through its agent once it is up: scripts and files, in order. Done again, with all that

@@ -130,7 +130,7 @@ fn a_guest_reads_its_ignition_by_the_firmware() {
         cp /sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos/config/raw /tmp/config
         cmp /tmp/config /sys/firmware/qemu_fw_cfg/by_name/opt/org.flatcar-linux/config/raw
       - {{run: 'id -un > $HOME/who', user: nobody, workdir: /, env: {{HOME: /tmp}}}}
-    healthcheck: {{agent: true, start_period: 8m}}
+    healthcheck: {{agent: true, start_period: 20m}}
 ",
         image.display()
     );

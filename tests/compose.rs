@@ -14,6 +14,7 @@ mod compose {
     mod merging;
     mod replicas;
     mod schema;
+    mod storage;
     mod tasks;
     mod templates;
 }

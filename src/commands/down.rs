@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cli::{Down, Global};
+use crate::commands::run::Ended;
 use crate::commands::stage::Access;
 use crate::commands::{request, run, stage};
 use crate::compose::Request;
@@ -15,6 +16,13 @@ use crate::state::DesiredState;
 
 /// Takes everything down.
 pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
+    match once(global, options)? {
+        Ended::Preliminary => once(global, options).map(Ended::exit),
+        Ended::Finally(exit) => Ok(exit),
+    }
+}
+
+fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
     let request = request(global)?;
     let project = stage::project_name(global, &request)?;
     let sight = stage::observe(global, &project, Access::Write)?;
@@ -26,7 +34,7 @@ pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
         run::confirm(&plan, options.yes)?;
     }
     let how = run::How { on_failure: OnFailure::Continue, parallel: options.parallel };
-    Ok(run::run(global, sight, &plan, &how))
+    Ok(Ended::of(&plan, run::run(global, sight, &plan, &how)))
 }
 
 /// Where the file protects vms, if there is a file that can be read: it only helps to tell what is in the way.

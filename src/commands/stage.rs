@@ -3,7 +3,7 @@
 //! Owns the order of the looks: the file first, so that a mistake in it is told without a hypervisor; then what is
 //! there; then the file once more, now that it is known which addresses are in use.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::backend::Hypervisor;
@@ -98,6 +98,9 @@ pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(D
     } else {
         images.extend(missing);
     }
+    if sight.hypervisor.is_local() {
+        folders(&project)?;
+    }
     let mut desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
     settle_keys(&mut desired, &sight, reach)?;
     Ok((desired, sight))
@@ -134,6 +137,22 @@ fn settle_keys(desired: &mut DesiredState, sight: &Sight, reach: Reach) -> Resul
         desired.give_key(&public);
     }
     Ok(())
+}
+
+/// The folders that vms share must be there: a hypervisor would tell only when it starts them.
+fn folders(project: &Project) -> Result<(), Error> {
+    let shares = project.vms.values().flat_map(|vm| vm.shares.iter().map(move |share| (vm, share)));
+    let mut missing = shares.filter(|(_, share)| !Path::new(&share.source).is_dir());
+    let Some((vm, share)) = missing.next() else { return Ok(()) };
+    let origin = project.origins.get(&ResourceId::Vm(vm.name.clone()));
+    let place = origin.map(|origin| format!("\n--> {origin}")).unwrap_or_default();
+    Err(Error::Missing {
+        what: format!("vm `{}` shares `{}`, and there is no such folder{place}", vm.name, share.source),
+        hint: format!(
+            "nothing was changed; make the folder, or correct the share that is mounted at `{}`",
+            share.target
+        ),
+    })
 }
 
 fn agree(project: &Project, surroundings: &Surroundings) -> bool {

@@ -17,7 +17,7 @@ use super::address::Mac;
 use super::image::Digest;
 use super::login::ProjectKey;
 use super::network::{Network, NetworkMode};
-use super::{Interface, Vm};
+use super::{Interface, Share, Vm};
 use crate::names::{NetworkName, VolumeName};
 
 /// Settings for the first boot of a vm.
@@ -63,6 +63,9 @@ pub struct CloudInit {
     /// The vm's further disks that it formats, if they are empty, and mounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<DataDisk>,
+    /// Folders of the host that it mounts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<ShareMount>,
     /// Further file systems to mount.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
@@ -114,6 +117,25 @@ impl CloudInit {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+/// A folder of the host as the guest sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareMount {
+    /// By which name it is offered.
+    pub tag: String,
+    /// Where it is mounted.
+    pub path: String,
+    /// Whether it may only be read.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub read_only: bool,
+}
+
+impl ShareMount {
+    /// How a guest mounts a share.
+    pub fn of(share: &Share) -> Self {
+        Self { tag: share.tag(), path: share.target.clone(), read_only: share.read_only }
+    }
 }
 
 /// One part of user-data.

@@ -82,6 +82,9 @@ mod tests {
             healthcheck: None,
             cloud_init: cloud_init.map(Box::new),
             ssh: None,
+            ignition: None,
+            provision: Vec::new(),
+            shares: Vec::new(),
             stop_grace_period: Span::secs(1),
             autostart: false,
             protect: false,
@@ -114,6 +117,7 @@ mod tests {
             specs: BTreeMap::from([(id.clone(), spec)]),
             graph: Graph::default(),
             origins: BTreeMap::new(),
+            tasks: BTreeMap::new(),
         };
         let mut actual = ActualState::default();
         let recorded = match recorded {

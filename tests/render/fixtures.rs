@@ -79,6 +79,9 @@ fn vm(name: &str) -> Vm {
         labels: BTreeMap::new(),
         cloud_init: None,
         ssh: None,
+        ignition: None,
+        provision: Vec::new(),
+        shares: Vec::new(),
         annotations: BTreeMap::new(),
     }
 }

@@ -15,6 +15,7 @@ use virt::error::{Error, ErrorNumber};
 
 use super::error::{is_absent, reason};
 use crate::backend::End;
+use crate::seed;
 
 /// Why an agent did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +100,24 @@ pub(super) fn start(
     if let Some(input) = input {
         request["arguments"]["input-data"] = BASE64.encode(input).into();
     }
+    call::<Started>(domain, &request, timeout).map(|started| started.pid)
+}
+
+/// Starts a command in the guest that reads `input`. Returns its process id.
+pub(super) fn start_with(
+    domain: &Domain,
+    command: &[String],
+    input: &[u8],
+    timeout: Duration,
+) -> Result<i64, AgentError> {
+    let (path, arguments) =
+        command.split_first().ok_or_else(|| AgentError::NotYet("no command was given".to_owned()))?;
+    let request = json!({
+        "execute": "guest-exec",
+        "arguments": {
+            "path": path, "arg": arguments, "input-data": seed::base64(input), "capture-output": true
+        },
+    });
     call::<Started>(domain, &request, timeout).map(|started| started.pid)
 }
 

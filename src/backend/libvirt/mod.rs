@@ -22,8 +22,10 @@ mod others;
 mod pools;
 mod probe;
 mod projects;
+mod provision;
 mod record;
 mod seeds;
+mod shares;
 mod storage;
 mod stores;
 mod transfer;
@@ -98,6 +100,11 @@ impl Libvirt {
     /// The URI of the hypervisor, as libvirt reports it.
     pub fn uri(&self) -> String {
         self.connections.uri().to_owned()
+    }
+
+    /// Whether it runs on this machine, so that its files are those that are seen here.
+    pub fn is_local(&self) -> bool {
+        self.place.local && !self.place.test
     }
 
     /// What is at the other end, and in which version.
@@ -206,7 +213,11 @@ impl Hypervisor for Libvirt {
                 on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
-            Operation::DeleteSeed(vm) => delete(Stored::Seed(vm.clone()), format!("the cloud-init seed of {what}")),
+            Operation::CreateIgnition { vm, config } => on(&|call| seeds::create_ignition(call, vm, config)),
+            Operation::DeleteSeed(vm) => {
+                delete(Stored::Seed(vm.clone()), format!("the cloud-init seed of {what}"))?;
+                delete(Stored::Ignition(vm.clone()), format!("the Ignition configuration of {what}"))
+            }
             Operation::DefineNetwork(network) => {
                 let record = record(project, Spec::Network(network.clone()));
                 on(&|call| networks::define(call, &record, network))
@@ -225,6 +236,14 @@ impl Hypervisor for Libvirt {
             Operation::RecordVm { to, .. } => {
                 let record = record(project, Spec::Vm(to.clone()));
                 on(&|call| update::record_vm(call, &record, to))
+            }
+            // Waits for a guest, likewise.
+            Operation::Provision(wanted) => {
+                let record = record(project, Spec::Vm(wanted.vm.clone()));
+                if !place.test {
+                    provision::apply(connections, project, wanted)?;
+                }
+                on(&|call| update::record_vm(call, &record, &wanted.vm))
             }
             Operation::UndefineVm(vm) => on(&|call| vms::undefine(call, &vm.name)),
             Operation::StartVm(vm) => on(&|call| vms::start(call, vm)),

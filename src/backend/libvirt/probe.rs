@@ -127,6 +127,17 @@ pub(super) fn run(
     input: Option<&[u8]>,
 ) -> Result<Result<Exit, String>, HypervisorError> {
     let start = |domain: &virt::domain::Domain, left| agent::start(domain, command, input, left);
+    to_its_end(connections, project, vm, deadline, start)
+}
+
+/// Runs what `start` starts in the guest, which gives its process id, to its end.
+pub(super) fn to_its_end(
+    connections: &Connections,
+    project: &ProjectName,
+    vm: &VmName,
+    deadline: Instant,
+    start: impl FnOnce(&virt::domain::Domain, Duration) -> Result<i64, AgentError>,
+) -> Result<Result<Exit, String>, HypervisorError> {
     let pid = match agent_call(connections, project, vm, deadline, start)? {
         Ok(pid) => pid,
         Err(words) => return Ok(Err(words)),

@@ -19,6 +19,7 @@ use super::error::{failed, is_absent, present};
 use super::host::{Offer, Place};
 use super::names::{self, Stored};
 use super::record::{self, Owner};
+use super::shares;
 use super::volumes::{self, path_of};
 use super::xml::{self, Fittings, Kernel, Source};
 use super::{Call, agent};
@@ -103,7 +104,12 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
         let what = format!("the cloud-init seed of vm `{}`", vm.name);
         volumes::path(call, &Stored::Seed(vm.name.clone()), &what)
     });
-    let with = Fittings { root, disks, seed: seed.transpose()?, kernel, ..Fittings::default() };
+    let ignition = vm.ignition.as_ref().map(|_| {
+        let what = format!("the Ignition configuration of vm `{}`", vm.name);
+        volumes::path(call, &Stored::Ignition(vm.name.clone()), &what)
+    });
+    let (seed, ignition, share) = (seed.transpose()?, ignition.transpose()?, shares::way(call.place));
+    let with = Fittings { root, disks, seed, ignition, share, kernel, ..Fittings::default() };
     if call.place.test {
         return Ok(Fittings { driver: "test", ..with });
     }

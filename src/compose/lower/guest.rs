@@ -15,9 +15,9 @@ use crate::compose::schema::cloud_init as file;
 use crate::compose::schema::guest::SshKey;
 use crate::compose::schema::vm::Vm;
 use crate::model::cloud_init::{
-    CloudInit, Command, DataDisk, Encoding, Filesystem, Mount, Part, User, WriteFile, disk_serial,
+    CloudInit, Command, DataDisk, Encoding, Filesystem, Mount, Part, ShareMount, User, WriteFile, disk_serial,
 };
-use crate::model::{Disk, ProjectKey};
+use crate::model::{Disk, ProjectKey, Share};
 use crate::seed;
 
 /// What the guest is told; `None` where the file has nothing to tell it.
@@ -25,6 +25,7 @@ pub(super) fn lower(
     scope: &Scope<'_>,
     instance: &Instance<Vm>,
     disks: &[Disk],
+    shares: &[Share],
     mistakes: &mut Vec<Diagnostic>,
     warnings: &mut Vec<Diagnostic>,
 ) -> Option<Box<CloudInit>> {
@@ -36,6 +37,9 @@ pub(super) fn lower(
     let disks = mounted(instance, disks, mistakes);
     if !disks.is_empty() {
         settings.get_or_insert_default().disks = disks;
+    }
+    if !shares.is_empty() {
+        settings.get_or_insert_default().shares = shares.iter().map(ShareMount::of).collect();
     }
     let keys = login::keys(spec);
     if !keys.is_empty() {
@@ -50,6 +54,7 @@ pub(super) fn lower(
 /// Whether a vm of the file will be told something.
 pub(super) fn present(vm: &Vm) -> bool {
     let mounts = vm.disks.iter().any(|disk| disk.mount.is_some());
+    let mounts = mounts || !vm.shares.is_empty();
     vm.cloud_init.is_some() || mounts || !login::keys(vm).is_empty() || login::wants_project_key(vm)
 }
 
@@ -77,6 +82,7 @@ fn settings(given: &file::CloudInit, mistakes: &mut Vec<Diagnostic>, warnings: &
         runcmd: given.runcmd.into_iter().map(command).collect(),
         bootcmd: given.bootcmd.into_iter().map(command).collect(),
         disks: Vec::new(),
+        shares: Vec::new(),
         mounts: given.mounts.into_iter().map(|wish| mount(wish, mistakes)).collect(),
         timezone: given.timezone,
         locale: given.locale,
@@ -124,10 +130,8 @@ fn user(account: file::User, mistakes: &mut Vec<Diagnostic>) -> User {
 
 fn write_file(file: file::WriteFile, mistakes: &mut Vec<Diagnostic>) -> WriteFile {
     absolute(&file.path, mistakes);
-    let octal = |text: &str| (3..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
-    if let Some(mode) = file.permissions.as_ref().filter(|mode| !octal(mode)) {
-        let not = Diagnostic::error(format!("`{}` are not permissions", mode.value));
-        mistakes.push(not.at(mode.place, "three or four octal digits").hint("write `permissions: \"0644\"`"));
+    if let Some(permissions) = &file.permissions {
+        check_permissions(permissions, mistakes);
     }
     WriteFile {
         path: file.path.value,
@@ -140,6 +144,14 @@ fn write_file(file: file::WriteFile, mistakes: &mut Vec<Diagnostic>) -> WriteFil
         owner: file.owner,
         permissions: file.permissions.map(|mode| mode.value),
         append: file.append.unwrap_or(false),
+    }
+}
+
+pub(super) fn check_permissions(mode: &At<String>, mistakes: &mut Vec<Diagnostic>) {
+    let octal = (3..=4).contains(&mode.len()) && mode.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    if !octal {
+        let not = Diagnostic::error(format!("`{}` are not permissions", mode.value));
+        mistakes.push(not.at(mode.place, "three or four octal digits").hint("write `permissions: \"0644\"`"));
     }
 }
 
@@ -160,7 +172,7 @@ fn mount(wish: file::Mount, mistakes: &mut Vec<Diagnostic>) -> Mount {
     }
 }
 
-fn absolute(path: &At<String>, mistakes: &mut Vec<Diagnostic>) {
+pub(super) fn absolute(path: &At<String>, mistakes: &mut Vec<Diagnostic>) {
     if !path.starts_with('/') || path.chars().any(char::is_control) {
         let relative = Diagnostic::error(format!("`{}` is not an absolute path of the guest", path.value));
         mistakes.push(relative.at(path.place, "must begin with `/`"));

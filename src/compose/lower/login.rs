@@ -12,12 +12,13 @@ pub(super) fn keys(vm: &Vm) -> &[SshKey] {
 }
 
 /// Whether the project's key lets in unless the file gives others: whoever boots an image expects to get in. A kernel
-/// that the hypervisor loads has no cloud-init to speak of, so there it has to be asked for.
+/// that the hypervisor loads has no cloud-init to speak of, so there it has to be asked for; who has Ignition has no
+/// cloud-init.
 pub(super) fn wants_project_key(vm: &Vm) -> bool {
     match &vm.ssh {
         Some(Ssh::Whether(whether)) => *whether,
         Some(Ssh::How(how)) => how.authorized_keys.0.is_empty(),
-        None => vm.boot.is_none(),
+        None => vm.boot.is_none() && vm.ignition.is_none(),
     }
 }
 

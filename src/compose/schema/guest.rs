@@ -140,36 +140,6 @@ texts! {
     PasswordHash "PasswordHash" "a password, hashed as in /etc/shadow" r"^\$";
 }
 
-deserialize_form!(Provision);
-
-/// Commands run in the guest once it is up: a text, a list, or a mapping.
-#[derive(Debug, Clone)]
-pub(crate) struct Provision;
-
-impl Form for Provision {
-    const EXPECTED: &'static str = "a text, a list of commands, or a mapping";
-    type Scalar = String;
-    type List = Vec<serde_json::Value>;
-    type Mapping = serde_json::Value;
-
-    fn scalar(_: String) -> Result<Self, String> {
-        Ok(Self)
-    }
-
-    fn list(_: Vec<serde_json::Value>) -> Result<Self, String> {
-        Ok(Self)
-    }
-
-    fn mapping(_: serde_json::Value) -> Result<Self, String> {
-        Ok(Self)
-    }
-}
-
-any_of!(
-    Provision, "Provision", "commands run in the guest once it is up",
-    [{"type": "string"}, {"type": "array"}, {"type": "object"}], []
-);
-
 /// How to log in: a mapping, or `false` where the project's key has no business in the guest.
 #[derive(Debug, Clone)]
 pub(crate) enum Ssh {

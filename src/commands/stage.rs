@@ -4,6 +4,7 @@
 //! there; then the file once more, now that it is known which addresses are in use.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::backend::Hypervisor;
@@ -17,6 +18,7 @@ use crate::model::{Digest, Image, ImageFormat, ImageRequest, Project, Surroundin
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::PlanError;
 use crate::render::{Palette, diagnostic, output};
+use crate::secret::Secrets;
 use crate::state::{ActualState, DesiredState};
 use crate::units::Bytes;
 
@@ -34,6 +36,8 @@ pub(super) enum Access {
 pub(super) struct Sight {
     pub(super) hypervisor: Libvirt,
     pub(super) actual: ActualState,
+    /// What guests may get; none of them is read yet.
+    pub(super) secrets: Arc<Secrets>,
     /// Released when the command ends.
     pub(super) lock: Option<Lock>,
 }
@@ -88,6 +92,8 @@ pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(D
         compose::parse(&sources, request, &sight.actual.surroundings)?.project
     };
     let desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
+    sight.secrets = Arc::new(Secrets::new(project.secrets, sources.environment().clone()));
+    sight.hypervisor = sight.hypervisor.with_secrets(Arc::clone(&sight.secrets));
     Ok((desired, sight))
 }
 
@@ -106,7 +112,7 @@ pub(super) fn observe(global: &Global, project: &ProjectName, access: Access) ->
         Access::Write => Some(lock::take(project, &hypervisor.uri())?),
     };
     let actual = hypervisor.observe(project)?;
-    Ok(Sight { hypervisor, actual, lock })
+    Ok(Sight { hypervisor, actual, secrets: Arc::default(), lock })
 }
 
 /// The project's name: from the command line, else from the file. With a name on the command line no file is needed.

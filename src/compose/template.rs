@@ -15,6 +15,7 @@ use super::diagnostic::Diagnostic;
 use super::node::{Kind, Node};
 use super::place::{Place, Texts};
 use super::suggest;
+use crate::model::secret::references;
 
 pub(crate) mod context;
 mod filter;
@@ -39,8 +40,9 @@ pub(crate) struct Templates<'a> {
     output: usize,
 }
 
-/// Names that templates can have but not yet, because addresses are not settled yet.
-const LATER: [&str; 2] = ["vms", "networks"];
+/// Names that templates can have but not yet, because addresses are not settled yet; secrets, because it has to be seen
+/// first where a template stands.
+const LATER: [&str; 3] = ["vms", "networks", context::SECRETS];
 
 impl<'a> Templates<'a> {
     pub(crate) fn new(texts: &'a Texts) -> Self {
@@ -119,6 +121,7 @@ impl<'a> Templates<'a> {
     pub(crate) fn text(&mut self, text: &str, context: &Value, place: Place) -> Result<String, Box<Diagnostic>> {
         self.refuel(place)?;
         let mut out = Limited { bytes: Vec::new(), left: self.output };
+        let told = context::told(context);
         let rendered = self.environment.template_from_str(text).and_then(|template| {
             template
                 .render_captured_to(context.clone(), &mut out)
@@ -128,7 +131,13 @@ impl<'a> Templates<'a> {
             Ok(consumed) => {
                 self.fuel = self.fuel.saturating_sub(consumed);
                 self.output = self.output.saturating_sub(out.bytes.len());
-                Ok(String::from_utf8_lossy(&out.bytes).into_owned())
+                let text = String::from_utf8_lossy(&out.bytes).into_owned();
+                // What a filter or a test makes of the place holder is not what it would make of the value.
+                if context::told(context) - told == references(&text).len() {
+                    Ok(text)
+                } else {
+                    Err(Box::new(filtered(place)))
+                }
             }
             Err(error) => {
                 let found = if out.bytes.len() >= out.left { Some(too_long(place)) } else { None };
@@ -246,6 +255,12 @@ impl Write for Limited {
     }
 }
 
+fn filtered(place: Place) -> Diagnostic {
+    Diagnostic::error("a secret can only be put in as it is, not changed by a filter")
+        .at(place, "its value is not known yet")
+        .hint("let the guest change it, or make the changed value a secret of its own")
+}
+
 fn too_long(place: Place) -> Diagnostic {
     Diagnostic::error(format!("templates write more than {} MiB", OUTPUT >> 20)).at(place, "too much of it here")
 }
@@ -266,6 +281,11 @@ fn undefined(expression: &str, context: &Value, at: Place) -> Diagnostic {
         let known = keys.iter().map(String::as_str);
         let (name, within) = if legal { (part, seen.as_str()) } else { (expression, "") };
         let message = match within {
+            "" if name == context::SECRETS => {
+                return Diagnostic::error("`secrets` cannot be used here, where values can be seen")
+                    .at(at, "not here")
+                    .hint(super::secrets::WHERE);
+            }
             "" if LATER.contains(&name) => {
                 return Diagnostic::error(format!(
                     "`{name}` cannot be used here, because addresses are settled from this"

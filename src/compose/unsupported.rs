@@ -7,7 +7,6 @@ use super::node::{Entry, Kind, Node};
 
 /// Paths of keys from the top of the file; `*` stands for any key, `[]` for the items of a list.
 const UNSUPPORTED: &[&str] = &[
-    "secrets",
     "limits",
     "images.*.format",
     "networks.*.bridge",
@@ -29,7 +28,6 @@ const UNSUPPORTED: &[&str] = &[
     "vms.*.shares",
     "vms.*.ports",
     "vms.*.restart",
-    "vms.*.cloud_init.secrets",
     "vms.*.ignition",
     "vms.*.provision",
     "vms.*.ssh.user",

@@ -10,6 +10,7 @@ pub mod cloud_init;
 pub mod health;
 pub mod image;
 pub mod network;
+pub mod secret;
 pub mod url;
 
 use std::collections::BTreeMap;
@@ -26,9 +27,10 @@ pub use image::{
     Checksum, ChecksumError, Digest, Image, ImageFormat, ImageFrom, ImageRef, ImageRequest, ImageRole, ImageSource,
 };
 pub use network::{Host, Network, NetworkMode};
+pub use secret::{Secret, SecretFrom, SecretValue};
 pub use url::{Url, UrlError};
 
-use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, SecretName, VmName, VolumeName};
 use crate::units::{Bytes, Span};
 
 /// A whole project, as the compose file describes it: merged, interpolated, checked, its addresses settled.
@@ -44,6 +46,8 @@ pub struct Project {
     pub images: BTreeMap<ImageName, ImageRequest>,
     /// Its machines, replicas counted one by one.
     pub vms: BTreeMap<VmName, Vm>,
+    /// Where the values of its secrets come from. They themselves are in no spec.
+    pub secrets: BTreeMap<SecretName, Secret>,
     /// Where in the user's files each resource stands.
     pub origins: BTreeMap<ResourceId, Origin>,
 }

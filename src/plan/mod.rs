@@ -3,6 +3,7 @@
 //! A plan is a plain value. The planner makes it from two states, `plan` prints it, the executor carries it out, and a
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
+mod delivery;
 pub mod diff;
 pub mod obstacle;
 pub mod operation;
@@ -73,6 +74,9 @@ pub struct Step {
     pub after: BTreeMap<StepId, Milestone>,
     /// What it must reach after its operations.
     pub gate: Gate,
+    /// The calls that come last, once the gate is open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finish: Vec<Operation>,
 }
 
 /// How far a step has come, as others wait for it.
@@ -154,6 +158,8 @@ pub enum Cause {
         /// Which.
         network: ResourceId,
     },
+    /// It runs and has its secrets, but its seed still has them too: a run was cut short.
+    Unscrubbed,
     /// A failure later in the run.
     Rollback,
 }
@@ -169,6 +175,7 @@ impl fmt::Display for Cause {
             Self::Down => f.write_str("taken down"),
             Self::Awaited { by } => write!(f, "{by} waits for it"),
             Self::CutOff { network } => write!(f, "{network} was down"),
+            Self::Unscrubbed => f.write_str("its seed still holds secrets"),
             Self::Rollback => f.write_str("rolled back"),
         }
     }
@@ -230,7 +237,7 @@ impl Plan {
 
     /// Whether it would change anything.
     pub fn is_empty(&self) -> bool {
-        self.steps().all(|step| step.operations.is_empty())
+        self.steps().all(|step| step.operations.is_empty() && step.finish.is_empty())
     }
 
     /// How many steps have this action.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::graph::{CycleError, Graph};
 use crate::model::{Condition, Healthcheck, Network, Spec};
 use crate::names::{NetworkName, ResourceId, VmName};
+use crate::plan::delivery;
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected};
 use crate::plan::operation::{Operation, VmDisk, VmSeed};
@@ -53,6 +54,7 @@ struct Draft {
     operations: Vec<Operation>,
     after: BTreeMap<ResourceId, Milestone>,
     gate: Gate,
+    finish: Vec<Operation>,
     wave: usize,
 }
 
@@ -67,6 +69,7 @@ impl Draft {
             operations,
             after: BTreeMap::new(),
             gate: Gate::None,
+            finish: Vec::new(),
             wave: 0,
         }
     }
@@ -84,7 +87,9 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
             obstacles.extend(obstacle(desired, actual, id, found));
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
-            let draft = decide(spec, &gate(desired, id), seed, found, wave).map(|draft| afresh(draft, actual));
+            let gate = gate(desired, id);
+            let draft = decide(spec, &gate, seed.clone(), found, wave).map(|draft| afresh(draft, actual));
+            let draft = delivered(draft, seed.as_ref(), spec, &gate, actual, wave);
             drafts.extend(draft.map(|draft| (id.clone(), draft)));
         }
     }
@@ -173,6 +178,31 @@ fn decide(spec: &Spec, gate: &Gate, seed: Option<VmSeed>, found: Option<&Actual>
             Some(draft)
         }
     }
+}
+
+/// With the secrets that the vm gets when it starts, and that its seed loses when it has them. A vm that runs while they
+/// are still on its seed gets a step of its own for that.
+fn delivered(
+    draft: Option<Draft>,
+    seed: Option<&VmSeed>,
+    spec: &Spec,
+    gate: &Gate,
+    actual: &ActualState,
+    wave: usize,
+) -> Option<Draft> {
+    let (Some(seed), Some(vm)) = (seed.filter(|seed| seed.has_secrets()), spec.as_vm()) else { return draft };
+    let left = || Draft {
+        wave,
+        effect: Some(Effect::Live),
+        ..Draft::new(spec.id(), Action::Update, Cause::Unscrubbed, Vec::new())
+    };
+    let unscrubbed = actual.filled_seeds.contains(&vm.name);
+    let mut draft = draft.or_else(|| unscrubbed.then(left))?;
+    if delivery::fill(&mut draft.operations, seed) || unscrubbed {
+        draft.gate = delivery::gate(gate.clone(), vm);
+        draft.finish = vec![Operation::ScrubSeed(Box::new(seed.clone()))];
+    }
+    Some(draft)
 }
 
 /// A vm that is made while disks of its name lie about gets new ones: nobody knows what is on the old.
@@ -342,6 +372,7 @@ fn number(
         operations: draft.operations,
         after: draft.after.iter().map(|(id, milestone)| (ids[id], *milestone)).collect(),
         gate: draft.gate,
+        finish: draft.finish,
         resource: draft.resource,
     };
     let wave = |drafts: Vec<Draft>| Wave { steps: drafts.into_iter().map(step).collect() };

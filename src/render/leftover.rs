@@ -50,6 +50,10 @@ fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
         Operation::UndefineVm(vm) => format!("undefine {project}-{}", vm.name),
         Operation::DeleteDisk(disk) => volume(Pool::Disks, &format!("{project}.{}.{}.qcow2", disk.vm, disk.disk)),
         Operation::DeleteSeed(vm) => volume(Pool::Disks, &format!("{project}.{vm}.seed.iso")),
+        // Without any bytes on it a guest still starts; the next `up` writes it anew.
+        Operation::ScrubSeed(seed) => {
+            format!("vol-wipe --pool vmcompose-{} {project}.{}.seed.iso", Pool::Disks, seed.vm)
+        }
         Operation::DeleteVolume(named) => volume(Pool::Disks, &format!("{project}.{}.qcow2", named.name)),
         Operation::DeleteImage(image) => volume(Pool::Images, &stored(project, image)),
         Operation::StopNetwork(name) => format!("net-destroy {project}-{name}"),

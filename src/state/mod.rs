@@ -87,6 +87,8 @@ pub struct ActualState {
     pub loose_disks: BTreeSet<(VmName, VolumeName)>,
     /// Seeds of vms of the project's that no recorded vm has, for the same reasons.
     pub loose_seeds: BTreeSet<VmName>,
+    /// Vms of the project's that are recorded to get secrets, and whose seeds hold them now.
+    pub filled_seeds: BTreeSet<VmName>,
     /// Addresses in use.
     pub surroundings: Surroundings,
 }

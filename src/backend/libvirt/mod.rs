@@ -24,7 +24,7 @@ mod volumes;
 mod xml;
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use virt::connect::Connect;
@@ -38,6 +38,7 @@ use crate::model::Spec;
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
 use crate::plan::operation::VmDisk;
+use crate::secret::Secrets;
 use crate::state::ActualState;
 use crate::state::record::Record;
 
@@ -47,6 +48,7 @@ pub struct Libvirt {
     place: Place,
     turns: Turns,
     offer: OnceLock<Offer>,
+    secrets: Arc<Secrets>,
 }
 
 /// What an operation needs besides itself: a connection, where that leads, whose turn it is, and for whom it is done.
@@ -55,6 +57,7 @@ struct Call<'a> {
     connect: &'a Connect,
     place: &'a Place,
     turns: &'a Turns,
+    secrets: &'a Secrets,
     project: &'a ProjectName,
 }
 
@@ -77,7 +80,13 @@ impl Libvirt {
     pub fn connect(uri: Option<&str>) -> Result<Self, HypervisorError> {
         let connections = Connections::open(uri)?;
         let place = connections.with(|connect| Place::of(connect, connections.uri()))?;
-        Ok(Self { connections, place, turns: Turns::default(), offer: OnceLock::new() })
+        Ok(Self { connections, place, turns: Turns::default(), offer: OnceLock::new(), secrets: Arc::default() })
+    }
+
+    /// The same with secrets for the guests that get some. Their values are hidden in all that it says.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Arc<Secrets>) -> Self {
+        Self { secrets, ..self }
     }
 
     /// The URI of the hypervisor, as libvirt reports it.
@@ -129,9 +138,31 @@ impl Hypervisor for Libvirt {
     }
 
     fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
+        self.perform(project, operation).map_err(|error| self.masked(error))
+    }
+
+    fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
+        // A guest may say anything, its secrets too.
+        match probe::probe(&self.connections, project, attempt) {
+            Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
+            Ok(Health::Passing) => Ok(Health::Passing),
+            Err(error) => Err(self.masked(error)),
+        }
+    }
+}
+
+impl Libvirt {
+    fn masked(&self, error: HypervisorError) -> HypervisorError {
+        let mask = |text: String| self.secrets.mask(&text);
+        let HypervisorError { kind, message, detail, hint } = error;
+        HypervisorError { kind, message: mask(message), detail: detail.map(mask), hint: hint.map(mask) }
+    }
+
+    fn perform(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
         let Self { connections, place, turns, .. } = self;
+        let secrets = self.secrets.as_ref();
         let on = |make: &dyn Fn(Call<'_>) -> Result<(), HypervisorError>| {
-            connections.with(|connect| make(Call { connect, place, turns, project }))
+            connections.with(|connect| make(Call { connect, place, turns, secrets, project }))
         };
         let delete = |stored: Stored, what: String| on(&|call| volumes::delete(call, &stored, &what));
         let what = operation.resource().to_string();
@@ -149,7 +180,9 @@ impl Hypervisor for Libvirt {
                 delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, format!("disk `{disk}` of {what}"))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
-            Operation::DeleteSeed(vm) => delete(Stored::Seed(vm.clone()), format!("the cloud-init seed of {what}")),
+            Operation::FillSeed(seed) => on(&|call| seeds::fill(call, seed)),
+            Operation::ScrubSeed(seed) => on(&|call| seeds::scrub(call, seed)),
+            Operation::DeleteSeed(vm) => on(&|call| seeds::delete(call, vm)),
             Operation::DefineNetwork(network) => {
                 let record = record(project, Spec::Network(network.clone()));
                 on(&|call| networks::define(call, &record, network))
@@ -176,10 +209,6 @@ impl Hypervisor for Libvirt {
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => vms::stop(connections, place, project, name, grace.0),
         }
-    }
-
-    fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
-        probe::probe(&self.connections, project, attempt)
     }
 }
 

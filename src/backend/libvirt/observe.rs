@@ -19,7 +19,7 @@ use super::error::{failed, is_absent};
 use super::host::{self, Place};
 use super::names::{self, Stored};
 use super::record::{self, Owner};
-use super::{storage, vms, volumes};
+use super::{seeds, storage, vms, volumes};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{Image, Spec, Vm, Volume};
 use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
@@ -184,7 +184,12 @@ fn stored(
     for (volume, stored) in volumes::list(&found, project, pool)? {
         match stored {
             Stored::Disk { vm, disk } => parts.disks.push((vm, disk)),
-            Stored::Seed(vm) => parts.seeds.push(vm),
+            Stored::Seed(vm) => {
+                if gets_secrets(state, &vm) && seeds::is_filled(&volume, &vm)? {
+                    state.filled_seeds.insert(vm.clone());
+                }
+                parts.seeds.push(vm);
+            }
             Stored::Volume(name) => {
                 let id = ResourceId::Volume(name.clone());
                 if let Some(size) = volumes::capacity(&volume, &id.to_string())? {
@@ -243,4 +248,9 @@ fn has_disk(state: &ActualState, vm: &VmName, disk: &VolumeName) -> bool {
 
 fn has_seed(state: &ActualState, vm: &VmName) -> bool {
     recorded(state, vm).is_some_and(|vm| vm.cloud_init.is_some())
+}
+
+fn gets_secrets(state: &ActualState, vm: &VmName) -> bool {
+    let told = recorded(state, vm).and_then(|vm| vm.cloud_init.as_ref());
+    told.is_some_and(|told| !told.asks_for().is_empty())
 }

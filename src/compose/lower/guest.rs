@@ -18,6 +18,7 @@ use crate::model::Disk;
 use crate::model::cloud_init::{
     CloudInit, Command, DataDisk, Encoding, Filesystem, Mount, Part, User, WriteFile, disk_serial,
 };
+use crate::model::secret::PasswordHash;
 use crate::seed;
 
 /// What the guest is told; `None` where the file has nothing to tell it.
@@ -72,6 +73,7 @@ fn settings(given: &file::CloudInit, mistakes: &mut Vec<Diagnostic>, warnings: &
         write_files: given.write_files.into_iter().map(|file| write_file(file, mistakes)).collect(),
         runcmd: given.runcmd.into_iter().map(command).collect(),
         bootcmd: given.bootcmd.into_iter().map(command).collect(),
+        secrets: Vec::new(),
         disks: Vec::new(),
         mounts: given.mounts.into_iter().map(|wish| mount(wish, mistakes)).collect(),
         timezone: given.timezone,
@@ -103,7 +105,7 @@ fn user(account: file::User, mistakes: &mut Vec<Diagnostic>) -> User {
     }
     User {
         name: name.value,
-        password_hash: account.password_hash.map(|hash| hash.0),
+        password_hash: account.password_hash.map(|hash| PasswordHash::new(hash.0)),
         one_time_password: account.one_time_password.unwrap_or(false),
         lock_password: None,
         ssh_authorized_keys: texts(&account.ssh_authorized_keys).collect(),

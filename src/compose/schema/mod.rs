@@ -9,6 +9,7 @@ pub(crate) mod hardware;
 pub(crate) mod health;
 mod json;
 pub(crate) mod resource;
+pub(crate) mod secret;
 pub(crate) mod shape;
 pub(crate) mod vm;
 
@@ -16,7 +17,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use json::json_schema;
-use resource::{Image, Include, Network, Secret, Volume};
+use resource::{Image, Include, Network, Volume};
+use secret::Secret;
 use shape::Entries;
 use vm::Vm;
 

@@ -64,6 +64,10 @@ fn machine(vm: &Vm) -> Vec<(&'static str, String)> {
     if !vm.interfaces.is_empty() {
         fields.push(("address", list(vm.interfaces.iter().map(interface), MOST)));
     }
+    let secrets = vm.cloud_init.as_ref().map(|told| told.asks_for()).unwrap_or_default();
+    if !secrets.is_empty() {
+        fields.push(("secrets", list(secrets.iter().map(|name| format!("`{name}`")), MOST)));
+    }
     fields
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use support::{World, apply, attempt, observe, text, up};
 use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::backend::{Attempt, ErrorKind, Health, Hypervisor};
+use vmcompose::model::health::Http;
 use vmcompose::model::{Boot, Disk, ImageFormat, Probe};
 use vmcompose::names::{Pool, ResourceId};
 use vmcompose::plan::Operation;
@@ -225,7 +226,7 @@ fn probes_must_say_what_they_saw() {
     let (libvirt, shop) = (world.connect(), support::project("shop"));
     let vm = up(&libvirt, &shop, &world, "db");
     let answer = |probe| libvirt.probe(&shop, &attempt("db", probe)).expect("it may yet pass");
-    let http = |port, path: &str| answer(Probe::Http { host: None, port, path: path.to_owned() });
+    let http = |port, path: &str| answer(Probe::Http(Box::new(Http::get(None, port, path.to_owned()))));
     let failing = |words: &str| Health::Failing(words.to_owned());
 
     let ok = serve("HTTP/1.1 204 No Content\r\n\r\n");

@@ -3,6 +3,7 @@
 //! Owns the contract and its errors. The engine knows nothing below it, a backend nothing above it.
 
 pub mod libvirt;
+mod reach;
 
 use std::fmt;
 use std::net::Ipv4Addr;

@@ -42,6 +42,20 @@ pub(super) struct Sight {
     pub(super) lock: Option<Lock>,
 }
 
+impl Sight {
+    fn with_secrets(self, secrets: Secrets) -> Self {
+        let secrets = Arc::new(secrets);
+        Self { hypervisor: self.hypervisor.with_secrets(Arc::clone(&secrets)), secrets, ..self }
+    }
+
+    /// The same for guests that get secrets though nobody looks at the rest of the file: only that says where they are.
+    pub(super) fn with_secrets_of(self, request: &Request) -> Result<Self, Error> {
+        let sources = compose::gather(request)?;
+        let declared = compose::parse(&sources, request, &Surroundings::default())?.project.secrets;
+        Ok(self.with_secrets(Secrets::new(declared, sources.environment().clone())))
+    }
+}
+
 /// Reads and checks the file alone.
 pub(super) fn read(request: &Request) -> Result<Parsed, Error> {
     let sources = compose::gather(request)?;
@@ -92,9 +106,8 @@ pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(D
         compose::parse(&sources, request, &sight.actual.surroundings)?.project
     };
     let desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
-    sight.secrets = Arc::new(Secrets::new(project.secrets, sources.environment().clone()));
-    sight.hypervisor = sight.hypervisor.with_secrets(Arc::clone(&sight.secrets));
-    Ok((desired, sight))
+    let secrets = Secrets::new(project.secrets, sources.environment().clone());
+    Ok((desired, sight.with_secrets(secrets)))
 }
 
 fn agree(project: &Project, surroundings: &Surroundings) -> bool {

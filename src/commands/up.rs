@@ -1,15 +1,12 @@
 //! `up`: file and hypervisor → plan → run.
 
-use std::collections::BTreeSet;
-
 use crate::cli::{Global, Up};
 use crate::commands::media::Reach;
 use crate::commands::{request, run, stage};
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
 use crate::image::Mode;
-use crate::plan::{self, Goal, Operation, Options, Plan};
-use crate::secret::Secrets;
+use crate::plan::{self, Goal, Options};
 
 /// Brings everything up, and waits until it is healthy.
 pub(super) fn up(global: &Global, options: &Up) -> Result<Exit, Error> {
@@ -18,18 +15,7 @@ pub(super) fn up(global: &Global, options: &Up) -> Result<Exit, Error> {
     let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
     let plan = plan::plan(&desired, &sight.actual, &wanted)?;
     run::confirm(&plan, options.yes)?;
-    read_secrets(&plan, &sight.secrets)?;
+    run::read_secrets(&plan, &sight.secrets)?;
     let how = run::How { on_failure: OnFailure::Rollback, parallel: options.parallel };
     Ok(run::run(global, sight, &plan, &how))
-}
-
-/// Reads what guests get, before anything is done: whoever has no access to a secret learns it now, and not from a run that
-/// is undone.
-fn read_secrets(plan: &Plan, secrets: &Secrets) -> Result<(), Error> {
-    let asked = |operation: &Operation| match operation {
-        Operation::FillSeed(seed) => seed.settings.asks_for(),
-        _ => BTreeSet::new(),
-    };
-    let names = plan.steps().flat_map(|step| &step.operations).flat_map(asked).collect();
-    secrets.values(&names).map(|_| ()).map_err(Error::Secrets)
 }

@@ -22,7 +22,7 @@ pub mod place;
 mod schema;
 mod secrets;
 mod source;
-mod suggest;
+pub(crate) mod suggest;
 mod template;
 mod top;
 mod unsupported;

@@ -35,15 +35,8 @@ const UNSUPPORTED: &[&str] = &[
     "vms.*.limits",
     "vms.*.protect",
     "vms.*.xml",
-    "vms.*.healthcheck.ssh",
     "vms.*.healthcheck.console",
-    "vms.*.healthcheck.host",
-    "vms.*.healthcheck.start_interval",
-    "vms.*.healthcheck.success_threshold",
-    "vms.*.healthcheck.deadline",
-    "vms.*.healthcheck.probes.[].ssh",
     "vms.*.healthcheck.probes.[].console",
-    "vms.*.healthcheck.probes.[].host",
 ];
 
 /// Whether a key does something already; its path with any word for a resource's name.

@@ -8,6 +8,7 @@ pub mod diff;
 pub mod obstacle;
 pub mod operation;
 pub mod planner;
+pub mod power;
 mod recipe;
 
 use std::collections::BTreeMap;
@@ -19,8 +20,9 @@ pub use diff::FieldChange;
 pub use obstacle::{Obstacle, PlanError};
 pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
+pub use power::{Company, Power, Selection, power};
 
-use crate::model::{Healthcheck, Origin};
+use crate::model::{Healthcheck, Origin, Probe};
 use crate::names::{ProjectName, ResourceId, VmName};
 
 /// What will be done to a project.
@@ -99,6 +101,12 @@ pub enum Action {
     Start,
     /// Changed while it runs.
     Update,
+    /// Stopped and started again.
+    Restart,
+    /// Stopped; it stays there.
+    Stop,
+    /// Held, with all that it has in memory.
+    Pause,
     /// Removed.
     Delete,
     /// Nothing; it is as it should be, but others wait for its gate.
@@ -112,6 +120,9 @@ impl Action {
             Self::Create => '+',
             Self::Start => '>',
             Self::Update => '~',
+            Self::Restart => '↻',
+            Self::Stop => '<',
+            Self::Pause => '|',
             Self::Delete => '-',
             Self::Verify => '=',
         }
@@ -123,6 +134,9 @@ impl Action {
             Self::Create => "create",
             Self::Start => "start",
             Self::Update => "update",
+            Self::Restart => "restart",
+            Self::Stop => "stop",
+            Self::Pause => "pause",
             Self::Delete => "delete",
             Self::Verify => "verify",
         }
@@ -160,6 +174,13 @@ pub enum Cause {
     },
     /// It runs and has its secrets, but its seed still has them too: a run was cut short.
     Unscrubbed,
+    /// The command line names it.
+    Asked,
+    /// It goes along with another.
+    Along {
+        /// With whom.
+        with: ResourceId,
+    },
     /// A failure later in the run.
     Rollback,
 }
@@ -176,6 +197,8 @@ impl fmt::Display for Cause {
             Self::Awaited { by } => write!(f, "{by} waits for it"),
             Self::CutOff { network } => write!(f, "{network} was down"),
             Self::Unscrubbed => f.write_str("its seed still holds secrets"),
+            Self::Asked => f.write_str("asked for"),
+            Self::Along { with } => write!(f, "goes along with {with}"),
             Self::Rollback => f.write_str("rolled back"),
         }
     }
@@ -217,10 +240,22 @@ pub enum Gate {
     },
 }
 
+impl Gate {
+    /// Whether the vm has to do its work and power itself off.
+    pub fn is_completion(&self) -> bool {
+        matches!(self, Self::Healthy { healthcheck, .. } if healthcheck.probes == [Probe::Completed])
+    }
+}
+
 impl fmt::Display for Gate {
+    /// Begins with the word for what is reached: "healthy (tcp :5432)".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
+            Self::Healthy { healthcheck, .. } if self.is_completion() => {
+                write!(f, "completed")?;
+                healthcheck.deadline.map_or(Ok(()), |within| write!(f, " (within {within})"))
+            }
             Self::Healthy { healthcheck, .. } => {
                 let probes: Vec<String> = healthcheck.probes.iter().map(ToString::to_string).collect();
                 write!(f, "healthy ({})", probes.join(", "))

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::graph::{CycleError, Graph};
 use crate::model::{Condition, Healthcheck, Network, Spec};
 use crate::names::{NetworkName, ResourceId, VmName};
-use crate::plan::delivery;
+use crate::plan::delivery::delivered;
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected};
 use crate::plan::operation::{Operation, VmDisk, VmSeed};
@@ -45,21 +45,21 @@ pub fn plan(desired: &DesiredState, actual: &ActualState, options: &Options) -> 
 }
 
 /// A step before it has a number: it is found by its resource.
-struct Draft {
+pub(super) struct Draft {
     resource: ResourceId,
-    action: Action,
+    pub(super) action: Action,
     cause: Cause,
     changes: Vec<FieldChange>,
-    effect: Option<Effect>,
-    operations: Vec<Operation>,
-    after: BTreeMap<ResourceId, Milestone>,
-    gate: Gate,
-    finish: Vec<Operation>,
-    wave: usize,
+    pub(super) effect: Option<Effect>,
+    pub(super) operations: Vec<Operation>,
+    pub(super) after: BTreeMap<ResourceId, Milestone>,
+    pub(super) gate: Gate,
+    pub(super) finish: Vec<Operation>,
+    pub(super) wave: usize,
 }
 
 impl Draft {
-    fn new(resource: ResourceId, action: Action, cause: Cause, operations: Vec<Operation>) -> Self {
+    pub(super) fn new(resource: ResourceId, action: Action, cause: Cause, operations: Vec<Operation>) -> Self {
         Self {
             resource,
             action,
@@ -89,7 +89,7 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
             let gate = gate(desired, id);
             let draft = decide(spec, &gate, seed.clone(), found, wave).map(|draft| afresh(draft, actual));
-            let draft = delivered(draft, seed.as_ref(), spec, &gate, actual, wave);
+            let draft = delivered(draft, seed.as_ref(), spec, &gate, actual).map(|draft| Draft { wave, ..draft });
             drafts.extend(draft.map(|draft| (id.clone(), draft)));
         }
     }
@@ -163,7 +163,9 @@ fn decide(spec: &Spec, gate: &Gate, seed: Option<VmSeed>, found: Option<&Actual>
     }
     let changes = changes(&actual.recorded, spec);
     let update = update(&actual.recorded, spec, &changes);
-    let start = starting(spec, actual.phase);
+    // A vm that has done its work is as it should be.
+    let done = actual.phase == Phase::Completed && gate.is_completion();
+    let start = if done { Vec::new() } else { starting(spec, actual.phase) };
     match (update, start.is_empty()) {
         (None, true) => None,
         (None, false) => {
@@ -178,31 +180,6 @@ fn decide(spec: &Spec, gate: &Gate, seed: Option<VmSeed>, found: Option<&Actual>
             Some(draft)
         }
     }
-}
-
-/// With the secrets that the vm gets when it starts, and that its seed loses when it has them. A vm that runs while they
-/// are still on its seed gets a step of its own for that.
-fn delivered(
-    draft: Option<Draft>,
-    seed: Option<&VmSeed>,
-    spec: &Spec,
-    gate: &Gate,
-    actual: &ActualState,
-    wave: usize,
-) -> Option<Draft> {
-    let (Some(seed), Some(vm)) = (seed.filter(|seed| seed.has_secrets()), spec.as_vm()) else { return draft };
-    let left = || Draft {
-        wave,
-        effect: Some(Effect::Live),
-        ..Draft::new(spec.id(), Action::Update, Cause::Unscrubbed, Vec::new())
-    };
-    let unscrubbed = actual.filled_seeds.contains(&vm.name);
-    let mut draft = draft.or_else(|| unscrubbed.then(left))?;
-    if delivery::fill(&mut draft.operations, seed) || unscrubbed {
-        draft.gate = delivery::gate(gate.clone(), vm);
-        draft.finish = vec![Operation::ScrubSeed(Box::new(seed.clone()))];
-    }
-    Some(draft)
 }
 
 /// A vm that is made while disks of its name lie about gets new ones: nobody knows what is on the old.
@@ -233,7 +210,7 @@ fn loss(operations: &[Operation]) -> Option<Effect> {
     operations.iter().any(loses).then_some(Effect::DataLoss)
 }
 
-fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
+pub(super) fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
     let network = |spec: &Spec| match spec {
         Spec::Network(network) => Some((network.name.clone(), network.clone())),
         _ => None,
@@ -241,12 +218,14 @@ fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
     desired.specs.values().filter_map(network).collect()
 }
 
-/// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that.
-fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
+/// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that; or its own
+/// end, where others wait for that.
+pub(super) fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
     let Some(vm) = desired.specs[id].as_vm() else { return Gate::None };
     let dependents = desired.graph.dependents(id);
-    let ready = dependents.iter().any(|(_, condition)| *condition == Condition::Ready);
-    let healthcheck = match (vm.healthcheck.clone(), ready) {
+    let asked = |wanted: Condition| dependents.iter().any(|(_, condition)| *condition == wanted);
+    let healthcheck = match (vm.healthcheck.clone(), asked(Condition::Ready)) {
+        (own, _) if asked(Condition::Completed) => Healthcheck::completed(own.and_then(|check| check.deadline)),
         (None, false) => return Gate::None,
         (None, true) => Healthcheck::ready(),
         (Some(healthcheck), false) => healthcheck,
@@ -258,11 +237,11 @@ fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
 
 /// Vms that are as they should be, but whose health a step of the plan depends on: nothing may start on the word of a
 /// healthcheck that nobody has looked at in this run.
-fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
+pub(super) fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
     let verify = |id: &ResourceId| {
         let dependents = desired.graph.dependents(id);
         let starts = |id: &ResourceId| {
-            drafts.get(id).is_some_and(|draft| matches!(draft.action, Action::Create | Action::Start))
+            drafts.get(id).is_some_and(|draft| matches!(draft.action, Action::Create | Action::Start | Action::Restart))
         };
         let waits =
             |(dependent, condition): &&(&ResourceId, Condition)| *condition >= Condition::Healthy && starts(dependent);
@@ -284,7 +263,7 @@ fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<
 }
 
 /// Lets each step wait for the steps of what its resource requires; through a resource without a step, for that one's.
-fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
+pub(super) fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
     let mut frontier: BTreeMap<ResourceId, BTreeMap<ResourceId, Milestone>> = BTreeMap::new();
     for id in graph.in_order() {
         let mut before: BTreeMap<ResourceId, Milestone> = BTreeMap::new();
@@ -347,7 +326,7 @@ fn deletions(going: &BTreeMap<&ResourceId, &Actual>, cause: &Cause) -> Result<Ve
 }
 
 /// Gives the steps their numbers and sorts them into waves, without gaps.
-fn number(
+pub(super) fn number(
     desired: &DesiredState,
     drafts: BTreeMap<ResourceId, Draft>,
     unchanged: Vec<ResourceId>,

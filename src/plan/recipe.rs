@@ -53,7 +53,7 @@ pub(super) fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> O
 
 /// Removes a resource: stops it first where it is active, and takes what belongs to it alone.
 pub(super) fn deletion(actual: &Actual) -> Vec<Operation> {
-    let active = actual.phase != Phase::Stopped;
+    let active = !matches!(actual.phase, Phase::Stopped | Phase::Completed);
     match &actual.recorded {
         Spec::Pool(pool) => vec![Operation::DeletePool(*pool)],
         Spec::Image(image) => vec![Operation::DeleteImage(image.clone())],

@@ -84,14 +84,15 @@ fn reached(progress: &Progress) -> String {
     let mut others: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for track in progress.tracks.iter().filter(|track| track.state == StepState::Done) {
         let summary = &track.summary;
-        let word = done(summary.action, &summary.resource, !summary.gate.is_empty());
+        let word = done(summary.action, &summary.resource, &summary.gate);
         match summary.resource {
             ResourceId::Vm(_) => *vms.entry(word).or_default() += 1,
             ref other => *others.entry((word, other.kind())).or_default() += 1,
         }
     }
     let mut parts: Vec<String> = Vec::new();
-    for word in ["healthy", "started", "updated", "verified", "deleted"] {
+    for word in ["completed", "healthy", "started", "restarted", "updated", "verified", "stopped", "paused", "deleted"]
+    {
         let of_vms = vms.get(word).map(|n| count(*n, "vm"));
         let of_others = others.iter().filter(|((of, _), _)| *of == word).map(|((_, kind), n)| count(*n, kind));
         let named: Vec<String> = of_vms.into_iter().chain(of_others).collect();

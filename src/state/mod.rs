@@ -113,6 +113,8 @@ pub enum Phase {
     Paused,
     /// A vm that is shut off; a network or a pool that is not active.
     Stopped,
+    /// A vm that powered itself off.
+    Completed,
     /// A vm that ended in a fault.
     Crashed,
     /// An image whose upload was cut short.
@@ -125,7 +127,7 @@ impl Phase {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",
-            Self::Stopped => "stopped",
+            Self::Stopped | Self::Completed => "stopped",
             Self::Crashed => "crashed",
             Self::Incomplete => "incomplete",
         }

@@ -1,6 +1,7 @@
 //! The engine on libvirt's own test driver: order, gates, rollback with a fault at every operation.
 
 mod interrupts;
+mod patience;
 mod rig;
 #[path = "../support/mod.rs"]
 mod support;

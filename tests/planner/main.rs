@@ -1,6 +1,7 @@
 //! The planner's rules, on states made by hand: what is done, in which order, and what stands in the way.
 
 mod laws;
+mod power;
 mod secrets;
 mod seeds;
 mod specs;

@@ -3,7 +3,7 @@
 use vmcompose::model::cloud_init::{CloudInit, SecretFile, User};
 use vmcompose::model::secret::PasswordHash;
 use vmcompose::model::{Probe, Spec};
-use vmcompose::plan::{Action, Cause, Operation, Plan, Step, plan};
+use vmcompose::plan::{Action, Cause, Company, Operation, Plan, Power, Selection, Step, plan, power};
 use vmcompose::state::{ActualState, Phase};
 
 use crate::specs::{UP, applied, desired, edit, id, name, planned, refusal, vm};
@@ -73,6 +73,26 @@ fn secrets_that_a_run_left_on_a_seed_are_taken_off_by_the_next() {
         (vec![SCRUB.to_owned()], "healthy (cloud-init)".to_owned())
     );
     assert!(!plan.is_empty());
+}
+
+#[test]
+fn whoever_starts_a_vm_without_its_file_delivers_too() {
+    let desired = desired(&[secretive("db", &[])]);
+    let all = Selection { vms: [name("db")].into(), company: Company::Needed };
+    let of = |phase: Phase, what: Power| {
+        let mut actual = applied(&desired);
+        actual.resources.get_mut(&id("db")).expect("it is there").phase = phase;
+        let plan = power(&name("shop"), &actual, what, &all).expect("a plan");
+        (words(&step(&plan, "db").operations), words(&step(&plan, "db").finish), step(&plan, "db").gate.to_string())
+    };
+    let finish = vec![SCRUB.to_owned()];
+    let ready = "healthy (cloud-init)".to_owned();
+    let lines = |lines: &[&str]| lines.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let started = lines(&[FILL, "start vm `db`"]);
+    assert_eq!(of(Phase::Stopped, Power::Start), (started, finish.clone(), ready.clone()));
+    let restarted = lines(&["stop vm `db`", FILL, "start vm `db`"]);
+    assert_eq!(of(Phase::Running, Power::Restart(None)), (restarted, finish, ready));
+    assert_eq!(of(Phase::Running, Power::Stop(None)), (lines(&["stop vm `db`"]), Vec::new(), String::new()));
 }
 
 #[test]

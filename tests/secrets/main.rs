@@ -1,5 +1,6 @@
 //! Secrets: where they come from, how they get into a guest, and that they are found nowhere else.
 
+mod commands;
 mod guest;
 mod language;
 mod providers;

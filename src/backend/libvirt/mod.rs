@@ -14,6 +14,7 @@ mod names;
 mod networks;
 mod observe;
 mod probe;
+mod projects;
 mod record;
 mod seeds;
 mod storage;
@@ -23,6 +24,7 @@ mod vms;
 mod volumes;
 mod xml;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -106,6 +108,11 @@ impl Libvirt {
                 hypervisor: dotted(connect.get_hyp_version().map_err(asked())?),
             })
         })
+    }
+
+    /// The projects that have anything here: a vm, a network or a volume.
+    pub fn projects(&self) -> Result<BTreeSet<ProjectName>, HypervisorError> {
+        self.connections.with(projects::projects)
     }
 
     /// Runs a command in a guest, through its agent, to its end, however long that takes.

@@ -19,7 +19,7 @@ use super::error::{failed, is_absent};
 use super::host::{self, Place};
 use super::names::{self, Stored};
 use super::record::{self, Owner};
-use super::{seeds, storage, vms, volumes};
+use super::{probe, seeds, storage, vms, volumes};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{Image, Spec, Vm, Volume};
 use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
@@ -155,6 +155,7 @@ fn phase(domain: &Domain, id: &ResourceId) -> Result<Option<Phase>, HypervisorEr
         VIR_DOMAIN_PAUSED | VIR_DOMAIN_PMSUSPENDED => Phase::Paused,
         VIR_DOMAIN_CRASHED => Phase::Crashed,
         state if vms::is_off(state) && reason.cast_unsigned() == VIR_DOMAIN_SHUTOFF_CRASHED => Phase::Crashed,
+        state if vms::is_off(state) && probe::by_itself(reason) => Phase::Completed,
         state if vms::is_off(state) => Phase::Stopped,
         _ => Phase::Running,
     }))

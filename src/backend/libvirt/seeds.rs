@@ -20,12 +20,15 @@ use crate::seed::{self, FillError};
 /// have: it is made anew.
 pub(super) fn create(call: Call<'_>, wanted: &VmSeed) -> Result<(), HypervisorError> {
     complete(wanted)?;
+    plain(call, wanted)
+}
+
+fn plain(call: Call<'_>, wanted: &VmSeed) -> Result<(), HypervisorError> {
     write(call, &wanted.vm, &seed::image(&seed::make(&wanted.settings, &wanted.machine)))
 }
 
 /// Makes a seed anew with secrets on it. The test driver takes no bytes, so nobody's secrets are read for it.
 pub(super) fn fill(call: Call<'_>, wanted: &VmSeed) -> Result<(), HypervisorError> {
-    complete(wanted)?;
     let names = wanted.settings.asks_for();
     let values = if call.place.test {
         names.into_iter().map(|name| (name, SecretValue::new(Vec::new()))).collect()
@@ -38,7 +41,7 @@ pub(super) fn fill(call: Call<'_>, wanted: &VmSeed) -> Result<(), HypervisorErro
     let disk = seed::filled(&wanted.settings, &wanted.machine, &values).map_err(refused)?;
     write(call, &wanted.vm, &disk).inspect_err(|_| {
         // Without any seed the vm could not be started; the first error is the one to tell.
-        let _ = create(call, wanted);
+        let _ = plain(call, wanted);
     })
 }
 
@@ -76,7 +79,7 @@ pub(super) fn scrub(call: Call<'_>, wanted: &VmSeed) -> Result<(), HypervisorErr
     if call.place.test {
         // It can neither write nor resize.
         drop(turn);
-        return create(call, wanted);
+        return plain(call, wanted);
     }
     let disk = seed::scrubbed(&seed::make(&wanted.settings, &wanted.machine), length);
     send(call, &found, 0, &disk, &what)?;

@@ -10,6 +10,7 @@ mod guest;
 mod health;
 mod locate;
 pub(crate) mod network;
+mod probe;
 mod secrets;
 pub(crate) mod settle;
 mod vm;
@@ -178,7 +179,7 @@ pub(crate) fn lower(
         if let Some(told) = &mut told {
             told.secrets = secrets::files(instance, &resources.secrets, mistakes);
         }
-        let mut vm = vm::lower(instance, boot, disks, interfaces, depends, mistakes);
+        let mut vm = vm::lower(scope, instance, boot, disks, interfaces, depends, mistakes);
         vm.cloud_init = told;
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);

@@ -7,8 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use std::borrow::Cow;
 
-use super::health::any_of;
-use super::shape::{Labels, OneOrMany, deserialize_form, refused};
+use super::shape::{Labels, OneOrMany, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
 use crate::units::Bytes;
 

@@ -2,13 +2,10 @@
 //!
 //! Owns the keys of `secrets` at the top of the file and of `cloud_init`. Reads none.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::health::any_of;
-use super::shape::{OneOrMany, deserialize_form, refused};
+use super::shape::{OneOrMany, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
 use crate::units::Span;
 

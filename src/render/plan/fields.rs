@@ -2,6 +2,8 @@
 //!
 //! Owns which fields of a spec are worth a line in a plan, and how they read. Knows nothing of waves or order.
 
+use std::fmt::Write as _;
+
 use crate::model::{Boot, Disk, Healthcheck, Image, ImageRef, Interface, Network, Spec, Vm};
 use crate::plan::{Operation, Step};
 use crate::render::layout::tame;
@@ -104,9 +106,16 @@ fn interface(interface: &Interface) -> String {
 pub(super) fn gate(check: &Healthcheck) -> String {
     let probes = list(check.probes.iter().map(|probe| tame(&probe.to_string())), MOST);
     let Healthcheck { interval, retries, start_period, .. } = check;
-    if start_period.0.is_zero() {
+    let mut text = if start_period.0.is_zero() {
         format!("healthy: {probes}; tried every {interval}, {retries} times")
     } else {
         format!("healthy: {probes}; tried every {interval} for {start_period}, then {retries} times more")
+    };
+    if check.success_threshold > 1 {
+        let _ = write!(text, ", until it passes {} times in a row", check.success_threshold);
     }
+    if let Some(deadline) = check.deadline {
+        let _ = write!(text, "; within {deadline}");
+    }
+    text
 }

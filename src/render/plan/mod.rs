@@ -130,7 +130,9 @@ fn lines(steps: &[&Step], step: &Step, palette: &Palette) -> Vec<(String, String
     if !step.after.is_empty() {
         lines.push(("waits for".to_owned(), waits(steps, step)));
     }
-    if let Gate::Healthy { healthcheck, .. } = &step.gate {
+    if step.gate.is_completion() {
+        lines.push(("gate".to_owned(), step.gate.to_string()));
+    } else if let Gate::Healthy { healthcheck, .. } = &step.gate {
         lines.push(("gate".to_owned(), fields::gate(healthcheck)));
     }
     if let Some(effect) = step.effect {
@@ -153,6 +155,9 @@ fn waits(steps: &[&Step], step: &Step) -> String {
 fn reached(other: &Step, milestone: Milestone) -> &'static str {
     match (&other.resource, other.action, milestone) {
         (_, Action::Delete, _) => " (gone)",
+        (_, Action::Stop, _) => " (stopped)",
+        (_, Action::Pause, _) => " (paused)",
+        (ResourceId::Vm(_), _, Milestone::Passed) if other.gate.is_completion() => " (completed)",
         (ResourceId::Vm(_), _, Milestone::Passed) if other.gate != Gate::None => " (healthy)",
         (ResourceId::Vm(_), ..) => " (started)",
         _ => "",
@@ -163,8 +168,8 @@ fn colour(action: Action, palette: &Palette) -> Style {
     match action {
         Action::Create => palette.good,
         Action::Start => palette.busy,
-        Action::Update => palette.change,
-        Action::Delete => palette.bad,
+        Action::Update | Action::Restart => palette.change,
+        Action::Stop | Action::Pause | Action::Delete => palette.bad,
         Action::Verify => Style::new(),
     }
 }

@@ -14,5 +14,6 @@ mod compose {
     mod merging;
     mod replicas;
     mod schema;
+    mod storage;
     mod templates;
 }

@@ -45,7 +45,7 @@ fn pull(global: &Global, cache: &Cache, options: &Pull) -> Result<(), Error> {
             .map_err(|error| Error::Missing { what: error.to_string(), hint: error.hint().unwrap_or_default() })?;
         let name = label(text, number);
         let (from, checksum) = (located.from, located.checksum);
-        requests.insert(name.clone(), ImageRequest { name, from, checksum, role: ImageRole::Disk });
+        requests.insert(name.clone(), ImageRequest { name, from, checksum, role: ImageRole::Disk, format: None });
     }
     let how = How { cache, mode: Mode::Normal, drawn: drawn(global), cancelled: &NEVER };
     let (fetched, _) = fetch(&requests, &Pins::default(), &how)?;

@@ -71,7 +71,9 @@ pub(super) fn bring(
         // Files that are here already need no folder for others: a service may have no home.
         Err(error) => {
             let sources = image::files(requests).ok_or(error)?;
-            return Ok(Brought { images: image::inspect(&sources)?, waited: false });
+            let images = image::inspect(&sources)?;
+            image::as_declared(requests, &images)?;
+            return Ok(Brought { images, waited: false });
         }
     };
     let (sources, digests, waited) = match reach {
@@ -85,7 +87,9 @@ pub(super) fn bring(
             (fetched.sources, Digests::of(&cache), waited)
         }
     };
-    Ok(Brought { images: image::inspect_known(&sources, &digests)?, waited })
+    let images = image::inspect_known(&sources, &digests)?;
+    image::as_declared(requests, &images)?;
+    Ok(Brought { images, waited })
 }
 
 fn at_hand(requests: &Requests, cache: &Cache, pins: &Pins) -> Result<BTreeMap<ImageName, ImageSource>, Error> {

@@ -8,7 +8,6 @@ use super::node::{Entry, Kind, Node};
 /// Paths of keys from the top of the file; `*` stands for any key, `[]` for the items of a list.
 const UNSUPPORTED: &[&str] = &[
     "limits",
-    "images.*.format",
     "networks.*.bridge",
     "networks.*.subnet6",
     "networks.*.mtu",
@@ -17,9 +16,6 @@ const UNSUPPORTED: &[&str] = &[
     "networks.*.dhcp",
     "networks.*.dns",
     "networks.*.routes",
-    "volumes.*.shared",
-    "volumes.*.pool",
-    "volumes.*.labels",
     "vms.*.cpu",
     "vms.*.machine",
     "vms.*.firmware",

@@ -144,6 +144,14 @@ pub enum Unfit {
         /// What the bytes are.
         is: &'static str,
     },
+    /// The file declares something else than its bytes are.
+    #[error("is declared as {says}, but is {is}")]
+    Declared {
+        /// What stands in the file.
+        says: &'static str,
+        /// What the bytes are.
+        is: &'static str,
+    },
     /// Neither qcow2 nor raw.
     #[error("is {0}, not a qcow2 or raw disk image")]
     Foreign(&'static str),
@@ -214,6 +222,9 @@ impl Fault {
             Self::Unfit { unfit: Unfit::Foreign(_), .. } => "`qemu-img convert -O qcow2 FILE NEW` converts disk images",
             Self::Unfit { unfit: Unfit::Qcow2(Qcow2Error::Backing(_) | Qcow2Error::ExternalData), .. } => {
                 "`qemu-img convert -O qcow2 FILE NEW` makes one file of both"
+            }
+            Self::Unfit { unfit: Unfit::Declared { .. }, .. } => {
+                "correct `format`, or leave it out: its bytes say what it is"
             }
             Self::Away { .. } => "a plan downloads nothing; `vmcompose image pull` does, and so does `vmcompose up`",
             Self::Unknown { .. } => {

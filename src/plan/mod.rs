@@ -5,9 +5,11 @@
 
 mod delivery;
 pub mod diff;
+mod growth;
 pub mod obstacle;
 pub mod operation;
 pub mod planner;
+mod pools;
 pub mod power;
 mod recipe;
 
@@ -273,6 +275,12 @@ impl Plan {
     /// Whether it would change anything.
     pub fn is_empty(&self) -> bool {
         self.steps().all(|step| step.operations.is_empty() && step.finish.is_empty())
+    }
+
+    /// Whether it only starts pools, so that the next look shows what is in them, and the next plan what remains.
+    pub fn is_preliminary(&self) -> bool {
+        let mut operations = self.steps().flat_map(|step| &step.operations).peekable();
+        operations.peek().is_some() && operations.all(|operation| matches!(operation, Operation::StartPool(_)))
     }
 
     /// How many steps have this action.

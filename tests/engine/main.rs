@@ -3,6 +3,7 @@
 mod interrupts;
 mod patience;
 mod rig;
+mod storage;
 #[path = "../support/mod.rs"]
 mod support;
 

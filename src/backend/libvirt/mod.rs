@@ -6,23 +6,32 @@
 //! it is. No handle of libvirt's outlives a call, and nothing here decides what should be done.
 
 mod agent;
+mod by_hand;
 mod cloud_init;
 mod connections;
 mod error;
+mod grow;
 mod host;
+mod inventory;
 mod names;
 mod networks;
 mod observe;
+mod others;
+mod pools;
 mod probe;
 mod projects;
 mod record;
 mod seeds;
 mod storage;
+mod stores;
+mod transfer;
 mod update;
 mod upload;
 mod vms;
 mod volumes;
 mod xml;
+
+pub use self::by_hand::by_hand;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -161,8 +170,12 @@ impl Hypervisor for Libvirt {
 impl Libvirt {
     fn masked(&self, error: HypervisorError) -> HypervisorError {
         let mask = |text: String| self.secrets.mask(&text);
-        let HypervisorError { kind, message, detail, hint } = error;
-        HypervisorError { kind, message: mask(message), detail: detail.map(mask), hint: hint.map(mask) }
+        HypervisorError {
+            message: mask(error.message),
+            detail: error.detail.map(mask),
+            hint: error.hint.map(mask),
+            ..error
+        }
     }
 
     fn perform(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
@@ -181,10 +194,17 @@ impl Libvirt {
             Operation::UploadImage(image) => on(&|call| upload::upload(call, image)),
             Operation::DeleteImage(image) => delete(Stored::image(image), what),
             Operation::CreateVolume(volume) => on(&|call| volumes::create_volume(call, volume)),
-            Operation::DeleteVolume(volume) => delete(Stored::Volume(volume.name.clone()), what),
+            Operation::GrowVolume { volume, .. } => {
+                on(&|call| grow::grow(call, &Stored::volume(volume), volume.size, &what))
+            }
+            Operation::DeleteVolume(volume) => delete(Stored::volume(volume), what),
             Operation::CreateDisk(disk) => on(&|call| volumes::create_disk(call, disk)),
             Operation::DeleteDisk(VmDisk { vm, disk, .. }) => {
                 delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, format!("disk `{disk}` of {what}"))
+            }
+            Operation::GrowDisk { vm, disk, to, .. } => {
+                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone() };
+                on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
             Operation::FillSeed(seed) => on(&|call| seeds::fill(call, seed)),

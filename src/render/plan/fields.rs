@@ -41,7 +41,11 @@ fn made(spec: &Spec) -> Vec<(&'static str, String)> {
         Spec::Pool(_) => Vec::new(),
         Spec::Image(image) => vec![("content", content(image))],
         Spec::Network(network) => vec![("subnet", subnet(network))],
-        Spec::Volume(volume) => vec![("size", volume.size.to_string())],
+        Spec::Volume(volume) => {
+            let pool = volume.pool.iter().map(|pool| ("pool", tame(pool)));
+            let shared = volume.shared.then(|| ("shared", "by several vms".to_owned()));
+            [("size", volume.size.to_string())].into_iter().chain(pool).chain(shared).collect()
+        }
         Spec::Vm(vm) => machine(vm),
     }
 }
@@ -85,9 +89,10 @@ fn boot(boot: &Boot) -> String {
 }
 
 fn reference(image: &ImageRef) -> String {
-    match &image.digest {
-        Some(digest) => format!("`{}` ({digest})", image.name),
-        None => format!("`{}`", image.name),
+    match (&image.digest, &image.volume) {
+        (_, Some(volume)) => format!("`{}` (volume {})", image.name, tame(&volume.to_string())),
+        (Some(digest), None) => format!("`{}` ({digest})", image.name),
+        (None, None) => format!("`{}`", image.name),
     }
 }
 

@@ -106,8 +106,7 @@ fn a_root_disk_grows_and_the_guest_takes_it_at_its_next_boot() {
     fs::write(&file, text.replace("disk: 4GiB", "disk: 6GiB")).expect("written");
     let plan = stack.run(&["plan"]).expect(0).stdout;
     assert!(plan.contains("disk        4GiB → 6GiB"), "{plan}");
-    let up = stack.run(&["up", "--progress", "plain"]).expect(0);
-    assert!(up.stderr.contains("vm `db`: growing disk `root`") || up.stderr.contains("updated"), "{}", up.stderr);
+    stack.run(&["up", "--progress", "plain"]).expect(0);
     assert_eq!((mebibytes(disk), mebibytes(root)), (6144, before), "the disk has grown, the file system not yet");
 
     let boot = || stack.run(&["exec", "db", "--", "cat", "/proc/sys/kernel/random/boot_id"]);

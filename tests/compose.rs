@@ -6,6 +6,7 @@ mod compose {
     mod diagnostics;
     mod files;
     pub(crate) mod fixture;
+    mod greedy;
     mod guest;
     mod hostile;
     mod images;

@@ -149,3 +149,14 @@ fn nothing_is_written_over_unasked_and_no_rubbish_is_imported() {
     assert!(said(&["volume", "import", "nowhere.img", "new"], 1).contains("nowhere.img"));
     assert_eq!(std::fs::read(world.dir.path().join("there.qcow2")).expect("still there"), b"mine");
 }
+
+#[test]
+fn an_error_about_a_network_is_none_about_a_vm() {
+    const BROKEN: &str = "<name>shop-x</name><metadata><v:resource \
+                          xmlns:v='https://vmcompose.dev/xmlns/libvirt/1' project='shop'>{</v:resource></metadata>";
+    let network = World::holding(&format!("<network>{BROKEN}</network>"));
+    assert!(run(&network, &["ps"]).expect(5).stderr.contains("network `x`: its metadata cannot be read"));
+    let rest = "<memory>1024</memory><os><type>hvm</type></os>";
+    let domain = World::holding(&format!("<domain type='test'>{BROKEN}{rest}</domain>"));
+    assert!(run(&domain, &["ps"]).expect(4).stderr.contains("vm `x`: its metadata cannot be read"));
+}

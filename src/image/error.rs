@@ -84,12 +84,6 @@ pub enum Fault {
         /// The name that was asked for.
         imported: String,
     },
-    /// It would have to be downloaded or unpacked first, and whoever asks does not do that.
-    #[error("is not on this machine yet: `{place}`")]
-    Away {
-        /// Where it comes from.
-        place: String,
-    },
     /// The cache cannot be read or written.
     #[error("cannot be kept: `{}`: {}", .path.display(), reason(.source))]
     Cache {
@@ -226,7 +220,6 @@ impl Fault {
             Self::Unfit { unfit: Unfit::Declared { .. }, .. } => {
                 "correct `format`, or leave it out: its bytes say what it is"
             }
-            Self::Away { .. } => "a plan downloads nothing; `vmcompose image pull` does, and so does `vmcompose up`",
             Self::Unknown { .. } => {
                 "`vmcompose image list` shows what is there; `vmcompose image import NAME FILE` adds"
             }

@@ -144,7 +144,7 @@ pub enum ImageRole {
 pub struct Image {
     /// Its name.
     pub name: ImageName,
-    /// Where its bytes are on this machine; empty when it is only known from the hypervisor.
+    /// Where its bytes are on this machine; empty when they are not, and it is known from the hypervisor or a lock file.
     pub path: PathBuf,
     /// How the bytes are laid out.
     pub format: ImageFormat,
@@ -152,6 +152,19 @@ pub struct Image {
     pub length: Bytes,
     /// SHA-256 of the bytes: its identity.
     pub digest: Digest,
+}
+
+impl Image {
+    /// One that nobody has seen yet.
+    pub fn unknown(name: ImageName) -> Self {
+        let digest = Digest(Digest::UNKNOWN.to_owned());
+        Self { name, path: PathBuf::new(), format: ImageFormat::Qcow2, length: Bytes(0), digest }
+    }
+
+    /// Whether nobody has seen it yet; its format and length mean nothing then.
+    pub fn is_unknown(&self) -> bool {
+        self.digest.0 == Digest::UNKNOWN
+    }
 }
 
 /// How an image's bytes are laid out.
@@ -182,6 +195,8 @@ pub struct Digest(String);
 impl Digest {
     /// Number of hexadecimal digits.
     pub const LEN: usize = 12;
+    /// In place of the digits of an image that nobody has seen yet.
+    const UNKNOWN: &str = "unknown";
 
     /// Takes a text of [`Digest::LEN`] lower-case hexadecimal digits.
     pub fn new(text: &str) -> Option<Self> {

@@ -91,13 +91,19 @@ fn settle(
     };
     let proof = format!("{name}.proof");
     clear(pool, &proof)?;
-    let proof = convert(pool, arrived, proof, size, format, what)?;
-    let made = old
-        .delete(0)
-        .map_err(failed(format!("cannot delete what was there as {what}")))
-        .and_then(|()| convert(pool, &proof, name, size, format, what).map(|_| ()));
-    let _ = proof.delete(0);
-    made
+    let copy = convert(pool, arrived, proof.clone(), size, format, what)?;
+    if let Err(error) = old.delete(0) {
+        let _ = copy.delete(0);
+        return Err(failed(format!("cannot delete what was there as {what}"))(error));
+    }
+    let made = convert(pool, &copy, name, size, format, what).map(|_| ());
+    if made.is_ok() {
+        let _ = copy.delete(0);
+    }
+    // All that there is of it now.
+    made.map_err(|error| {
+        error.with_hint(format!("its bytes are in `{proof}`, in the same pool; import the file again"))
+    })
 }
 
 /// Deletes what an earlier try left.

@@ -51,7 +51,11 @@ fn made(spec: &Spec) -> Vec<(&'static str, String)> {
 }
 
 fn content(image: &Image) -> String {
-    format!("{} {}, sha256 {}…", image.format.as_str(), about(image.length), image.digest)
+    if image.is_unknown() {
+        return "known when it is downloaded".to_owned();
+    }
+    let away = if image.path.as_os_str().is_empty() { ", downloaded first" } else { "" };
+    format!("{} {}, sha256 {}…{away}", image.format.as_str(), about(image.length), image.digest)
 }
 
 fn subnet(network: &Network) -> String {

@@ -56,6 +56,6 @@ fn taken(gate: Gate, vm: &Vm) -> Gate {
             address: vm.interfaces.first().map(|interface| interface.ip),
             healthcheck: Healthcheck::ready(),
         },
-        other => other,
+        other @ Gate::Healthy { .. } => other,
     }
 }

@@ -75,7 +75,8 @@ pub fn power(
             draft.gate = gate(&desired, &id);
             let seed = found.recorded.as_vm().and_then(|vm| VmSeed::of(project, vm, &networks));
             let gate = draft.gate.clone();
-            drafts.extend(delivered(Some(draft), seed.as_ref(), &found.recorded, &gate, actual).map(|draft| (id, draft)));
+            drafts
+                .extend(delivered(Some(draft), seed.as_ref(), &found.recorded, &gate, actual).map(|draft| (id, draft)));
         } else {
             drafts.insert(id, draft);
         }

@@ -61,7 +61,8 @@ fn a_plan_names_secrets_and_says_what_becomes_of_them() {
     assert!(plan.contains("secrets     `key`"), "{plan}");
     let plan: serde_json::Value =
         serde_json::from_str(&traced.run(&["plan", "--format", "json"]).expect(0).stdout).expect("JSON");
-    let steps = plan["waves"].as_array().expect("waves").iter().flat_map(|wave| wave["steps"].as_array().expect("steps"));
+    let steps =
+        plan["waves"].as_array().expect("waves").iter().flat_map(|wave| wave["steps"].as_array().expect("steps"));
     let step = steps.into_iter().find(|step| step["resource"]["kind"] == "vm").expect("the vm");
     assert_eq!(step["finish"], serde_json::json!(["take secrets off the seed of vm `db`"]));
     let up = traced.run(&["up"]).expect(1);

@@ -13,6 +13,7 @@ use crate::execute::{Failure, Outcome, Problem};
 use crate::image::ImageError;
 use crate::names::ResourceId;
 use crate::plan::{Obstacle, PlanError};
+use crate::secret::SecretError;
 
 /// How a command ends, as the shell sees it. Public: scripts rely on these numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub enum Error {
     Compose(Diagnostics),
     /// Boot media cannot be used.
     Images(Vec<ImageError>),
+    /// Secrets cannot be read.
+    Secrets(Vec<SecretError>),
     /// The hypervisor cannot be reached or looked at.
     Hypervisor(HypervisorError),
     /// Something stands in the plan's way.
@@ -129,7 +132,7 @@ impl Error {
                 if obstacles.iter().all(busy) { Exit::Resource } else { Exit::Refused }
             }
             Self::Unconfirmed { .. } | Self::Locked { .. } | Self::Refused { .. } => Exit::Refused,
-            Self::Io { .. } | Self::Missing { .. } => Exit::Usage,
+            Self::Io { .. } | Self::Missing { .. } | Self::Secrets(_) => Exit::Usage,
         }
     }
 
@@ -137,6 +140,7 @@ impl Error {
     pub fn messages(&self) -> Vec<String> {
         match self {
             Self::Images(errors) => errors.iter().map(ToString::to_string).collect(),
+            Self::Secrets(errors) => errors.iter().map(ToString::to_string).collect(),
             Self::Plan(PlanError::Blocked(obstacles)) => obstacles.iter().map(with_place).collect(),
             other => vec![other.to_string()],
         }
@@ -150,6 +154,10 @@ impl Error {
                 let mut hints: Vec<String> = errors.iter().filter_map(|error| error.fault.hint()).collect();
                 hints.dedup();
                 hints
+            }
+            Self::Secrets(errors) => {
+                let hints: BTreeSet<String> = errors.iter().filter_map(|error| error.fault.hint()).collect();
+                hints.into_iter().collect()
             }
             Self::Hypervisor(error) => error.hint.iter().cloned().collect(),
             Self::Plan(PlanError::Blocked(obstacles)) => {
@@ -209,6 +217,9 @@ impl fmt::Display for Error {
         match self {
             Self::Compose(diagnostics) => write!(f, "{diagnostics}"),
             Self::Images(errors) => f.write_str(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+            Self::Secrets(errors) => {
+                f.write_str(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            }
             Self::Hypervisor(error) => write!(f, "{error}"),
             Self::Plan(error) => write!(f, "{error}"),
             Self::Unconfirmed { what } => write!(f, "{what} has to be confirmed"),

@@ -27,6 +27,7 @@ fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     let plan = plan::plan(&desired, &sight.actual, &wanted)?;
     run::confirm(&plan, options.yes)?;
     forget_host_keys(&plan, &sight);
+    run::read_secrets(&plan, &sight.secrets)?;
     let how = run::How { on_failure: OnFailure::Rollback, parallel: options.parallel };
     Ok(Ended::of(&plan, run::run(global, sight, &plan, &how)))
 }

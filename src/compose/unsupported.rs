@@ -7,7 +7,6 @@ use super::node::{Entry, Kind, Node};
 
 /// Paths of keys from the top of the file; `*` stands for any key, `[]` for the items of a list.
 const UNSUPPORTED: &[&str] = &[
-    "secrets",
     "limits",
     "networks.*.bridge",
     "networks.*.subnet6",
@@ -24,7 +23,6 @@ const UNSUPPORTED: &[&str] = &[
     "vms.*.tpm",
     "vms.*.ports",
     "vms.*.restart",
-    "vms.*.cloud_init.secrets",
     "vms.*.limits",
     "vms.*.xml",
     "vms.*.healthcheck.console",

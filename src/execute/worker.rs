@@ -1,4 +1,4 @@
-//! Carries out one step: its operations one after the other, then its gate.
+//! Carries out one step: its operations one after the other, its gate, and what comes after that.
 //!
 //! Owns the way from the runtime to the blocking calls of a backend. Knows nothing of other steps.
 
@@ -66,18 +66,19 @@ pub(super) async fn work<H: Hypervisor>(shop: Shop<H>, step: Step) {
         // Nobody listens only when the run itself has ended.
         let _ = messages.send((id, message));
     };
-    let ended = match operations(&shop, &step, &tell).await {
-        Ended::Done => {
-            tell(Message::AllApplied);
-            open(&shop, &step, tell.clone()).await
-        }
-        other => other,
-    };
+    let mut ended = operations(&shop, &step.operations, &tell).await;
+    if let Ended::Done = ended {
+        tell(Message::AllApplied);
+        ended = open(&shop, &step, tell.clone()).await;
+    }
+    if let Ended::Done = ended {
+        ended = operations(&shop, &step.finish, &tell).await;
+    }
     tell(Message::Ended(ended));
 }
 
-async fn operations<H: Hypervisor>(shop: &Shop<H>, step: &Step, tell: &impl Fn(Message)) -> Ended {
-    for operation in &step.operations {
+async fn operations<H: Hypervisor>(shop: &Shop<H>, all: &[Operation], tell: &impl Fn(Message)) -> Ended {
+    for operation in all {
         if let Some(patience) = operation.patience() {
             match patiently(shop, operation, patience.0, tell).await {
                 Ended::Done => continue,

@@ -1,9 +1,9 @@
 //! What a guest is told at its first boot: accounts, files, packages, commands, data disks, network.
 //!
-//! Owns the values, in the words of the compose file. A password is held as a hash only, so that these values may be
-//! recorded. Knows nothing of how they are written down for cloud-init: that is the seed's business.
+//! Owns the values, in the words of the compose file. A password is held as a hash only, and of a secret there is only
+//! its name, so that these values may be recorded. Knows nothing of how they are written down for cloud-init: that is the seed's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -17,8 +17,9 @@ use super::address::Mac;
 use super::image::Digest;
 use super::login::ProjectKey;
 use super::network::{Network, NetworkMode};
+use super::secret::{self, PasswordHash};
 use super::{Interface, Share, Vm};
-use crate::names::{NetworkName, VolumeName};
+use crate::names::{NetworkName, SecretName, VolumeName};
 
 /// Settings for the first boot of a vm.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -60,6 +61,9 @@ pub struct CloudInit {
     /// Commands run early in every boot, likewise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bootcmd: Vec<Command>,
+    /// Secrets that become files of the guest, at every start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretFile>,
     /// The vm's further disks that it formats, if they are empty, and mounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<DataDisk>,
@@ -112,6 +116,52 @@ impl CloudInit {
         self.ssh_authorized_keys.push(key);
         self
     }
+
+    /// The secrets that the guest gets, as files or within other settings.
+    pub fn asks_for(&self) -> BTreeSet<SecretName> {
+        let settings = serde_json::to_value(self).expect("settings have no map with keys that are not strings");
+        let mut names = secret::referenced(&settings);
+        names.extend(self.secrets.iter().map(|file| file.source.clone()));
+        names
+    }
+
+    /// The same as they are when they were recorded and read back: of a password's hash there is its fingerprint.
+    #[must_use]
+    pub fn recorded(&self) -> Self {
+        let mut recorded = self.clone();
+        for user in &mut recorded.users {
+            user.password_hash = user.password_hash.as_ref().map(PasswordHash::fingerprint);
+        }
+        recorded
+    }
+
+    /// The first account whose password's hash is not known any more, because the settings were recorded and read back.
+    pub fn lacking(&self) -> Option<&User> {
+        self.users.iter().find(|user| user.password_hash.as_ref().is_some_and(|hash| !hash.is_known()))
+    }
+}
+
+/// A secret as a file of the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretFile {
+    /// Which secret.
+    pub source: SecretName,
+    /// Where, absolute.
+    pub path: String,
+    /// Whose it is, `user:group` as `chown` takes it; root's by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Who may do what with it, in octal digits.
+    pub mode: String,
+}
+
+impl SecretFile {
+    /// The folder of files whose place nobody chose. It is in memory.
+    pub const FOLDER: &'static str = "/run/secrets";
+    /// Where systemd looks for what `LoadCredential=` names, in memory too.
+    pub const CREDENTIALS: &'static str = "/run/credstore";
+    /// Its owner may read it, nobody else.
+    pub const MODE: &'static str = "0400";
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -163,7 +213,7 @@ pub struct User {
     pub name: String,
     /// Its password, hashed as in `/etc/shadow`. An account without one can be reached by key only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_hash: Option<String>,
+    pub password_hash: Option<PasswordHash>,
     /// Whether the password must be changed at the first login.
     #[serde(skip_serializing_if = "is_false")]
     pub one_time_password: bool,

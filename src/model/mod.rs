@@ -12,6 +12,7 @@ pub mod image;
 pub mod login;
 pub mod network;
 pub mod provision;
+pub mod secret;
 pub mod share;
 pub mod url;
 
@@ -32,10 +33,11 @@ pub use image::{
 pub use login::{Login, ProjectKey};
 pub use network::{Host, Network, NetworkMode};
 pub use provision::{Provisioned, Task, TaskAction};
+pub use secret::{Secret, SecretFrom, SecretValue};
 pub use share::Share;
 pub use url::{Url, UrlError};
 
-use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, SecretName, VmName, VolumeName};
 use crate::units::{Bytes, Span};
 
 /// A whole project, as the compose file describes it: merged, interpolated, checked, its addresses settled.
@@ -53,6 +55,8 @@ pub struct Project {
     pub vms: BTreeMap<VmName, Vm>,
     /// What is done inside them once they are up. Kept apart from them: only its digests are recorded.
     pub tasks: BTreeMap<VmName, Vec<Task>>,
+    /// Where the values of its secrets come from. They themselves are in no spec.
+    pub secrets: BTreeMap<SecretName, Secret>,
     /// Where in the user's files each resource stands.
     pub origins: BTreeMap<ResourceId, Origin>,
 }

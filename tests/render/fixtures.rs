@@ -165,6 +165,7 @@ pub(crate) fn step(id: usize, resource: ResourceId, action: Action, cause: Cause
         operations,
         after: BTreeMap::new(),
         gate: Gate::None,
+        finish: Vec::new(),
     }
 }
 

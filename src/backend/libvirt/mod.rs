@@ -39,7 +39,7 @@ pub use self::by_hand::by_hand;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use virt::connect::Connect;
@@ -55,6 +55,7 @@ use crate::model::Spec;
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
 use crate::plan::operation::VmDisk;
+use crate::secret::Secrets;
 use crate::state::ActualState;
 use crate::state::record::Record;
 
@@ -64,6 +65,7 @@ pub struct Libvirt {
     place: Place,
     turns: Turns,
     offer: OnceLock<Offer>,
+    secrets: Arc<Secrets>,
 }
 
 /// What an operation needs besides itself: a connection, where that leads, whose turn it is, and for whom it is done.
@@ -72,6 +74,7 @@ struct Call<'a> {
     connect: &'a Connect,
     place: &'a Place,
     turns: &'a Turns,
+    secrets: &'a Secrets,
     project: &'a ProjectName,
 }
 
@@ -94,7 +97,13 @@ impl Libvirt {
     pub fn connect(uri: Option<&str>) -> Result<Self, HypervisorError> {
         let connections = Connections::open(uri)?;
         let place = connections.with(|connect| Place::of(connect, connections.uri()))?;
-        Ok(Self { connections, place, turns: Turns::default(), offer: OnceLock::new() })
+        Ok(Self { connections, place, turns: Turns::default(), offer: OnceLock::new(), secrets: Arc::default() })
+    }
+
+    /// The same with secrets for the guests that get some. Their values are hidden in all that it says.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Arc<Secrets>) -> Self {
+        Self { secrets, ..self }
     }
 
     /// The URI of the hypervisor, as libvirt reports it.
@@ -186,9 +195,35 @@ impl Hypervisor for Libvirt {
     }
 
     fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
+        self.perform(project, operation).map_err(|error| self.masked(error))
+    }
+
+    fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
+        // A guest may say anything, its secrets too.
+        match probe::probe(&self.connections, project, attempt) {
+            Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
+            Ok(Health::Passing) => Ok(Health::Passing),
+            Err(error) => Err(self.masked(error)),
+        }
+    }
+}
+
+impl Libvirt {
+    fn masked(&self, error: HypervisorError) -> HypervisorError {
+        let mask = |text: String| self.secrets.mask(&text);
+        HypervisorError {
+            message: mask(error.message),
+            detail: error.detail.map(mask),
+            hint: error.hint.map(mask),
+            ..error
+        }
+    }
+
+    fn perform(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
         let Self { connections, place, turns, .. } = self;
+        let secrets = self.secrets.as_ref();
         let on = |make: &dyn Fn(Call<'_>) -> Result<(), HypervisorError>| {
-            connections.with(|connect| make(Call { connect, place, turns, project }))
+            connections.with(|connect| make(Call { connect, place, turns, secrets, project }))
         };
         let delete = |stored: Stored, what: String| on(&|call| volumes::delete(call, &stored, &what));
         let what = operation.resource().to_string();
@@ -213,9 +248,11 @@ impl Hypervisor for Libvirt {
                 on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
+            Operation::FillSeed(seed) => on(&|call| seeds::fill(call, seed)),
+            Operation::ScrubSeed(seed) => on(&|call| seeds::scrub(call, seed)),
             Operation::CreateIgnition { vm, config } => on(&|call| seeds::create_ignition(call, vm, config)),
             Operation::DeleteSeed(vm) => {
-                delete(Stored::Seed(vm.clone()), format!("the cloud-init seed of {what}"))?;
+                on(&|call| seeds::delete(call, vm))?;
                 delete(Stored::Ignition(vm.clone()), format!("the Ignition configuration of {what}"))
             }
             Operation::DefineNetwork(network) => {
@@ -252,10 +289,6 @@ impl Hypervisor for Libvirt {
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => vms::stop(connections, place, project, name, grace.0),
         }
-    }
-
-    fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
-        probe::probe(&self.connections, project, attempt)
     }
 }
 

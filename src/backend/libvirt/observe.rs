@@ -19,7 +19,7 @@ use super::error::{failed, is_absent};
 use super::host::{self, Place};
 use super::names::{self, Stored};
 use super::record::{self, Owner};
-use super::{others, probe, storage, vms, volumes};
+use super::{others, probe, seeds, storage, vms, volumes};
 use crate::backend::HypervisorError;
 use crate::model::{Image, Spec, Vm, Volume};
 use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
@@ -190,7 +190,13 @@ fn stored(
                 state.disk_sizes.extend(size.map(|size| ((vm.clone(), disk.clone()), size)));
                 parts.disks.push((vm, disk));
             }
-            Stored::Seed(vm) | Stored::Ignition(vm) => parts.seeds.push(vm),
+            Stored::Ignition(vm) => parts.seeds.push(vm),
+            Stored::Seed(vm) => {
+                if gets_secrets(state, &vm) && seeds::is_filled(&volume, &vm)? {
+                    state.filled_seeds.insert(vm.clone());
+                }
+                parts.seeds.push(vm);
+            }
             Stored::Volume { name, shared, pool } => {
                 let id = ResourceId::Volume(name.clone());
                 if let Some(size) = volumes::capacity(&volume, &id.to_string())? {
@@ -249,4 +255,9 @@ fn has_disk(state: &ActualState, vm: &VmName, disk: &VolumeName) -> bool {
 
 fn has_seed(state: &ActualState, vm: &VmName) -> bool {
     recorded(state, vm).is_some_and(Vm::has_seed)
+}
+
+fn gets_secrets(state: &ActualState, vm: &VmName) -> bool {
+    let told = recorded(state, vm).and_then(|vm| vm.cloud_init.as_ref());
+    told.is_some_and(|told| !told.asks_for().is_empty())
 }

@@ -11,6 +11,7 @@ mod json;
 pub(crate) mod probe;
 pub(crate) mod provision;
 pub(crate) mod resource;
+pub(crate) mod secret;
 pub(crate) mod shape;
 pub(crate) mod vm;
 
@@ -18,7 +19,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use json::json_schema;
-use resource::{Image, Include, Network, Secret, Volume};
+use resource::{Image, Include, Network, Volume};
+use secret::Secret;
 use shape::Entries;
 use vm::Vm;
 

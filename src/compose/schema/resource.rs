@@ -160,22 +160,6 @@ pub(crate) struct Volume {
     pub(crate) labels: Option<Labels>,
 }
 
-/// A secret: where its value comes from.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Secret {
-    /// A variable of the environment.
-    pub(crate) environment: Option<String>,
-    /// A file.
-    pub(crate) file: Option<String>,
-    /// What a command prints.
-    pub(crate) command: Option<serde_json::Value>,
-    /// A file encrypted with sops.
-    pub(crate) sops: Option<String>,
-    /// A path in Vault.
-    pub(crate) vault: Option<serde_json::Value>,
-}
-
 /// Another compose file whose resources become part of this project.
 #[derive(Debug, Clone)]
 pub(crate) struct Include(pub(crate) LongInclude);

@@ -116,7 +116,10 @@ impl Error {
             Self::Hypervisor(error) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
             Self::Hypervisor(_) => Exit::Vm,
             Self::Plan(PlanError::Blocked(obstacles)) => {
-                let busy = |obstacle: &Obstacle| matches!(obstacle, Obstacle::BusySubnet { .. });
+                let busy = |obstacle: &Obstacle| {
+                    use Obstacle::{BusyPort, BusySubnet, Device, Rootless};
+                    matches!(obstacle, BusySubnet { .. } | BusyPort { .. } | Device { .. } | Rootless { .. })
+                };
                 if obstacles.iter().all(busy) { Exit::Resource } else { Exit::Refused }
             }
             Self::Unconfirmed { .. } | Self::Locked { .. } => Exit::Refused,
@@ -175,6 +178,13 @@ fn remedy(obstacle: &Obstacle) -> String {
         }
         Obstacle::BusySubnet { .. } => {
             "nothing was changed; choose another subnet, or leave it out to have a free one chosen".to_owned()
+        }
+        Obstacle::Device { hint, .. } => format!("nothing was changed; {hint}"),
+        Obstacle::Rootless { .. } => "nothing was changed; connect to `qemu:///system`, write `networks: []` and reach the vm \
+             by its `ports`, or have the administrator allow a bridge in /etc/qemu/bridge.conf and join it by `mode: bridge`"
+            .to_owned(),
+        Obstacle::BusyPort { .. } => {
+            "nothing was changed; publish it on another port of the host, or stop who has this one".to_owned()
         }
         Obstacle::Unchangeable { .. } => {
             "nothing was changed; `vmcompose down` and `up` make it anew, named volumes survive that".to_owned()

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use vmcompose::model::cloud_init::{
     Address, CloudInit, Command, DataDisk, Encoding, Filesystem, Nic, Part, User, WriteFile, disk_serial, nics,
 };
-use vmcompose::model::{Mac, Network, NetworkMode, Vm};
+use vmcompose::model::{Mac, Network, NetworkMode, NetworkSettings, Vm};
 use vmcompose::names::{NetworkName, VolumeName};
 use vmcompose::seed::{self, Machine, Seed};
 
@@ -24,7 +24,15 @@ fn machine() -> Machine {
 
 fn nic(last: u8, default_route: bool) -> Nic {
     let mac = Mac([0x52, 0x54, 0, 0, 0, last]);
-    Nic { mac, address: Address::Dhcp, default_route, router_advertisements: false, name: None }
+    Nic {
+        mac,
+        address: Address::Dhcp,
+        default_route,
+        router_advertisements: false,
+        address6: None,
+        routes: Vec::new(),
+        name: None,
+    }
 }
 
 fn file<'a>(seed: &'a Seed, name: &str) -> &'a str {
@@ -156,6 +164,7 @@ fn the_default_route_is_through_the_first_network_that_leads_out() {
         subnet: format!("10.1.{octet}.0/24").parse().unwrap(),
         hosts: BTreeMap::new(),
         labels: BTreeMap::new(),
+        settings: NetworkSettings::default(),
     };
     let networks = BTreeMap::from([
         (NetworkName::new("back").unwrap(), network("back", NetworkMode::Isolated, 1)),

@@ -3,6 +3,7 @@
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
 pub mod image;
+pub mod network;
 mod read;
 
 use std::ffi::OsString;
@@ -195,6 +196,10 @@ Examples:
     /// Download images and look after the cache of them
     #[command(subcommand)]
     Image(image::Image),
+
+    /// Show the project's networks, and how the host finds its vms by name
+    #[command(subcommand)]
+    Network(network::Network),
 
     /// Write a commented vmcompose.yaml to start from; never over one that is there
     #[command(after_long_help = "\

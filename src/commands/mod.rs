@@ -11,6 +11,7 @@ mod lock;
 mod ls;
 mod man;
 mod media;
+mod network;
 mod plan;
 mod ps;
 mod run;
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Schema(options) => show::schema(&options),
         Command::Graph(options) => show::graph(&global, &options),
         Command::Image(command) => image::image(&global, &command),
+        Command::Network(command) => network::network(&global, &command),
         Command::Init => init::init(&global),
         Command::Ls(options) => ls::ls(&global, &options),
         Command::Completion(options) => completion::completion(&options),

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use vmcompose::graph::Graph;
 use vmcompose::model::{
     Accel, Boot, Condition, Dependency, Digest, Healthcheck, Image, ImageFormat, ImageRef, Interface, Mac, Network,
-    NetworkMode, Probe, Spec, Vm, Volume,
+    NetworkMode, NetworkSettings, Probe, Spec, Vm, Volume,
 };
 use vmcompose::names::{Pool, ResourceId};
 use vmcompose::plan::{Goal, Milestone, Options, Plan, PlanError, plan};
@@ -45,6 +45,8 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
             network: name("net"),
             mac: Mac([0x52, 0x54, 0, 0, 0, 1]),
             ip: Ipv4Addr::new(10, 0, 0, 9),
+            ip6: None,
+            default_route: false,
         }],
         depends_on: waits_for.iter().map(on).collect(),
         healthcheck: Some(Healthcheck {
@@ -60,6 +62,7 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
         accel: Accel::Tcg,
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        ports: Vec::new(),
         cloud_init: None,
     }))
 }
@@ -77,6 +80,7 @@ pub(crate) fn network() -> Spec {
         subnet: "10.0.0.0/24".parse().expect("a subnet"),
         hosts: BTreeMap::new(),
         labels: BTreeMap::new(),
+        settings: NetworkSettings::default(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use vmcompose::model::{
     Accel, Boot, Condition, Dependency, Digest, Disk, Healthcheck, Image, ImageFormat, ImageRef, Interface, Mac,
-    Network, NetworkMode, Origin, Probe, Spec, Vm, Volume,
+    Network, NetworkMode, NetworkSettings, Origin, Probe, Spec, Vm, Volume,
 };
 use vmcompose::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use vmcompose::plan::operation::VmDisk;
@@ -40,7 +40,14 @@ pub(crate) fn image() -> Image {
 
 pub(crate) fn network(name: &str, mode: NetworkMode, subnet: &str) -> Network {
     let name = NetworkName::new(name).unwrap();
-    Network { name, mode, subnet: subnet.parse().unwrap(), hosts: BTreeMap::new(), labels: BTreeMap::new() }
+    Network {
+        name,
+        mode,
+        subnet: subnet.parse().unwrap(),
+        hosts: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        settings: NetworkSettings::default(),
+    }
 }
 
 pub(crate) fn volume() -> Volume {
@@ -49,7 +56,13 @@ pub(crate) fn volume() -> Volume {
 
 fn interface(network: &str, ip: [u8; 4]) -> Interface {
     let mac = Mac([0x52, 0x54, 0, ip[1], ip[2], ip[3]]);
-    Interface { network: NetworkName::new(network).unwrap(), mac, ip: Ipv4Addr::from(ip) }
+    Interface {
+        network: NetworkName::new(network).unwrap(),
+        mac,
+        ip: Ipv4Addr::from(ip),
+        ip6: None,
+        default_route: false,
+    }
 }
 
 fn healthcheck(probes: Vec<Probe>) -> Healthcheck {
@@ -77,6 +90,7 @@ fn vm(name: &str) -> Vm {
         labels: BTreeMap::new(),
         cloud_init: None,
         annotations: BTreeMap::new(),
+        ports: Vec::new(),
     }
 }
 

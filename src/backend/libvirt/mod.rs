@@ -10,7 +10,9 @@ mod cloud_init;
 mod connections;
 mod error;
 mod host;
+mod host_network;
 mod names;
+mod network_xml;
 mod networks;
 mod observe;
 mod probe;
@@ -36,7 +38,7 @@ use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
 use crate::backend::{Attempt, Health, Hypervisor, HypervisorError, Ran};
-use crate::model::Spec;
+use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
 use crate::plan::operation::VmDisk;
@@ -85,6 +87,12 @@ impl Libvirt {
     /// The URI of the hypervisor, as libvirt reports it.
     pub fn uri(&self) -> String {
         self.connections.uri().to_owned()
+    }
+
+    /// The interface of the host that a network is on.
+    pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
+        let own = || names::bridge(project, &network.name);
+        if network.is_foreign() { network.settings.device.clone() } else { Some(own()) }
     }
 
     /// What is at the other end, and in which version.

@@ -10,6 +10,7 @@ mod guest;
 mod health;
 mod locate;
 pub(crate) mod network;
+mod ports;
 pub(crate) mod settle;
 mod vm;
 
@@ -160,6 +161,7 @@ pub(crate) fn lower(
     let depends = depends::resolve(scope, instances, &groups, mistakes, warnings);
     let known = disks::Known::new(&resources.volumes);
     disks::check_use(&known, instances, mistakes);
+    ports::check(instances, mistakes);
     let Settled { networks, mut interfaces } = settled;
     let mut origins = BTreeMap::new();
     let mut vms = BTreeMap::new();
@@ -170,6 +172,7 @@ pub(crate) fn lower(
         let told = guest::lower(scope, instance, &disks, mistakes, warnings);
         let mut vm = vm::lower(instance, boot, disks, interfaces, depends, mistakes);
         vm.cloud_init = told;
+        settle::untold(instance, &vm, |name| networks.get(name).map(|network| network.spec.clone()), warnings);
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Instance, disks, health, labels};
+use super::{Instance, disks, health, labels, ports};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::schema::vm as file;
@@ -46,6 +46,7 @@ pub(super) fn lower(
         disk: spec.disk.as_ref().map(|disk| disk.value),
         disks,
         interfaces,
+        ports: ports::of(instance),
         depends_on,
         healthcheck: health::lower(instance, addressed, mistakes),
         cloud_init: None,

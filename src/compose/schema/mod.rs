@@ -8,6 +8,7 @@ pub(crate) mod guest;
 pub(crate) mod hardware;
 pub(crate) mod health;
 mod json;
+pub(crate) mod network;
 pub(crate) mod resource;
 pub(crate) mod shape;
 pub(crate) mod vm;
@@ -16,7 +17,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use json::json_schema;
-use resource::{Image, Include, Network, Secret, Volume};
+use network::Network;
+use resource::{Image, Include, Secret, Volume};
 use shape::Entries;
 use vm::Vm;
 

@@ -31,6 +31,7 @@ fn every_help_text_is_as_it_was_read() {
             "schema",
             "graph",
             "image",
+            "network",
             "init",
             "ls",
             "completion",

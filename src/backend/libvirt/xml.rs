@@ -83,7 +83,8 @@ fn publishing(ports: &[Port]) -> Option<Publishing> {
     let (net, own, mac) = (port::PUBLISHING, port::PUBLISHED, port::PUBLISHED_MAC);
     // Restricted, the guest reaches nothing this way, and is offered no route.
     let netdev = format!("user,id=vmcompose-ports,restrict=on,ipv6=off,net={net},dhcpstart={own}{forwards}");
-    let device = format!("virtio-net-pci,netdev=vmcompose-ports,mac={mac}");
+    // libvirt knows nothing of this card, and hands out the slots from the other end. It boots nothing.
+    let device = format!("virtio-net-pci,netdev=vmcompose-ports,mac={mac},addr=0x1c,disable-legacy=on,romfile=");
     (!ports.is_empty()).then_some(Publishing { netdev, device })
 }
 

@@ -172,7 +172,7 @@ pub(crate) fn lower(
         let told = guest::lower(scope, instance, &disks, mistakes, warnings);
         let mut vm = vm::lower(instance, boot, disks, interfaces, depends, mistakes);
         vm.cloud_init = told;
-        settle::untold(instance, &vm, |name| networks.get(name).map(|network| network.spec.clone()), warnings);
+        settle::untold(instance, &vm, &networks, warnings);
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);
     }

@@ -262,7 +262,7 @@ impl Form for Dhcp {
 }
 
 any_of!(
-    Dhcp, "Dhcp", "`on`, `off`, or a mapping with `range`", [{"type": "boolean"}, {"enum": ["on", "off"]}], [LongDhcp]
+    Dhcp, "Dhcp", "`on`, `off`, or a mapping with `range`", [{"type": "boolean"}, {"type": "string", "pattern": "^(on|off)$"}], [LongDhcp]
 );
 
 impl Form for HostNames {

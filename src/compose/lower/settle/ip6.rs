@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
-use super::{Instance, Member, siblings, subject};
+use super::{Instance, Member, Networks, siblings, subject};
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::schema::vm::Vm;
 use crate::model::{self, Network, address};
-use crate::names::{NetworkName, VmName};
+use crate::names::VmName;
 
 /// The addresses that the user fixed, as far as they can be had.
 pub(super) fn fixed(
@@ -60,14 +60,14 @@ fn twice(ip: Ipv6Addr, member: &Member<'_>, other: &Member<'_>) -> Diagnostic {
 pub(in crate::compose::lower) fn untold(
     instance: &Instance<Vm>,
     vm: &model::Vm,
-    network: impl Fn(&NetworkName) -> Option<Network>,
+    networks: &Networks,
     warnings: &mut Vec<Diagnostic>,
 ) {
     if vm.cloud_init.is_some() {
         return;
     }
     for interface in &vm.interfaces {
-        let Some(network) = network(&interface.network) else { continue };
+        let Some(network) = networks.get(&interface.network).map(|declared| &declared.spec) else { continue };
         let subnet6 = network.settings.subnet6;
         let made = subnet6.map(|subnet| address::eui64(subnet, interface.mac));
         let unheard = if network.has_dhcp() {

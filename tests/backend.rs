@@ -81,7 +81,7 @@ fn networks_of_every_kind_are_made_and_seen_again() {
     let (libvirt, shop) = (world.connect(), support::project("shop"));
     let network = |name: &str, mode, octet: u8, settings| Network {
         mode,
-        settings,
+        settings: Box::new(settings),
         ..support::network(name, &format!("10.20.{octet}.0/24"), "db", &format!("10.20.{octet}.10"))
     };
     let full = NetworkSettings {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use support::qemu::{Run, Stack, enabled};
 
 /// How long a guest may take to do what it was told, on a busy machine without KVM.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose-examples/quickstart/guest");

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use vmcompose::model::cloud_init::{
     Address, CloudInit, Command, DataDisk, Encoding, Filesystem, Nic, Part, User, WriteFile, disk_serial, nics,
 };
-use vmcompose::model::{Mac, Network, NetworkMode, NetworkSettings, Vm};
+use vmcompose::model::{Mac, Network, NetworkMode, Vm};
 use vmcompose::names::{NetworkName, VolumeName};
 use vmcompose::seed::{self, Machine, Seed};
 
@@ -164,7 +164,7 @@ fn the_default_route_is_through_the_first_network_that_leads_out() {
         subnet: format!("10.1.{octet}.0/24").parse().unwrap(),
         hosts: BTreeMap::new(),
         labels: BTreeMap::new(),
-        settings: NetworkSettings::default(),
+        settings: Box::default(),
     };
     let networks = BTreeMap::from([
         (NetworkName::new("back").unwrap(), network("back", NetworkMode::Isolated, 1)),

@@ -220,8 +220,11 @@ pub fn first_host6(subnet: Ipv6Net) -> Ipv6Addr {
 /// The IPv6 address that an interface makes itself of what the router tells (RFC 4291, appendix A). It follows from the
 /// hardware address, so that it is known before the guest boots, and needs nobody to hand it out.
 pub fn eui64(subnet: Ipv6Net, mac: Mac) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = mac.0;
-    let host = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+    let mut host = [0, 0, 0, 0xff, 0xfe, 0, 0, 0];
+    host[..3].copy_from_slice(&mac.0[..3]);
+    host[5..].copy_from_slice(&mac.0[3..]);
+    host[0] ^= 2;
+    let host = u64::from_be_bytes(host);
     Ipv6Addr::from(u128::from(subnet.network()) | u128::from(host))
 }
 

@@ -198,6 +198,9 @@ pub struct Interface {
     /// The vm's default route goes through it, because the file says so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub default_route: bool,
+    /// The largest packet, where the network has another than usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
 }
 
 /// What a vm requires of another.

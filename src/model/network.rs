@@ -28,7 +28,7 @@ pub struct Network {
     pub labels: BTreeMap<String, String>,
     /// What few networks say of themselves.
     #[serde(flatten)]
-    pub settings: NetworkSettings,
+    pub settings: Box<NetworkSettings>,
 }
 
 /// What a network has besides its addresses; all of it may be missing.

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use vmcompose::graph::Graph;
 use vmcompose::model::{
     Accel, Boot, Condition, Dependency, Digest, Healthcheck, Image, ImageFormat, ImageRef, Interface, Mac, Network,
-    NetworkMode, NetworkSettings, Probe, Spec, Vm, Volume,
+    NetworkMode, Probe, Spec, Vm, Volume,
 };
 use vmcompose::names::{Pool, ResourceId};
 use vmcompose::plan::{Goal, Milestone, Options, Plan, PlanError, plan};
@@ -47,6 +47,7 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
             ip: Ipv4Addr::new(10, 0, 0, 9),
             ip6: None,
             default_route: false,
+            mtu: None,
         }],
         depends_on: waits_for.iter().map(on).collect(),
         healthcheck: Some(Healthcheck {
@@ -80,7 +81,7 @@ pub(crate) fn network() -> Spec {
         subnet: "10.0.0.0/24".parse().expect("a subnet"),
         hosts: BTreeMap::new(),
         labels: BTreeMap::new(),
-        settings: NetworkSettings::default(),
+        settings: Box::default(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use vmcompose::model::{
     Accel, Boot, Condition, Dependency, Digest, Disk, Healthcheck, Image, ImageFormat, ImageRef, Interface, Mac,
-    Network, NetworkMode, NetworkSettings, Origin, Probe, Spec, Vm, Volume,
+    Network, NetworkMode, Origin, Probe, Spec, Vm, Volume,
 };
 use vmcompose::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use vmcompose::plan::operation::VmDisk;
@@ -46,7 +46,7 @@ pub(crate) fn network(name: &str, mode: NetworkMode, subnet: &str) -> Network {
         subnet: subnet.parse().unwrap(),
         hosts: BTreeMap::new(),
         labels: BTreeMap::new(),
-        settings: NetworkSettings::default(),
+        settings: Box::default(),
     }
 }
 
@@ -62,6 +62,7 @@ fn interface(network: &str, ip: [u8; 4]) -> Interface {
         ip: Ipv4Addr::from(ip),
         ip6: None,
         default_route: false,
+        mtu: None,
     }
 }
 

@@ -18,8 +18,8 @@ use tempfile::TempDir;
 use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::backend::{Attempt, Hypervisor, HypervisorError};
 use vmcompose::model::{
-    Accel, Boot, Digest, Disk, Host, Image, ImageFormat, ImageRef, Interface, Mac, Network, NetworkMode,
-    NetworkSettings, Probe, Vm, Volume,
+    Accel, Boot, Digest, Disk, Host, Image, ImageFormat, ImageRef, Interface, Mac, Network, NetworkMode, Probe, Vm,
+    Volume,
 };
 use vmcompose::names::{ImageName, Pool, ProjectName, VmName};
 use vmcompose::plan::Operation;
@@ -127,14 +127,21 @@ pub(crate) fn network(name: &str, subnet: &str, vm: &str, ip: &str) -> Network {
         subnet: subnet.parse().expect("a subnet"),
         hosts: BTreeMap::from([(vm_name(vm), host)]),
         labels: BTreeMap::new(),
-        settings: NetworkSettings::default(),
+        settings: Box::default(),
     }
 }
 
 /// The interface that a network's reservation is for.
 pub(crate) fn interface(network: &Network, vm: &str) -> Interface {
     let host = &network.hosts[&vm_name(vm)];
-    Interface { network: network.name.clone(), mac: host.mac, ip: host.ip, ip6: host.ip6, default_route: false }
+    Interface {
+        network: network.name.clone(),
+        mac: host.mac,
+        ip: host.ip,
+        ip6: host.ip6,
+        default_route: false,
+        mtu: None,
+    }
 }
 
 fn mac(ip: &str) -> Mac {

@@ -63,6 +63,7 @@ struct DomainSeed {
 struct DomainInterface {
     mac: String,
     network: String,
+    mtu: Option<u32>,
 }
 
 /// Options of QEMU's for the card by which ports are published. libvirt has no words for it: its own user networking has
@@ -116,6 +117,7 @@ pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String,
     let interface = |interface: &crate::model::Interface| DomainInterface {
         mac: interface.mac.to_string(),
         network: names::network(project, &interface.network),
+        mtu: interface.mtu,
     };
     let disks = domain_disks(vm, with.root, with.disks);
     let context = DomainXml {

@@ -50,7 +50,7 @@ pub(crate) fn lower(
         };
         let mode = mode(network.spec.mode.as_ref());
         let labels = labels(&network.spec.labels, mistakes);
-        let settings = settings::lower(&network, mode, subnet, mistakes);
+        let settings = Box::new(settings::lower(&network, mode, subnet, mistakes));
         let name = network.name.clone();
         let spec = model::Network { name: name.clone(), mode, subnet, hosts: BTreeMap::new(), labels, settings };
         networks.insert(name.clone(), Declared { name, place: network.place, within: network.within, spec });

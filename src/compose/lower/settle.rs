@@ -91,7 +91,8 @@ pub(crate) fn settle(
             let ip6 = fixed6.get(vm).copied().or_else(own);
             network.spec.hosts.insert(vm.clone(), Host { mac, ip, ip6, names: names(member) });
             let default_route = member.default_route().is_some();
-            let interface = Interface { network: name.clone(), mac, ip, ip6, default_route };
+            let mtu = network.spec.settings.mtu;
+            let interface = Interface { network: name.clone(), mac, ip, ip6, default_route, mtu };
             slots.entry(vm.clone()).or_default().push((member.slot, interface));
         }
     }

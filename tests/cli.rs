@@ -5,65 +5,10 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use support::qemu::{Run, enabled};
-use virt::connect::Connect;
+use support::desk::Desk;
+use support::qemu::enabled;
 use virt::domain::Domain;
-
-const URI: &str = "test+unix:///default";
-
-/// A folder with a compose file, a project name of its own, and a connection that keeps the driver's state alive.
-struct Desk {
-    folder: tempfile::TempDir,
-    project: String,
-    keeper: Option<Connect>,
-}
-
-impl Desk {
-    /// Needs no hypervisor.
-    fn offline(text: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let project = format!("c{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("vmcompose.yaml"), text).expect("written");
-        fs::write(folder.path().join("kernel"), "a kernel").expect("written");
-        Self { folder, project, keeper: None }
-    }
-
-    fn online(text: &str) -> Self {
-        let keeper = Some(Connect::open(Some(URI)).expect("the daemon runs"));
-        Self { keeper, ..Self::offline(text) }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        self.run_on(URI, arguments)
-    }
-
-    fn run_on(&self, uri: &str, arguments: &[&str]) -> Run {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vmcompose"));
-        command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
-        command.current_dir(self.folder.path()).args(["-c", uri, "-p", &self.project]).args(arguments);
-        Run::of(&command.output().expect("the binary runs"))
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Names of all domains and networks, with our project's in them or not.
-    fn inventory(&self) -> Vec<String> {
-        let keeper = self.keeper.as_ref().expect("online");
-        let domains = keeper.list_all_domains(0).expect("domains").into_iter().map(|d| d.get_name().expect("a name"));
-        let networks =
-            keeper.list_all_networks(0).expect("networks").into_iter().map(|n| n.get_name().expect("a name"));
-        let mut all: Vec<String> = domains.chain(networks).filter(|name| name.starts_with(&self.project)).collect();
-        all.sort();
-        all
-    }
-}
 
 const PAIR: &str = "vms:\n  db: { boot: { kernel: kernel } }\n  web: { boot: { kernel: kernel }, depends_on: [db] }\n";
 

@@ -7,17 +7,21 @@ mod down;
 mod exec;
 mod image;
 mod init;
+mod interrupt;
 mod lock;
 mod ls;
 mod man;
 mod media;
 mod network;
 mod plan;
+mod pool;
+mod power;
 mod ps;
 mod run;
 mod show;
 mod stage;
 mod up;
+mod volume;
 
 pub use completion::answer_shell;
 
@@ -38,6 +42,12 @@ pub fn run(cli: Cli) -> Exit {
         Command::Down(options) => down::down(&global, &options),
         Command::Plan(options) => plan::plan(&global, &options),
         Command::Ps(options) => ps::ps(&global, &options),
+        Command::Start(options) => power::start(&global, &options),
+        Command::Stop(options) => power::stop(&global, &options),
+        Command::Restart(options) => power::restart(&global, &options),
+        Command::Pause(options) => power::pause(&global, &options),
+        Command::Unpause(options) => power::unpause(&global, &options),
+        Command::Kill(options) => power::kill(&global, &options),
         Command::Exec(options) => exec::exec(&global, &options),
         Command::Config(options) => show::config(&global, &options),
         Command::Validate(options) => show::validate(&global, &options),
@@ -45,6 +55,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Graph(options) => show::graph(&global, &options),
         Command::Image(command) => image::image(&global, &command),
         Command::Network(command) => network::network(&global, &command),
+        Command::Volume(command) => volume::volume(&global, &command),
+        Command::Pool(command) => pool::pool(&global, &command),
         Command::Init => init::init(&global),
         Command::Ls(options) => ls::ls(&global, &options),
         Command::Completion(options) => completion::completion(&options),

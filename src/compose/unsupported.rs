@@ -9,10 +9,6 @@ use super::node::{Entry, Kind, Node};
 const UNSUPPORTED: &[&str] = &[
     "secrets",
     "limits",
-    "images.*.format",
-    "volumes.*.shared",
-    "volumes.*.pool",
-    "volumes.*.labels",
     "vms.*.cpu",
     "vms.*.machine",
     "vms.*.firmware",
@@ -28,15 +24,8 @@ const UNSUPPORTED: &[&str] = &[
     "vms.*.limits",
     "vms.*.protect",
     "vms.*.xml",
-    "vms.*.healthcheck.ssh",
     "vms.*.healthcheck.console",
-    "vms.*.healthcheck.host",
-    "vms.*.healthcheck.start_interval",
-    "vms.*.healthcheck.success_threshold",
-    "vms.*.healthcheck.deadline",
-    "vms.*.healthcheck.probes.[].ssh",
     "vms.*.healthcheck.probes.[].console",
-    "vms.*.healthcheck.probes.[].host",
 ];
 
 /// Whether a key does something already; its path with any word for a resource's name.

@@ -4,9 +4,12 @@
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
 pub mod diff;
+mod growth;
 pub mod obstacle;
 pub mod operation;
 pub mod planner;
+mod pools;
+pub mod power;
 mod recipe;
 
 use std::collections::BTreeMap;
@@ -18,8 +21,9 @@ pub use diff::FieldChange;
 pub use obstacle::{Obstacle, PlanError};
 pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
+pub use power::{Company, Power, Selection, power};
 
-use crate::model::{Healthcheck, Origin};
+use crate::model::{Healthcheck, Origin, Probe};
 use crate::names::{ProjectName, ResourceId, VmName};
 
 /// What will be done to a project.
@@ -95,6 +99,12 @@ pub enum Action {
     Start,
     /// Changed while it runs.
     Update,
+    /// Stopped and started again.
+    Restart,
+    /// Stopped; it stays there.
+    Stop,
+    /// Held, with all that it has in memory.
+    Pause,
     /// Removed.
     Delete,
     /// Nothing; it is as it should be, but others wait for its gate.
@@ -108,6 +118,9 @@ impl Action {
             Self::Create => '+',
             Self::Start => '>',
             Self::Update => '~',
+            Self::Restart => '↻',
+            Self::Stop => '<',
+            Self::Pause => '|',
             Self::Delete => '-',
             Self::Verify => '=',
         }
@@ -119,6 +132,9 @@ impl Action {
             Self::Create => "create",
             Self::Start => "start",
             Self::Update => "update",
+            Self::Restart => "restart",
+            Self::Stop => "stop",
+            Self::Pause => "pause",
             Self::Delete => "delete",
             Self::Verify => "verify",
         }
@@ -154,6 +170,13 @@ pub enum Cause {
         /// Which.
         network: ResourceId,
     },
+    /// The command line names it.
+    Asked,
+    /// It goes along with another.
+    Along {
+        /// With whom.
+        with: ResourceId,
+    },
     /// A failure later in the run.
     Rollback,
 }
@@ -169,6 +192,8 @@ impl fmt::Display for Cause {
             Self::Down => f.write_str("taken down"),
             Self::Awaited { by } => write!(f, "{by} waits for it"),
             Self::CutOff { network } => write!(f, "{network} was down"),
+            Self::Asked => f.write_str("asked for"),
+            Self::Along { with } => write!(f, "goes along with {with}"),
             Self::Rollback => f.write_str("rolled back"),
         }
     }
@@ -210,10 +235,22 @@ pub enum Gate {
     },
 }
 
+impl Gate {
+    /// Whether the vm has to do its work and power itself off.
+    pub fn is_completion(&self) -> bool {
+        matches!(self, Self::Healthy { healthcheck, .. } if healthcheck.probes == [Probe::Completed])
+    }
+}
+
 impl fmt::Display for Gate {
+    /// Begins with the word for what is reached: "healthy (tcp :5432)".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
+            Self::Healthy { healthcheck, .. } if self.is_completion() => {
+                write!(f, "completed")?;
+                healthcheck.deadline.map_or(Ok(()), |within| write!(f, " (within {within})"))
+            }
             Self::Healthy { healthcheck, .. } => {
                 let probes: Vec<String> = healthcheck.probes.iter().map(ToString::to_string).collect();
                 write!(f, "healthy ({})", probes.join(", "))
@@ -231,6 +268,12 @@ impl Plan {
     /// Whether it would change anything.
     pub fn is_empty(&self) -> bool {
         self.steps().all(|step| step.operations.is_empty())
+    }
+
+    /// Whether it only starts pools, so that the next look shows what is in them, and the next plan what remains.
+    pub fn is_preliminary(&self) -> bool {
+        let mut operations = self.steps().flat_map(|step| &step.operations).peekable();
+        operations.peek().is_some() && operations.all(|operation| matches!(operation, Operation::StartPool(_)))
     }
 
     /// How many steps have this action.

@@ -1,8 +1,10 @@
 //! The planner's rules, on states made by hand: what is done, in which order, and what stands in the way.
 
 mod laws;
+mod power;
 mod seeds;
 mod specs;
+mod storage;
 
 use specs::{DOWN, UP, applied, desired, edit, id, lines, name, planned, refusal, vm, volume};
 use vmcompose::graph::Graph;

@@ -10,8 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::guest::Fqdn;
-use super::health::any_of;
-use super::shape::{Entries, Labels, deserialize_form, refused};
+use super::shape::{Entries, Labels, any_of, deserialize_form, refused};
 use super::vm::Ip;
 use crate::compose::decode::{At, Form, Refused};
 use crate::units::Bytes;

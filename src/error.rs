@@ -188,7 +188,6 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::BusySubnet { .. } => {
             "nothing was changed; choose another subnet, or leave it out to have a free one chosen".to_owned()
         }
-        Obstacle::Device { hint, .. } => format!("nothing was changed; {hint}"),
         Obstacle::Rootless { .. } => "nothing was changed; connect to `qemu:///system`, write `networks: []` and reach the vm \
              by its `ports`, or have the administrator allow a bridge in /etc/qemu/bridge.conf and join it by `mode: bridge`"
             .to_owned(),
@@ -207,7 +206,7 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::Shrinks { has, .. } => {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }
-        Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
+        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
         Obstacle::Protected { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }

@@ -128,7 +128,10 @@ impl Error {
             Self::Hypervisor(error) if error.concern == Concern::Resource => Exit::Resource,
             Self::Hypervisor(_) => Exit::Vm,
             Self::Plan(PlanError::Blocked(obstacles)) => {
-                let busy = |obstacle: &Obstacle| matches!(obstacle, Obstacle::BusySubnet { .. });
+                let busy = |obstacle: &Obstacle| {
+                    use Obstacle::{BusyPort, BusySubnet, Device, Rootless};
+                    matches!(obstacle, BusySubnet { .. } | BusyPort { .. } | Device { .. } | Rootless { .. })
+                };
                 if obstacles.iter().all(busy) { Exit::Resource } else { Exit::Refused }
             }
             Self::Unconfirmed { .. } | Self::Locked { .. } | Self::Refused { .. } => Exit::Refused,
@@ -193,6 +196,12 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::BusySubnet { .. } => {
             "nothing was changed; choose another subnet, or leave it out to have a free one chosen".to_owned()
         }
+        Obstacle::Rootless { .. } => "nothing was changed; connect to `qemu:///system`, write `networks: []` and reach the vm \
+             by its `ports`, or have the administrator allow a bridge in /etc/qemu/bridge.conf and join it by `mode: bridge`"
+            .to_owned(),
+        Obstacle::BusyPort { .. } => {
+            "nothing was changed; publish it on another port of the host, or stop who has this one".to_owned()
+        }
         Obstacle::Unchangeable { resource: ResourceId::Volume(name), .. } => {
             format!(
                 "nothing was changed; `volume export {name} FILE`, `volume rm {name}` and `volume import FILE {name}` \
@@ -205,7 +214,7 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::Shrinks { has, .. } => {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }
-        Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
+        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
         Obstacle::Protected { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }

@@ -25,7 +25,15 @@ fn machine() -> Machine {
 
 fn nic(last: u8, default_route: bool) -> Nic {
     let mac = Mac([0x52, 0x54, 0, 0, 0, last]);
-    Nic { mac, address: Address::Dhcp, default_route, router_advertisements: false, name: None }
+    Nic {
+        mac,
+        address: Address::Dhcp,
+        default_route,
+        router_advertisements: false,
+        address6: None,
+        routes: Vec::new(),
+        name: None,
+    }
 }
 
 fn file<'a>(seed: &'a Seed, name: &str) -> &'a str {
@@ -157,6 +165,7 @@ fn the_default_route_is_through_the_first_network_that_leads_out() {
         subnet: format!("10.1.{octet}.0/24").parse().unwrap(),
         hosts: BTreeMap::new(),
         labels: BTreeMap::new(),
+        settings: Box::default(),
     };
     let networks = BTreeMap::from([
         (NetworkName::new("back").unwrap(), network("back", NetworkMode::Isolated, 1)),

@@ -36,6 +36,7 @@ use std::sync::{Arc, OnceLock};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use name::project_name;
 pub use source::{Request, Sources, gather};
+pub(crate) use suggest::nearest;
 
 use crate::model::{Project, Surroundings};
 use decode::{At, decode, decode_partly};

@@ -11,6 +11,7 @@ pub mod health;
 pub mod image;
 pub mod login;
 pub mod network;
+pub mod port;
 pub mod provision;
 pub mod secret;
 pub mod share;
@@ -18,12 +19,12 @@ pub mod url;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use address::{Mac, Surroundings};
+pub use address::{Device, Mac, Surroundings};
 pub use cloud_init::CloudInit;
 pub use health::{Condition, Healthcheck, Probe};
 pub use image::{
@@ -31,7 +32,8 @@ pub use image::{
     VolumeRef,
 };
 pub use login::{Login, ProjectKey};
-pub use network::{Host, Network, NetworkMode};
+pub use network::{Bandwidth, Dhcp, Dns, Host, Network, NetworkMode, NetworkSettings, Route};
+pub use port::Port;
 pub use provision::{Provisioned, Task, TaskAction};
 pub use secret::{Secret, SecretFrom, SecretValue};
 pub use share::Share;
@@ -163,6 +165,9 @@ pub struct Vm {
     /// Its network interfaces, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<Interface>,
+    /// Its ports that are published on the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
     /// The vms it waits for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub depends_on: BTreeMap<VmName, Dependency>,
@@ -226,6 +231,15 @@ pub struct Interface {
     pub mac: Mac,
     /// Its address, reserved in the network.
     pub ip: Ipv4Addr,
+    /// Its IPv6 address, where the network has such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip6: Option<Ipv6Addr>,
+    /// The vm's default route goes through it, because the file says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default_route: bool,
+    /// The largest packet, where the network has another than usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
 }
 
 /// What a vm requires of another.

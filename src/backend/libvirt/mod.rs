@@ -14,8 +14,10 @@ mod error;
 mod grow;
 mod guest;
 mod host;
+mod host_network;
 mod inventory;
 mod names;
+mod network_xml;
 mod networks;
 mod observe;
 mod others;
@@ -51,7 +53,7 @@ use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
 use crate::backend::{Attempt, Health, Hypervisor, HypervisorError, Ran};
-use crate::model::Spec;
+use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
 use crate::plan::operation::VmDisk;
@@ -114,6 +116,12 @@ impl Libvirt {
     /// Whether it runs on this machine, so that its files are those that are seen here.
     pub fn is_local(&self) -> bool {
         self.place.local && !self.place.test
+    }
+
+    /// The interface of the host that a network is on.
+    pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
+        let own = || names::bridge(project, &network.name);
+        if network.is_foreign() { network.settings.device.clone() } else { Some(own()) }
     }
 
     /// What is at the other end, and in which version.

@@ -11,6 +11,7 @@ mod health;
 mod locate;
 mod login;
 pub(crate) mod network;
+mod ports;
 mod probe;
 mod provision;
 mod secrets;
@@ -172,6 +173,7 @@ pub(crate) fn lower(
     let depends = depends::resolve(scope, instances, &groups, mistakes, warnings);
     let known = disks::Known::new(&resources.volumes);
     disks::check_use(&known, instances, mistakes);
+    ports::check(instances, mistakes);
     let Settled { networks, mut interfaces } = settled;
     let mut origins = BTreeMap::new();
     let mut vms = BTreeMap::new();
@@ -195,6 +197,7 @@ pub(crate) fn lower(
         if !own.is_empty() {
             tasks.insert(vm.name.clone(), own);
         }
+        settle::untold(instance, &vm, &networks, warnings);
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);
     }

@@ -16,7 +16,7 @@ use crate::model::secret;
 pub(crate) struct Fqdn(pub(crate) String);
 
 impl Fqdn {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
         let legal = |label: &str| {
             !label.is_empty()

@@ -8,6 +8,7 @@ pub(crate) mod guest;
 pub(crate) mod hardware;
 pub(crate) mod health;
 mod json;
+pub(crate) mod network;
 pub(crate) mod probe;
 pub(crate) mod provision;
 pub(crate) mod resource;
@@ -19,7 +20,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use json::json_schema;
-use resource::{Image, Include, Network, Volume};
+use network::Network;
+use resource::{Image, Include, Volume};
 use secret::Secret;
 use shape::Entries;
 use vm::Vm;

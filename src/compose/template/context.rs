@@ -166,7 +166,9 @@ fn vms<T>(settled: &Settled, instances: &[Instance<T>]) -> Value {
 fn vm(name: &str, hostname: Option<String>, interfaces: &[Interface]) -> Value {
     let text = |text: &dyn std::fmt::Display| Value::from(text.to_string());
     let by_network = |interface: &Interface| {
-        let inner = BTreeMap::from([("ip".to_owned(), text(&interface.ip)), ("mac".to_owned(), text(&interface.mac))]);
+        let mut inner =
+            BTreeMap::from([("ip".to_owned(), text(&interface.ip)), ("mac".to_owned(), text(&interface.mac))]);
+        inner.extend(interface.ip6.map(|ip| ("ip6".to_owned(), text(&ip))));
         (interface.network.to_string(), Value::from(inner))
     };
     let networks: BTreeMap<String, Value> = interfaces.iter().map(by_network).collect();
@@ -179,6 +181,7 @@ fn vm(name: &str, hostname: Option<String>, interfaces: &[Interface]) -> Value {
     if let Some(first) = interfaces.first() {
         vm.insert("ip".to_owned(), text(&first.ip));
         vm.insert("mac".to_owned(), text(&first.mac));
+        vm.extend(first.ip6.map(|ip| ("ip6".to_owned(), text(&ip))));
     }
     Value::from(vm)
 }
@@ -186,14 +189,17 @@ fn vm(name: &str, hostname: Option<String>, interfaces: &[Interface]) -> Value {
 fn networks(settled: &Settled) -> Value {
     let network = |network: &crate::model::Network| {
         let text = |text: &dyn std::fmt::Display| Value::from(text.to_string());
-        Value::from(BTreeMap::from([
+        let mut known = BTreeMap::from([
             ("name".to_owned(), text(&network.name)),
             ("mode".to_owned(), text(&network.mode)),
             ("subnet".to_owned(), text(&network.subnet)),
             ("gateway".to_owned(), text(&network.gateway())),
             ("netmask".to_owned(), text(&network.subnet.netmask())),
             ("prefix".to_owned(), Value::from(network.subnet.prefix_len())),
-        ]))
+        ]);
+        known.extend(network.settings.subnet6.map(|subnet| ("subnet6".to_owned(), text(&subnet))));
+        known.extend(network.gateway6().map(|ip| ("gateway6".to_owned(), text(&ip))));
+        Value::from(known)
     };
     let all = settled.networks.iter().map(|(name, declared)| (name.to_string(), network(&declared.spec)));
     Value::from(all.collect::<BTreeMap<String, Value>>())

@@ -92,6 +92,20 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// A run cannot be written down, so it does not begin.
+    Journal {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A run that came to no good end cannot be undone as it is.
+    Unrecoverable {
+        /// Which, and why, in words.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
     /// Another run works on the same project.
     Locked {
         /// Who, where and since when, in words.
@@ -119,8 +133,8 @@ impl Error {
                 let busy = |obstacle: &Obstacle| matches!(obstacle, Obstacle::BusySubnet { .. });
                 if obstacles.iter().all(busy) { Exit::Resource } else { Exit::Refused }
             }
-            Self::Unconfirmed { .. } | Self::Locked { .. } => Exit::Refused,
-            Self::Io { .. } | Self::Missing { .. } => Exit::Usage,
+            Self::Unconfirmed { .. } | Self::Locked { .. } | Self::Unrecoverable { .. } => Exit::Refused,
+            Self::Journal { .. } | Self::Io { .. } | Self::Missing { .. } => Exit::Usage,
         }
     }
 
@@ -151,7 +165,10 @@ impl Error {
             Self::Locked { .. } => {
                 vec!["nothing was changed; wait for the other run to end, or interrupt it".to_owned()]
             }
-            Self::Missing { hint, .. } => vec![hint.clone()],
+            Self::Journal { .. } => {
+                vec!["nothing was changed; make room on the disk, or set `XDG_STATE_HOME` to a folder on another one".to_owned()]
+            }
+            Self::Missing { hint, .. } | Self::Unrecoverable { hint, .. } => vec![hint.clone()],
         }
     }
 }
@@ -195,7 +212,10 @@ impl fmt::Display for Error {
             Self::Unconfirmed { what } => write!(f, "{what} has to be confirmed"),
             Self::Io { path, source } => write!(f, "`{}`: {source}", path.display()),
             Self::Locked { holder } => write!(f, "another run works on this project: {holder}"),
-            Self::Missing { what, .. } => f.write_str(what),
+            Self::Journal { path, source } => {
+                write!(f, "no journal of the run can be written below `{}`: {source}", path.display())
+            }
+            Self::Missing { what, .. } | Self::Unrecoverable { what, .. } => f.write_str(what),
         }
     }
 }
@@ -244,7 +264,7 @@ pub fn exit_of(outcome: &Outcome) -> Exit {
 
 fn exit_of_failure(failure: &Failure) -> Exit {
     match (&failure.problem, &failure.resource) {
-        (Problem::Unhealthy { .. } | Problem::Hopeless { .. }, _) => Exit::Unhealthy,
+        (Problem::Unhealthy { .. } | Problem::Hopeless { .. } | Problem::Overdue { .. }, _) => Exit::Unhealthy,
         (Problem::Interrupted, _) => Exit::Interrupted,
         (Problem::Operation { error, .. }, _) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
         (_, ResourceId::Vm(_)) => Exit::Vm,

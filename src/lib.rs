@@ -36,6 +36,7 @@
 //! 6. libvirt is the only store of truth. There is no state file: what was last applied is recorded in the metadata of
 //!    domains and networks, and volumes are owned by names that cannot be mistaken.
 //! 7. Every run ends with one [`execute::Outcome`]: completed, rolled back, or stuck with the list of what is left.
+//!    The intent of every operation is on the disk before its effect ([`execute::journal`]), for recovery alone.
 //! 8. The same input gives the same plan, byte for byte.
 
 pub mod backend;

@@ -2,7 +2,7 @@
 
 use crate::cli::{Down, Global};
 use crate::commands::stage::Access;
-use crate::commands::{request, run, stage};
+use crate::commands::{request, run, stage, unfinished};
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
 use crate::plan::{self, Goal, Options};
@@ -16,8 +16,8 @@ pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
     let plan = plan::plan(&DesiredState::nothing(&project), &sight.actual, &wanted)?;
     // Disks of the vms' own go with the vms, as the word says; named volumes are data, and asked about.
     if options.volumes {
-        run::confirm(&plan, options.yes)?;
+        run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
     }
-    let how = run::How { on_failure: OnFailure::Continue, parallel: options.parallel };
-    Ok(run::run(global, sight, &plan, &how))
+    unfinished::tell(&sight.unfinished);
+    run::run(global, sight, &plan, run::How::whole("down", OnFailure::Continue, &options.run))
 }

@@ -14,9 +14,11 @@ mod media;
 mod plan;
 mod power;
 mod ps;
+mod recover;
 mod run;
 mod show;
 mod stage;
+mod unfinished;
 mod up;
 
 pub use completion::answer_shell;
@@ -36,6 +38,7 @@ pub fn run(cli: Cli) -> Exit {
     let result = match command {
         Command::Up(options) => up::up(&global, &options),
         Command::Down(options) => down::down(&global, &options),
+        Command::Recover(options) => recover::recover(&global, &options),
         Command::Plan(options) => plan::plan(&global, &options),
         Command::Ps(options) => ps::ps(&global, &options),
         Command::Start(options) => power::start(&global, &options),

@@ -2,9 +2,8 @@
 
 use crate::cli::{Global, Up};
 use crate::commands::media::Reach;
-use crate::commands::{request, run, stage};
+use crate::commands::{request, run, stage, unfinished};
 use crate::error::{Error, Exit};
-use crate::execute::OnFailure;
 use crate::image::Mode;
 use crate::plan::{self, Goal, Options};
 
@@ -14,7 +13,7 @@ pub(super) fn up(global: &Global, options: &Up) -> Result<Exit, Error> {
     let (desired, sight) = stage::set(global, &request(global)?, Reach::Fetch(mode))?;
     let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
     let plan = plan::plan(&desired, &sight.actual, &wanted)?;
-    run::confirm(&plan, options.yes)?;
-    let how = run::How { on_failure: OnFailure::Rollback, parallel: options.parallel };
-    Ok(run::run(global, sight, &plan, &how))
+    unfinished::tell(&sight.unfinished);
+    run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
+    run::run(global, sight, &plan, run::How::up(options))
 }

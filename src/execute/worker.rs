@@ -1,6 +1,7 @@
 //! Carries out one step: its operations one after the other, then its gate.
 //!
-//! Owns the way from the runtime to the blocking calls of a backend. Knows nothing of other steps.
+//! Owns the way from the runtime to the blocking calls of a backend, and the patience with each. Knows nothing of other
+//! steps.
 
 use std::sync::Arc;
 
@@ -10,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Problem;
 use super::gate::{Waiting, Watch, wait};
-use crate::backend::{ErrorKind, Hypervisor, HypervisorError};
+use super::journal::Place;
+use super::patience::{Breaker, Patience, overdue};
+use super::scribe::Scribe;
+use crate::backend::{Change, ErrorKind, Hypervisor, HypervisorError};
 use crate::names::ProjectName;
 use crate::plan::{Operation, Step, StepId};
 
@@ -23,6 +27,9 @@ pub(super) struct Shop<H> {
     /// No further operation, no further waiting.
     pub(super) halt: CancellationToken,
     pub(super) messages: UnboundedSender<(StepId, Message)>,
+    pub(super) scribe: Scribe,
+    pub(super) patience: Patience,
+    pub(super) breaker: Arc<Breaker>,
 }
 
 impl<H> Clone for Shop<H> {
@@ -33,15 +40,20 @@ impl<H> Clone for Shop<H> {
             permits: Arc::clone(&self.permits),
             halt: self.halt.clone(),
             messages: self.messages.clone(),
+            scribe: self.scribe.clone(),
+            patience: self.patience,
+            breaker: Arc::clone(&self.breaker),
         }
     }
 }
 
-/// What a worker says of its step. The last is always `Ended`.
+/// What a worker says of its step, operations by their place in it. The last is always `Ended`.
 #[derive(Debug)]
 pub(super) enum Message {
-    Begun(Operation),
-    Applied(Operation),
+    Begun(usize),
+    Applied(usize, Change),
+    /// It certainly had no effect.
+    Refused(usize),
     /// All operations are applied.
     AllApplied,
     Waiting(Waiting),
@@ -75,28 +87,79 @@ pub(super) async fn work<H: Hypervisor>(shop: Shop<H>, step: Step) {
 }
 
 async fn operations<H: Hypervisor>(shop: &Shop<H>, step: &Step, tell: &impl Fn(Message)) -> Ended {
-    for operation in &step.operations {
+    for (index, operation) in step.operations.iter().enumerate() {
         let permit = tokio::select! {
             biased;
             () = shop.halt.cancelled() => return Ended::Cancelled,
             permit = Arc::clone(&shop.permits).acquire_owned() => permit,
         };
-        tell(Message::Begun(operation.clone()));
-        // A call that is under way is never abandoned: it is awaited even when the run is halted.
-        let result = call(shop, operation).await;
+        tell(Message::Begun(index));
+        // A call that is under way is never abandoned before its deadline, even when the run is halted.
+        let result = patiently(shop, Place(step.id, index), operation).await;
         drop(permit);
         match result {
-            Ok(()) => tell(Message::Applied(operation.clone())),
-            Err(error) => return Ended::Failed(Problem::Operation { operation: operation.to_string(), error }),
+            Ok(change) => tell(Message::Applied(index, change)),
+            Err(Miss { error, doubtful }) => {
+                if !doubtful {
+                    tell(Message::Refused(index));
+                }
+                return Ended::Failed(Problem::Operation { operation: operation.to_string(), error });
+            }
         }
     }
     Ended::Done
 }
 
-async fn call<H: Hypervisor>(shop: &Shop<H>, operation: &Operation) -> Result<(), HypervisorError> {
+/// A call that did not succeed.
+struct Miss {
+    error: HypervisorError,
+    /// Whether it may have had its effect all the same.
+    doubtful: bool,
+}
+
+/// Makes a call, and makes it again where that can help: operations are harmless when repeated.
+async fn patiently<H: Hypervisor>(shop: &Shop<H>, place: Place, operation: &Operation) -> Result<Change, Miss> {
+    let mut doubtful = false;
+    for attempt in 1.. {
+        if shop.breaker.is_open() {
+            return Err(Miss { error: Breaker::refusal(), doubtful });
+        }
+        let error = match call(shop, place, operation, attempt > 1).await {
+            Ok(change) => {
+                shop.breaker.note(None);
+                // Where an attempt before it was cut off, that one may have made the change.
+                return Ok(if doubtful { Change::Made } else { change });
+            }
+            Err(error) => error,
+        };
+        doubtful |= error.kind == ErrorKind::Unreachable;
+        let Some(pause) = shop.patience.pause(&error, attempt) else {
+            shop.breaker.note(Some(&error));
+            return Err(Miss { error, doubtful });
+        };
+        tokio::select! {
+            () = shop.halt.cancelled() => return Err(Miss { error, doubtful }),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    Err(Miss { error: Breaker::refusal(), doubtful })
+}
+
+/// One attempt.
+async fn call<H: Hypervisor>(
+    shop: &Shop<H>,
+    place: Place,
+    operation: &Operation,
+    again: bool,
+) -> Result<Change, HypervisorError> {
     let (hypervisor, project, own) = (Arc::clone(&shop.hypervisor), shop.project.clone(), operation.clone());
-    let call = tokio::task::spawn_blocking(move || hypervisor.apply(&project, &own));
-    call.await.unwrap_or_else(|panic| Err(HypervisorError::new(ErrorKind::Rejected, panic.to_string())))
+    let scribe = shop.scribe.clone();
+    let call = tokio::task::spawn_blocking(move || scribe.around(place, again, || hypervisor.apply(&project, &own)));
+    let deadline = shop.patience.deadline(operation);
+    match tokio::time::timeout(deadline, call).await {
+        Ok(ended) => ended.unwrap_or_else(|panic| Err(HypervisorError::new(ErrorKind::Rejected, panic.to_string()))),
+        Err(_) => Err(overdue(deadline)),
+    }
 }
 
 async fn open<H: Hypervisor>(shop: &Shop<H>, step: &Step, tell: impl Fn(Message) + Clone + Send + 'static) -> Ended {

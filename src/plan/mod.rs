@@ -8,6 +8,7 @@ pub mod obstacle;
 pub mod operation;
 pub mod planner;
 pub mod power;
+pub mod presence;
 mod recipe;
 
 use std::collections::BTreeMap;
@@ -150,7 +151,7 @@ pub enum Cause {
         /// How it was found.
         phase: String,
     },
-    /// An upload of it was cut short.
+    /// It was being made when somebody was cut short.
     Incomplete,
     /// The file asks for something else than was last applied.
     Changed,
@@ -184,7 +185,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Missing => f.write_str("does not exist"),
             Self::NotRunning { phase } => write!(f, "is {phase}"),
-            Self::Incomplete => f.write_str("was uploaded only in part"),
+            Self::Incomplete => f.write_str("was made only in part"),
             Self::Changed => f.write_str("differs from the file"),
             Self::Orphan => f.write_str("no longer in the file"),
             Self::Down => f.write_str("taken down"),

@@ -22,6 +22,7 @@ mod plain;
 pub mod plan;
 pub mod progress;
 pub mod projects;
+pub mod runs;
 pub mod reference;
 pub mod style;
 pub mod table;

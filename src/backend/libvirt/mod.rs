@@ -24,6 +24,7 @@ mod vms;
 mod volumes;
 mod xml;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::OnceLock;
@@ -35,7 +36,7 @@ use self::connections::Connections;
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
-use crate::backend::{Attempt, Health, Hypervisor, HypervisorError, Ran};
+use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Ran};
 use crate::model::Spec;
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
@@ -58,6 +59,17 @@ struct Call<'a> {
     place: &'a Place,
     turns: &'a Turns,
     project: &'a ProjectName,
+    /// What came of it.
+    change: &'a Cell<Change>,
+}
+
+impl Call<'_> {
+    /// The end of an operation that found everything as it shall be.
+    #[expect(clippy::unnecessary_wraps, reason = "it stands where operations end")]
+    fn nothing(self) -> Result<(), HypervisorError> {
+        self.change.set(Change::None);
+        Ok(())
+    }
 }
 
 /// What is at the other end.
@@ -135,10 +147,26 @@ impl Hypervisor for Libvirt {
         self.connections.with(|connect| observe::observe(connect, &self.place, project))
     }
 
-    fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
+    fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<Change, HypervisorError> {
+        let change = Cell::new(Change::Made);
+        self.carry_out(project, operation, &change).map(|()| change.get())
+    }
+
+    fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
+        probe::probe(&self.connections, project, attempt)
+    }
+}
+
+impl Libvirt {
+    fn carry_out(
+        &self,
+        project: &ProjectName,
+        operation: &Operation,
+        change: &Cell<Change>,
+    ) -> Result<(), HypervisorError> {
         let Self { connections, place, turns, .. } = self;
         let on = |make: &dyn Fn(Call<'_>) -> Result<(), HypervisorError>| {
-            connections.with(|connect| make(Call { connect, place, turns, project }))
+            connections.with(|connect| make(Call { connect, place, turns, project, change }))
         };
         let delete = |stored: Stored, what: String| on(&|call| volumes::delete(call, &stored, &what));
         let what = operation.resource().to_string();
@@ -181,12 +209,10 @@ impl Hypervisor for Libvirt {
             Operation::ResumeVm(vm) => on(&|call| vms::resume(call, vm)),
             Operation::PauseVm(vm) => on(&|call| vms::pause(call, vm)),
             // Waits for a guest, and takes a connection only when it looks.
-            Operation::StopVm { name, grace } => vms::stop(connections, place, project, name, grace.0),
+            Operation::StopVm { name, grace } => {
+                vms::stop(connections, place, project, name, grace.0).map(|done| change.set(done))
+            }
         }
-    }
-
-    fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
-        probe::probe(&self.connections, project, attempt)
     }
 }
 

@@ -176,6 +176,10 @@ fn stored(
         state.foreign.insert(id, words);
         return Ok(());
     }
+    if storage::is_half(&found, pool)? {
+        state.resources.insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Incomplete, applied_at: None });
+        return Ok(());
+    }
     if !storage::is_active(&found, pool)? {
         // Whoever took its volumes for missing would make them anew, and undo that by deleting what was there before.
         let message = format!("{id} is stopped, so that nobody can see what is in it");

@@ -170,7 +170,8 @@ fn create(
     let pool = storage::make_sure(call, stored.pool())?;
     let _turn = call.turns.volumes(stored.pool());
     if let Some(found) = find_in(&pool, &stored.name(call.project))? {
-        return same(&found, size, backing.as_ref(), what);
+        same(&found, size, backing.as_ref(), what)?;
+        return call.nothing();
     }
     let xml = xml::volume(&xml::Volume {
         name: stored.name(call.project),
@@ -203,6 +204,6 @@ fn same(found: &StorageVol, size: Bytes, backing: Option<&Backing>, what: &str) 
 /// Removes a volume with all that is on it; fine where it is gone.
 pub(super) fn delete(call: Call<'_>, stored: &Stored, what: &str) -> Result<(), HypervisorError> {
     let _turn = call.turns.volumes(stored.pool());
-    let Some(found) = find(call, stored)? else { return Ok(()) };
+    let Some(found) = find(call, stored)? else { return call.nothing() };
     present(found.delete(0), format!("cannot delete {what}")).map(|_| ())
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::backend::{ErrorKind, HypervisorError};
+use crate::backend::{Concern, ErrorKind, HypervisorError};
 use crate::compose::Diagnostics;
 use crate::execute::{Failure, Outcome, Problem};
 use crate::image::ImageError;
@@ -99,17 +99,17 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
-    /// A run that came to no good end cannot be undone as it is.
-    Unrecoverable {
-        /// Which, and why, in words.
-        what: String,
-        /// What to do.
-        hint: String,
-    },
     /// Another run works on the same project.
     Locked {
         /// Who, where and since when, in words.
         holder: String,
+    },
+    /// It would harm something that is in use or kept.
+    Refused {
+        /// What keeps it from being done, in words.
+        what: String,
+        /// What to do.
+        hint: String,
     },
     /// There is nothing to work on.
     Missing {
@@ -128,12 +128,14 @@ impl Error {
             Self::Compose(_) | Self::Plan(PlanError::Cycle(_)) => Exit::Compose,
             Self::Images(_) => Exit::Resource,
             Self::Hypervisor(error) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
+            Self::Hypervisor(error) if error.kind == ErrorKind::Interrupted => Exit::Interrupted,
+            Self::Hypervisor(error) if error.concern == Concern::Resource => Exit::Resource,
             Self::Hypervisor(_) => Exit::Vm,
             Self::Plan(PlanError::Blocked(obstacles)) => {
                 let busy = |obstacle: &Obstacle| matches!(obstacle, Obstacle::BusySubnet { .. });
                 if obstacles.iter().all(busy) { Exit::Resource } else { Exit::Refused }
             }
-            Self::Unconfirmed { .. } | Self::Locked { .. } | Self::Unrecoverable { .. } => Exit::Refused,
+            Self::Unconfirmed { .. } | Self::Locked { .. } | Self::Refused { .. } => Exit::Refused,
             Self::Journal { .. } | Self::Io { .. } | Self::Missing { .. } => Exit::Usage,
         }
     }
@@ -168,7 +170,7 @@ impl Error {
             Self::Journal { .. } => {
                 vec!["nothing was changed; make room on the disk, or set `XDG_STATE_HOME` to a folder on another one".to_owned()]
             }
-            Self::Missing { hint, .. } | Self::Unrecoverable { hint, .. } => vec![hint.clone()],
+            Self::Missing { hint, .. } | Self::Refused { hint, .. } => vec![hint.clone()],
         }
     }
 }
@@ -193,9 +195,19 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::BusySubnet { .. } => {
             "nothing was changed; choose another subnet, or leave it out to have a free one chosen".to_owned()
         }
+        Obstacle::Unchangeable { resource: ResourceId::Volume(name), .. } => {
+            format!(
+                "nothing was changed; `volume export {name} FILE`, `volume rm {name}` and `volume import FILE {name}` \
+                 carry its data over"
+            )
+        }
         Obstacle::Unchangeable { .. } => {
             "nothing was changed; `vmcompose down` and `up` make it anew, named volumes survive that".to_owned()
         }
+        Obstacle::Shrinks { has, .. } => {
+            format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
+        }
+        Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
         Obstacle::Protected { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }
@@ -215,7 +227,7 @@ impl fmt::Display for Error {
             Self::Journal { path, source } => {
                 write!(f, "no journal of the run can be written below `{}`: {source}", path.display())
             }
-            Self::Missing { what, .. } | Self::Unrecoverable { what, .. } => f.write_str(what),
+            Self::Missing { what, .. } | Self::Refused { what, .. } => f.write_str(what),
         }
     }
 }

@@ -4,10 +4,12 @@
 
 mod global;
 pub mod image;
+pub mod pool;
 mod power;
 mod read;
 mod run;
 mod shell;
+pub mod volume;
 
 use std::ffi::OsString;
 
@@ -219,6 +221,14 @@ Examples:
     /// Download images and look after the cache of them
     #[command(subcommand)]
     Image(image::Image),
+
+    /// Look after volumes: who uses them, what they take up; copy them out and in, delete them
+    #[command(subcommand)]
+    Volume(volume::Volume),
+
+    /// Look after the storage pools of the hypervisor
+    #[command(subcommand)]
+    Pool(pool::Pool),
 
     /// Write a commented vmcompose.yaml to start from; never over one that is there
     #[command(after_long_help = "\

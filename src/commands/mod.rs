@@ -7,11 +7,13 @@ mod down;
 mod exec;
 mod image;
 mod init;
+mod interrupt;
 mod lock;
 mod ls;
 mod man;
 mod media;
 mod plan;
+mod pool;
 mod power;
 mod ps;
 mod recover;
@@ -20,6 +22,7 @@ mod show;
 mod stage;
 mod unfinished;
 mod up;
+mod volume;
 
 pub use completion::answer_shell;
 
@@ -53,6 +56,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Schema(options) => show::schema(&options),
         Command::Graph(options) => show::graph(&global, &options),
         Command::Image(command) => image::image(&global, &command),
+        Command::Volume(command) => volume::volume(&global, &command),
+        Command::Pool(command) => pool::pool(&global, &command),
         Command::Init => init::init(&global),
         Command::Ls(options) => ls::ls(&global, &options),
         Command::Completion(options) => completion::completion(&options),

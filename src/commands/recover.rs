@@ -15,9 +15,10 @@ use crate::error::{Error, Exit, exit_of};
 use crate::execute::journal::file::{JournalFile, Unfinished};
 use crate::execute::journal::{Check, Undo};
 use crate::execute::{self, Options, Outcome, Problem};
-use crate::names::ProjectName;
+use crate::names::{ProjectName, ResourceId};
 use crate::plan::Operation;
 use crate::render::{self, Palette, output, runs};
+use crate::state::{Actual, ActualState, Phase};
 
 /// What the user allows.
 #[derive(Clone, Copy)]
@@ -84,7 +85,7 @@ fn chosen(runs: &mut Vec<Unfinished>, id: &str, force: bool) -> Result<(), Error
     if at > 0 && !force {
         let what = format!("run `{id}` is not the last one: `{}` came after it", runs[0].run);
         let hint = "`vmcompose recover` undoes them in their order; `--force` undoes this one alone".to_owned();
-        return Err(Error::Unrecoverable { what, hint });
+        return Err(Error::Refused { what, hint });
     }
     *runs = vec![runs.swap_remove(at)];
     Ok(())
@@ -112,13 +113,14 @@ fn undo(global: &Global, hypervisor: &Arc<Libvirt>, run: &Unfinished, will: Will
     };
     output::note(&runs::undoing(run, &Palette::stderr()));
     let actual = hypervisor.observe(&header.project)?;
+    visible(&actual)?;
     let undo = journal.undo(|_| true, Check::Against { actual: &actual, force: will.force });
     if !undo.changed.is_empty() {
         let objects: BTreeSet<String> = undo.changed.iter().map(Operation::object).collect();
         let objects = objects.into_iter().collect::<Vec<_>>().join(", ");
         let what = format!("run `{}` cannot be undone as it is: {objects} was changed after it", run.run);
         let hint = "`--force` undoes it all the same; `vmcompose up` goes on from what is there".to_owned();
-        return Err(Error::Unrecoverable { what, hint });
+        return Err(Error::Refused { what, hint });
     }
     run::confirm(&undo.plan, std::slice::from_ref(run), &actual, will.yes)?;
     let file = run.reopen().map_err(|source| Error::Journal { path: run.path.clone(), source })?;
@@ -129,6 +131,14 @@ fn undo(global: &Global, hypervisor: &Arc<Libvirt>, run: &Unfinished, will: Will
         let _ = file.remove();
     }
     Ok(exit_of(&outcome))
+}
+
+/// What cannot be seen cannot be held against the journal.
+fn visible(actual: &ActualState) -> Result<(), Error> {
+    let stopped = |(id, found): &(&ResourceId, &Actual)| matches!(id, ResourceId::Pool(_)) && found.phase == Phase::Stopped;
+    let Some((id, _)) = actual.resources.iter().find(stopped) else { return Ok(()) };
+    let what = format!("{id} is stopped, so that nobody can see what is in it");
+    Err(Error::Refused { what, hint: "`vmcompose up` starts it and goes on; `virsh pool-start` starts it alone".to_owned() })
 }
 
 fn carry_out(global: &Global, hypervisor: &Arc<Libvirt>, undo: &Undo, file: &Arc<JournalFile>) -> Outcome {
@@ -161,7 +171,7 @@ fn unreadable(run: &Unfinished, will: Will) -> Result<Exit, Error> {
     let what = format!("the journal `{}` is damaged: {damage}", run.path.display());
     let hint =
         "`vmcompose up` goes on from what is there, `vmcompose down` removes it; `recover --force` forgets the journal";
-    Err(Error::Unrecoverable { what, hint: hint.to_owned() })
+    Err(Error::Refused { what, hint: hint.to_owned() })
 }
 
 /// Shows them all.

@@ -9,7 +9,6 @@ use super::node::{Entry, Kind, Node};
 const UNSUPPORTED: &[&str] = &[
     "secrets",
     "limits",
-    "images.*.format",
     "networks.*.bridge",
     "networks.*.subnet6",
     "networks.*.mtu",
@@ -18,9 +17,6 @@ const UNSUPPORTED: &[&str] = &[
     "networks.*.dhcp",
     "networks.*.dns",
     "networks.*.routes",
-    "volumes.*.shared",
-    "volumes.*.pool",
-    "volumes.*.labels",
     "vms.*.cpu",
     "vms.*.machine",
     "vms.*.firmware",

@@ -231,7 +231,7 @@ impl Journal {
         for step in steps {
             let lost = |(index, operation): (usize, &Operation)| {
                 let done = self.verdict(Place(step.id, index), operation, check, false).is_some();
-                (is_for_good(operation) && done).then_some(index)
+                (takes_away(operation) && done).then_some(index)
             };
             let last = step.operations.iter().enumerate().rev().find_map(lost);
             gone.extend(last.map(|last| (step.id, last)));
@@ -308,6 +308,14 @@ struct Judged {
 /// Whether nothing undoes it.
 fn is_for_good(operation: &Operation) -> bool {
     operation.undo().is_none()
+}
+
+/// Whether what stood on it cannot be put back. What has only grown hinders nobody.
+fn takes_away(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::DeleteImage(_) | Operation::DeleteVolume(_) | Operation::DeleteDisk(_) | Operation::DeleteSeed(_)
+    )
 }
 
 /// Whether its loss is told. An image's bytes are those of the user's own file, and whoever needs it uploads it again.

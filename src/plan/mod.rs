@@ -4,9 +4,11 @@
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
 pub mod diff;
+mod growth;
 pub mod obstacle;
 pub mod operation;
 pub mod planner;
+mod pools;
 pub mod power;
 pub mod presence;
 mod recipe;
@@ -267,6 +269,12 @@ impl Plan {
     /// Whether it would change anything.
     pub fn is_empty(&self) -> bool {
         self.steps().all(|step| step.operations.is_empty())
+    }
+
+    /// Whether it only starts pools, so that the next look shows what is in them, and the next plan what remains.
+    pub fn is_preliminary(&self) -> bool {
+        let mut operations = self.steps().flat_map(|step| &step.operations).peekable();
+        operations.peek().is_some() && operations.all(|operation| matches!(operation, Operation::StartPool(_)))
     }
 
     /// How many steps have this action.

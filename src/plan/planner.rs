@@ -8,8 +8,10 @@ use crate::graph::{CycleError, Graph};
 use crate::model::{Condition, Healthcheck, Network, Spec};
 use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::diff::{FieldChange, changes};
-use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected};
+use crate::plan::growth::growth;
+use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmDisk, VmSeed};
+use crate::plan::pools::pool_trouble;
 use crate::plan::recipe::{creation, deletion, starting, update};
 use crate::plan::{Action, Cause, Effect, Gate, Milestone, Plan, Step, StepId, Wave};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
@@ -37,6 +39,9 @@ pub enum Goal {
 
 /// Makes the plan that leads from `actual` to `desired`.
 pub fn plan(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result<Plan, PlanError> {
+    if let Some(first) = pools_first(desired, actual) {
+        return Ok(first);
+    }
     match options.goal {
         Goal::Up => up(desired, actual, options.remove_orphans),
         Goal::Down { volumes } => down(desired, actual, volumes),
@@ -72,6 +77,20 @@ impl Draft {
     }
 }
 
+/// Starts our own pools where they are stopped, and nothing else. What is in them can only be seen once they run: whoever
+/// took it for missing would make it anew, and undo that by deleting what was there before.
+fn pools_first(desired: &DesiredState, actual: &ActualState) -> Option<Plan> {
+    let start = |(id, found): (&ResourceId, &Actual)| match (id, found.phase) {
+        (ResourceId::Pool(pool), Phase::Stopped) => {
+            let cause = Cause::NotRunning { phase: found.phase.as_str().to_owned() };
+            Some((id.clone(), Draft::new(id.clone(), Action::Start, cause, vec![Operation::StartPool(*pool)])))
+        }
+        _ => None,
+    };
+    let drafts: BTreeMap<ResourceId, Draft> = actual.resources.iter().filter_map(start).collect();
+    (!drafts.is_empty()).then(|| number(desired, drafts, Vec::new(), Vec::new(), Vec::new()))
+}
+
 fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Result<Plan, PlanError> {
     let with_orphans = if remove_orphans { None } else { with_orphans(desired, actual) };
     let desired = with_orphans.as_ref().unwrap_or(desired);
@@ -82,9 +101,13 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
         for id in ids {
             let found = actual.resources.get(id);
             obstacles.extend(obstacle(desired, actual, id, found));
+            obstacles.extend(shrinking(desired, actual, id));
+            obstacles.extend(pool_trouble(desired, actual, id));
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
-            let draft = decide(spec, &gate(desired, id), seed, found, wave).map(|draft| afresh(draft, actual));
+            let gate = gate(desired, id);
+            let draft = decide(spec, &gate, seed, found, wave).map(|draft| afresh(draft, actual));
+            let draft = grown(draft, spec, &gate, actual, wave);
             drafts.extend(draft.map(|draft| (id.clone(), draft)));
         }
     }
@@ -187,6 +210,24 @@ fn afresh(mut draft: Draft, actual: &ActualState) -> Draft {
         draft.operations.splice(0..0, loose);
     }
     draft
+}
+
+/// A vm that is there gets larger disks where the file asks for them: after what can be undone, and before it starts.
+fn grown(draft: Option<Draft>, spec: &Spec, gate: &Gate, actual: &ActualState, wave: usize) -> Option<Draft> {
+    let growth = spec.as_vm().map(|vm| growth(vm, actual)).unwrap_or_default();
+    if growth.is_empty() || draft.as_ref().is_some_and(|draft| draft.action == Action::Create) {
+        return draft;
+    }
+    let new = || Draft::new(spec.id(), Action::Update, Cause::Changed, Vec::new());
+    let mut draft = draft.unwrap_or_else(|| Draft { gate: gate.clone(), wave, ..new() });
+    let starts = |operation: &Operation| matches!(operation, Operation::StartVm(_) | Operation::ResumeVm(_));
+    let at = draft.operations.iter().position(starts).unwrap_or(draft.operations.len());
+    let (operations, changes): (Vec<Operation>, Vec<FieldChange>) = growth.into_iter().unzip();
+    draft.operations.splice(at..at, operations);
+    let told = |change: &FieldChange| draft.changes.iter().any(|known| known.field == change.field);
+    let untold: Vec<FieldChange> = changes.into_iter().filter(|change| !told(change)).collect();
+    draft.changes.extend(untold);
+    Some(Draft { action: Action::Update, cause: Cause::Changed, effect: draft.effect.or(Some(Effect::Live)), ..draft })
 }
 
 /// Deletes what lies about of a vm.

@@ -57,6 +57,16 @@ impl Operation {
             Self::UndefineNetwork(_) | Self::UndefineVm(_) | Self::DeleteVolume(_) | Self::DeleteImage(_) => {
                 Presence::of(found(self.resource()).is_none())
             }
+            Self::GrowVolume { volume, .. } => {
+                let size = |actual: &Actual| match &actual.recorded {
+                    Spec::Volume(volume) => Some(volume.size),
+                    _ => None,
+                };
+                Presence::of(found(self.resource()).and_then(size) == Some(volume.size.whole_kib()))
+            }
+            Self::GrowDisk { vm, disk, to, .. } => {
+                Presence::of(actual.disk_sizes.get(&(vm.clone(), disk.clone())) == Some(&to.whole_kib()))
+            }
             Self::DeleteDisk(disk) => Presence::of(!has_disk(actual, disk)),
             Self::DeleteSeed(vm) => Presence::of(!has_seed(actual, vm)),
             Self::StartVm(vm) => Presence::of(vm_phase(vm).is_some_and(|phase| phase != Phase::Stopped)),

@@ -46,6 +46,7 @@ pub(super) fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> O
         (Spec::Network(from), Spec::Network(to)) => {
             Some(Operation::UpdateNetwork { from: Box::new(from.clone()), to: Box::new(to.clone()) })
         }
+        (Spec::Volume(from), Spec::Volume(to)) => Some(Operation::GrowVolume { volume: to.clone(), from: from.size }),
         (Spec::Vm(from), Spec::Vm(to)) => Some(Operation::RecordVm { from: from.clone(), to: to.clone() }),
         _ => None,
     }

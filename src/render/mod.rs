@@ -24,6 +24,7 @@ pub mod progress;
 pub mod projects;
 pub mod runs;
 pub mod reference;
+pub mod storage;
 pub mod style;
 pub mod table;
 mod words;

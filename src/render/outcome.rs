@@ -78,7 +78,9 @@ pub fn problem(failure: &Failure) -> String {
         }
         Problem::Blocked => "still there, because what uses it is".to_owned(),
         Problem::Kept => "kept".to_owned(),
-        Problem::Irreversible { operation } => format!("gone for good (`{operation}` was done before the failure)"),
+        Problem::Irreversible { operation } => {
+            format!("stays as it is now: `{operation}` was done before the failure and cannot be undone")
+        }
     }
 }
 

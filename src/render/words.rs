@@ -91,6 +91,11 @@ pub(super) fn destroyed(operation: &Operation) -> Option<String> {
     }
 }
 
+/// Whether an operation makes a disk larger.
+pub(super) fn grows(operation: &Operation) -> bool {
+    matches!(operation, Operation::GrowVolume { .. } | Operation::GrowDisk { .. })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ mod lost;
 mod patience;
 mod rig;
 mod scopes;
+mod storage;
 #[path = "../support/mod.rs"]
 mod support;
 

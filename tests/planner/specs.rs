@@ -33,9 +33,9 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
         replica_of: None,
         hostname: called.to_owned(),
         boot: Boot::Image(ImageRef {
-            name: name("os"),
             digest: Digest::new("0123456789ab"),
             format: Some(ImageFormat::Qcow2),
+            ..ImageRef::unseen(name("os"))
         }),
         cpus: 1,
         memory: Bytes::mib(128),
@@ -85,7 +85,7 @@ pub(crate) fn image() -> Spec {
 }
 
 pub(crate) fn volume() -> Spec {
-    Spec::Volume(Volume { name: name("data"), size: Bytes::gib(1) })
+    Spec::Volume(Volume::new(name("data"), Bytes::gib(1)))
 }
 
 /// These vms and all that they need.

@@ -45,7 +45,7 @@ pub(crate) fn network(name: &str, mode: NetworkMode, subnet: &str) -> Network {
 }
 
 pub(crate) fn volume() -> Volume {
-    Volume { name: VolumeName::new("pgdata").unwrap(), size: Bytes::gib(20) }
+    Volume::new(VolumeName::new("pgdata").unwrap(), Bytes::gib(20))
 }
 
 fn interface(network: &str, ip: [u8; 4]) -> Interface {
@@ -58,7 +58,8 @@ fn healthcheck(probes: Vec<Probe>) -> Healthcheck {
 }
 
 fn vm(name: &str) -> Vm {
-    let reference = ImageRef { name: image().name, digest: Some(image().digest), format: Some(ImageFormat::Qcow2) };
+    let reference =
+        ImageRef { digest: Some(image().digest), format: Some(ImageFormat::Qcow2), ..ImageRef::unseen(image().name) };
     Vm {
         name: VmName::new(name).unwrap(),
         replica_of: None,

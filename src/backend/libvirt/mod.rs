@@ -6,23 +6,32 @@
 //! it is. No handle of libvirt's outlives a call, and nothing here decides what should be done.
 
 mod agent;
+mod by_hand;
 mod cloud_init;
 mod connections;
 mod error;
+mod grow;
 mod host;
+mod inventory;
 mod names;
 mod networks;
 mod observe;
+mod others;
+mod pools;
 mod probe;
 mod projects;
 mod record;
 mod seeds;
 mod storage;
+mod stores;
+mod transfer;
 mod update;
 mod upload;
 mod vms;
 mod volumes;
 mod xml;
+
+pub use self::by_hand::by_hand;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -59,15 +68,17 @@ struct Call<'a> {
     place: &'a Place,
     turns: &'a Turns,
     project: &'a ProjectName,
-    /// What came of it.
-    change: &'a Cell<Change>,
+    /// What came of it, where somebody wants to know.
+    change: Option<&'a Cell<Change>>,
 }
 
 impl Call<'_> {
     /// The end of an operation that found everything as it shall be.
     #[expect(clippy::unnecessary_wraps, reason = "it stands where operations end")]
     fn nothing(self) -> Result<(), HypervisorError> {
-        self.change.set(Change::None);
+        if let Some(change) = self.change {
+            change.set(Change::None);
+        }
         Ok(())
     }
 }
@@ -166,7 +177,7 @@ impl Libvirt {
     ) -> Result<(), HypervisorError> {
         let Self { connections, place, turns, .. } = self;
         let on = |make: &dyn Fn(Call<'_>) -> Result<(), HypervisorError>| {
-            connections.with(|connect| make(Call { connect, place, turns, project, change }))
+            connections.with(|connect| make(Call { connect, place, turns, project, change: Some(change) }))
         };
         let delete = |stored: Stored, what: String| on(&|call| volumes::delete(call, &stored, &what));
         let what = operation.resource().to_string();
@@ -178,10 +189,17 @@ impl Libvirt {
             Operation::UploadImage(image) => on(&|call| upload::upload(call, image)),
             Operation::DeleteImage(image) => delete(Stored::image(image), what),
             Operation::CreateVolume(volume) => on(&|call| volumes::create_volume(call, volume)),
-            Operation::DeleteVolume(volume) => delete(Stored::Volume(volume.name.clone()), what),
+            Operation::GrowVolume { volume, .. } => {
+                on(&|call| grow::grow(call, &Stored::volume(volume), volume.size, &what))
+            }
+            Operation::DeleteVolume(volume) => delete(Stored::volume(volume), what),
             Operation::CreateDisk(disk) => on(&|call| volumes::create_disk(call, disk)),
             Operation::DeleteDisk(VmDisk { vm, disk, .. }) => {
                 delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, format!("disk `{disk}` of {what}"))
+            }
+            Operation::GrowDisk { vm, disk, to, .. } => {
+                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone() };
+                on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
             Operation::DeleteSeed(vm) => delete(Stored::Seed(vm.clone()), format!("the cloud-init seed of {what}")),

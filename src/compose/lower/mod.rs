@@ -118,7 +118,8 @@ where
         let place = Place { at: entry.key.at, via: entry.value.via };
         let name = named(key, place, mistakes);
         unsupported.check(&entry.value, mistakes);
-        let spec = decode_partly::<Option<T>>(&entry.value, &format!("{kind}.{key}"), mistakes);
+        let path = format!("{kind}.{key}");
+        let spec = decode_partly::<Option<T>>(&entry.value, &|_| &path, mistakes);
         if let Some(name) = name {
             found.push(Declared { name, place, within: entry.value.at, spec: spec.flatten().unwrap_or_default() });
         }

@@ -41,13 +41,21 @@ fn made(spec: &Spec) -> Vec<(&'static str, String)> {
         Spec::Pool(_) => Vec::new(),
         Spec::Image(image) => vec![("content", content(image))],
         Spec::Network(network) => vec![("subnet", subnet(network))],
-        Spec::Volume(volume) => vec![("size", volume.size.to_string())],
+        Spec::Volume(volume) => {
+            let pool = volume.pool.iter().map(|pool| ("pool", tame(pool)));
+            let shared = volume.shared.then(|| ("shared", "by several vms".to_owned()));
+            [("size", volume.size.to_string())].into_iter().chain(pool).chain(shared).collect()
+        }
         Spec::Vm(vm) => machine(vm),
     }
 }
 
 fn content(image: &Image) -> String {
-    format!("{} {}, sha256 {}…", image.format.as_str(), about(image.length), image.digest)
+    if image.is_unknown() {
+        return "known when it is downloaded".to_owned();
+    }
+    let away = if image.path.as_os_str().is_empty() { ", downloaded first" } else { "" };
+    format!("{} {}, sha256 {}…{away}", image.format.as_str(), about(image.length), image.digest)
 }
 
 fn subnet(network: &Network) -> String {
@@ -81,9 +89,10 @@ fn boot(boot: &Boot) -> String {
 }
 
 fn reference(image: &ImageRef) -> String {
-    match &image.digest {
-        Some(digest) => format!("`{}` ({digest})", image.name),
-        None => format!("`{}`", image.name),
+    match (&image.digest, &image.volume) {
+        (_, Some(volume)) => format!("`{}` (volume {})", image.name, tame(&volume.to_string())),
+        (Some(digest), None) => format!("`{}` ({digest})", image.name),
+        (None, None) => format!("`{}`", image.name),
     }
 }
 

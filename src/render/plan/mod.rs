@@ -15,7 +15,7 @@ use crate::plan::{Action, Gate, Milestone, Plan, Step};
 use crate::render::layout::{Text, pad, tame, width};
 use crate::render::message::hint;
 use crate::render::style::{Palette, paint};
-use crate::render::words::{count, destroyed, list};
+use crate::render::words::{count, destroyed, grows, list};
 
 /// The widest column of names; a longer name pushes its own line only.
 const NAMES: usize = 32;
@@ -65,6 +65,9 @@ fn nothing(plan: &Plan) -> String {
 /// What the plan does not touch: orphans and kept volumes, each with what deletes them. Empty where there is neither.
 pub fn beside(plan: &Plan, palette: &Palette) -> String {
     let mut text = String::new();
+    if plan.is_preliminary() {
+        text.push_str("\nwhat is in a stopped pool can be seen once it runs; then the rest is planned\n");
+    }
     if !plan.orphans.is_empty() {
         text.push_str(&named("left alone, though no longer in the file:", &plan.orphans));
         text.push_str(&hint("delete them with `--remove-orphans`", palette));
@@ -138,6 +141,7 @@ fn lines(steps: &[&Step], step: &Step, palette: &Palette) -> Vec<(String, String
     if let Some(effect) = step.effect {
         let lost: Vec<String> = step.operations.iter().filter_map(destroyed).collect();
         let value = match lost.as_slice() {
+            [] if step.operations.iter().any(grows) => format!("{effect}; cannot be undone: disks do not shrink"),
             [] => effect.to_string(),
             _ => paint(palette.bad, format!("{effect}: {}", lost.join(", "))),
         };

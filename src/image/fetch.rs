@@ -148,7 +148,7 @@ pub fn at_hand(
 
 /// What is known of an image that is not here.
 fn pinned(request: &ImageRequest, pins: &Pins) -> Image {
-    let ImageRequest { name, from, checksum, role } = request;
+    let ImageRequest { name, from, checksum, role, .. } = request;
     let contradicted = |pin: &Pin| {
         let literal = checksum.as_ref().filter(|sum| !matches!(sum, Checksum::Listed(_)));
         literal.is_some_and(|sum| !pin.sums().meet(sum))

@@ -168,7 +168,10 @@ impl Error {
                 vec!["nothing was changed; wait for the other run to end, or interrupt it".to_owned()]
             }
             Self::Journal { .. } => {
-                vec!["nothing was changed; make room on the disk, or set `XDG_STATE_HOME` to a folder on another one".to_owned()]
+                vec![
+                    "nothing was changed; make room on the disk, or set `XDG_STATE_HOME` to a folder on another one"
+                        .to_owned(),
+                ]
             }
             Self::Missing { hint, .. } | Self::Refused { hint, .. } => vec![hint.clone()],
         }

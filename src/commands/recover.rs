@@ -135,10 +135,14 @@ fn undo(global: &Global, hypervisor: &Arc<Libvirt>, run: &Unfinished, will: Will
 
 /// What cannot be seen cannot be held against the journal.
 fn visible(actual: &ActualState) -> Result<(), Error> {
-    let stopped = |(id, found): &(&ResourceId, &Actual)| matches!(id, ResourceId::Pool(_)) && found.phase == Phase::Stopped;
+    let stopped =
+        |(id, found): &(&ResourceId, &Actual)| matches!(id, ResourceId::Pool(_)) && found.phase == Phase::Stopped;
     let Some((id, _)) = actual.resources.iter().find(stopped) else { return Ok(()) };
     let what = format!("{id} is stopped, so that nobody can see what is in it");
-    Err(Error::Refused { what, hint: "`vmcompose up` starts it and goes on; `virsh pool-start` starts it alone".to_owned() })
+    Err(Error::Refused {
+        what,
+        hint: "`vmcompose up` starts it and goes on; `virsh pool-start` starts it alone".to_owned(),
+    })
 }
 
 fn carry_out(global: &Global, hypervisor: &Arc<Libvirt>, undo: &Undo, file: &Arc<JournalFile>) -> Outcome {

@@ -24,7 +24,7 @@ pub use read::{
 
 pub use shell::{Completion, Man, Shell};
 
-pub use run::{OnFailure, Recover, Run, Schedule};
+pub use run::{Doctor, OnFailure, Recover, Run, Schedule};
 
 use crate::names::VmName;
 
@@ -262,6 +262,16 @@ Examples:
   vmcompose man ~/.local/share/man/man1
   man vmcompose-up")]
     Man(Man),
+
+    /// Look at all that a run needs: connection, acceleration, pools, tools; and say what mends it
+    ///
+    /// Changes nothing. Ends with 0 where runs can work, with 3 where there is no connection, with 8 where something else
+    /// keeps them from it.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose doctor
+  vmcompose -c qemu:///system doctor --format json | jq '.findings[] | select(.verdict != \"good\")'")]
+    Doctor(Doctor),
 
     /// Print the versions of vmcompose and of libvirt
     #[command(after_long_help = "\

@@ -44,6 +44,14 @@ pub enum Schedule {
     Waves,
 }
 
+/// Options of `doctor`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Doctor {
+    /// For people or for programs
+    #[arg(long, default_value = "table")]
+    pub format: TableFormat,
+}
+
 /// Options of `recover`.
 #[derive(Debug, Clone, PartialEq, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]

@@ -3,6 +3,7 @@
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
 mod completion;
+mod doctor;
 mod down;
 mod exec;
 mod image;
@@ -15,6 +16,7 @@ mod media;
 mod plan;
 mod pool;
 mod power;
+mod preflight;
 mod ps;
 mod recover;
 mod run;
@@ -41,6 +43,7 @@ pub fn run(cli: Cli) -> Exit {
     let result = match command {
         Command::Up(options) => up::up(&global, &options),
         Command::Down(options) => down::down(&global, &options),
+        Command::Doctor(options) => doctor::doctor(&global, &options),
         Command::Recover(options) => recover::recover(&global, &options),
         Command::Plan(options) => plan::plan(&global, &options),
         Command::Ps(options) => ps::ps(&global, &options),

@@ -3,7 +3,7 @@
 use crate::cli::{Global, Up};
 use crate::commands::media::Reach;
 use crate::commands::run::Ended;
-use crate::commands::{request, run, stage, unfinished};
+use crate::commands::{preflight, request, run, stage, unfinished};
 use crate::error::{Error, Exit};
 use crate::image::Mode;
 use crate::plan::{self, Goal, Options};
@@ -23,6 +23,7 @@ fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
     let plan = plan::plan(&desired, &sight.actual, &wanted)?;
     unfinished::tell(&sight.unfinished);
+    preflight::check(&plan, &sight.actual, &sight.hypervisor)?;
     run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
     Ok(Ended::of(&plan, run::run(global, sight, &plan, run::How::up(options))?))
 }

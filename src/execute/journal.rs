@@ -233,8 +233,8 @@ impl Journal {
                 let done = self.verdict(Place(step.id, index), operation, check, false).is_some();
                 (takes_away(operation) && done).then_some(index)
             };
-            let last = step.operations.iter().enumerate().rev().find_map(lost);
-            gone.extend(last.map(|last| (step.id, last)));
+            let index = step.operations.iter().enumerate().rev().find_map(lost);
+            gone.extend(index.map(|index| (step.id, index)));
         }
         let deleted: BTreeMap<StepId, &Step> =
             steps.iter().filter(|step| step.action == Action::Delete).map(|step| (step.id, *step)).collect();

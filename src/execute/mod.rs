@@ -126,10 +126,10 @@ pub async fn execute<H: Hypervisor>(
     };
     let ran = forward
         .run(&hypervisor, |step, told| {
-            if let Told::Message(message) = &told {
-                if let Some(entry) = entry(step, message) {
-                    journal.record(&entry);
-                }
+            if let Told::Message(message) = &told
+                && let Some(entry) = entry(step, message)
+            {
+                journal.record(&entry);
             }
             narrate(&events, step, told);
         })

@@ -15,7 +15,7 @@ use vmcompose::units::Span;
 use crate::rig::{operations, rig};
 
 const HASTY: Patience =
-    Patience { call: Duration::from_secs(60), pause: Duration::from_millis(1), reconnects: 3, retries: 2 };
+    Patience { call: Duration::from_mins(1), pause: Duration::from_millis(1), reconnects: 3, retries: 2 };
 
 fn hasty() -> Options {
     Options { parallel: 8, patience: HASTY, ..Options::default() }

@@ -84,7 +84,10 @@ impl Desk {
 
     pub(crate) fn vmcompose(&self, line: &str) -> Command {
         let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_vmcompose")));
-        command.args(["-c", &self.daemon.uri(), "--progress", "plain"]).args(line.split_whitespace());
+        if !line.starts_with("-c ") {
+            command.args(["-c", &self.daemon.uri()]);
+        }
+        command.args(["--progress", "plain"]).args(line.split_whitespace());
         command
     }
 

@@ -188,3 +188,29 @@ fn a_full_disk_ends_a_run_before_it_does_what_it_cannot_write_down() {
         assert!(journals(&desk).is_empty(), "{limit}");
     }
 }
+
+#[test]
+fn doctor_says_what_is_wrong_and_what_mends_it() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::new(SHOP);
+    let healthy = desk.ends(0, "doctor");
+    assert!(healthy.stdout.contains("every run came to its end"), "{}", healthy.stdout);
+    // Killed after the pools were defined, somewhere on the way.
+    assert!(desk.killed("up --parallel 1", 40));
+    let stop = ["pool-destroy", "vmcompose-disks"];
+    let stopped = Command::new("virsh").args(["-q", "-c", &desk.daemon.uri()]).args(stop).status().expect("virsh");
+    assert!(stopped.success());
+    let facts = desk.ends(0, "doctor --format json").stdout;
+    let facts: serde_json::Value = serde_json::from_str(&facts).expect("json");
+    let poor: Vec<&serde_json::Value> =
+        facts["findings"].as_array().expect("a list").iter().filter(|finding| finding["verdict"] == "poor").collect();
+    let hints: Vec<&str> = poor.iter().filter_map(|finding| finding["hint"].as_str()).collect();
+    assert!(hints.contains(&"`virsh pool-start vmcompose-disks`"), "{facts:#}");
+    assert!(hints.contains(&"`vmcompose recover --list` shows them"), "{facts:#}");
+    let refused = desk.ends(8, "recover --yes");
+    assert!(refused.stderr.contains("pool `disks` is stopped"), "{}", refused.stderr);
+    let nowhere = desk.ends(3, "-c qemu+unix:///system?socket=/nonexistent doctor");
+    assert!(nowhere.stdout.contains("bad") && nowhere.stdout.contains("hint: "), "{}", nowhere.stdout);
+}

@@ -24,6 +24,7 @@ mod record;
 mod seeds;
 mod storage;
 mod stores;
+pub mod survey;
 mod transfer;
 mod update;
 mod upload;

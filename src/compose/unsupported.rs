@@ -8,7 +8,6 @@ use super::node::{Entry, Kind, Node};
 /// Paths of keys from the top of the file; `*` stands for any key, `[]` for the items of a list.
 const UNSUPPORTED: &[&str] = &[
     "secrets",
-    "limits",
     "networks.*.bridge",
     "networks.*.subnet6",
     "networks.*.mtu",

@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use json::json_schema;
-use resource::{Image, Include, Network, Secret, Volume};
+use resource::{Image, Include, Network, Quotas, Secret, Volume};
 use shape::Entries;
 use vm::Vm;
 
@@ -43,6 +43,6 @@ pub(crate) struct File {
     pub(crate) secrets: Entries<Secret>,
     /// The virtual machines.
     pub(crate) vms: Entries<Option<Vm>>,
-    /// Upper limits of the whole project.
-    pub(crate) limits: Option<serde_json::Value>,
+    /// Upper limits of the whole project: more is a mistake, before anything is done.
+    pub(crate) limits: Option<Quotas>,
 }

@@ -9,7 +9,7 @@ use rustix::fs::{Access, access};
 
 use crate::backend::HypervisorError;
 use crate::backend::libvirt::Libvirt;
-use crate::backend::libvirt::survey::{PoolState, Survey};
+use crate::backend::libvirt::survey::{Acceleration, PoolState, Survey};
 use crate::cli::{Doctor, Global};
 use crate::commands::preflight::gib;
 use crate::commands::{print, unfinished};
@@ -58,19 +58,18 @@ fn acceleration(survey: &Survey) -> Finding {
     if survey.test {
         return Finding::good(subject, "libvirt's test driver runs no guests".to_owned());
     }
-    if survey.accelerated {
-        return Finding::good(subject, "the processor runs guests itself (kvm)".to_owned());
-    }
-    let (text, hint) = if survey.device {
-        (
+    let (text, hint) = match survey.acceleration {
+        Acceleration::Works => {
+            return Finding::good(subject, "the processor runs guests itself (kvm)".to_owned());
+        }
+        Acceleration::Claimed => (
             "guests run in software, many times slower: there is a /dev/kvm, but this processor cannot run guests",
             "switch virtualisation on in the firmware, or nested virtualisation on the host of this machine",
-        )
-    } else {
-        (
+        ),
+        Acceleration::None => (
             "guests run in software, many times slower",
             "load the module: `modprobe kvm_intel` or `modprobe kvm_amd`; on a vm, switch nested virtualisation on",
-        )
+        ),
     };
     Finding::poor(subject, text.to_owned(), hint)
 }

@@ -78,10 +78,11 @@ pub(super) fn gib(bytes: Bytes) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::libvirt::survey::Acceleration;
 
     fn survey() -> Survey {
         let pools = vec![(Pool::Images, PoolState::Active { free: Bytes::gib(2) }), (Pool::Disks, PoolState::Missing)];
-        Survey { test: false, local: true, memory: Bytes::gib(4), accelerated: true, device: true, pools }
+        Survey { test: false, local: true, memory: Bytes::gib(4), acceleration: Acceleration::None, pools }
     }
 
     #[test]

@@ -24,11 +24,20 @@ pub struct Survey {
     /// All memory of the host.
     pub memory: Bytes,
     /// Whether its processor runs guests itself.
-    pub accelerated: bool,
-    /// This machine has a device for that, whether it works or not.
-    pub device: bool,
+    pub acceleration: Acceleration,
     /// Our pools.
     pub pools: Vec<(Pool, PoolState)>,
+}
+
+/// Whether the processor of a hypervisor runs guests itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acceleration {
+    /// It does.
+    Works,
+    /// This machine has a device for it, but no guest would boot.
+    Claimed,
+    /// It does not.
+    None,
 }
 
 /// How one of our pools was found.
@@ -62,8 +71,11 @@ impl Libvirt {
                 test: self.place.test,
                 local: self.place.local,
                 memory: Bytes(node.memory << 10),
-                accelerated: self.offer(connect)?.kvm(Accel::Auto)?,
-                device: self.place.local && Path::new("/dev/kvm").exists(),
+                acceleration: match self.offer(connect)?.kvm(Accel::Auto)? {
+                    true => Acceleration::Works,
+                    false if self.place.local && Path::new("/dev/kvm").exists() => Acceleration::Claimed,
+                    false => Acceleration::None,
+                },
                 pools,
             })
         })

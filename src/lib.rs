@@ -34,7 +34,8 @@
 //! 4. The plan decides, the executor obeys: it never compares specs.
 //! 5. An operation is one backend call, all or nothing, and knows its inverse or says that it has none.
 //! 6. libvirt is the only store of truth. There is no state file: what was last applied is recorded in the metadata of
-//!    domains and networks, and volumes are owned by names that cannot be mistaken.
+//!    domains and networks, and volumes are owned by names that cannot be mistaken. A project's private SSH key is this
+//!    user's and no part of the state: what is recorded is its public half.
 //! 7. Every run ends with one [`execute::Outcome`]: completed, rolled back, or stuck with the list of what is left.
 //!    The intent of every operation is on the disk before its effect ([`execute::journal`]), for recovery alone.
 //! 8. The same input gives the same plan, byte for byte.

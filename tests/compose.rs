@@ -16,5 +16,6 @@ mod compose {
     mod replicas;
     mod schema;
     mod storage;
+    mod tasks;
     mod templates;
 }

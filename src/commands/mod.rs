@@ -3,13 +3,17 @@
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
 mod completion;
+mod console;
+mod cp;
 mod doctor;
 mod down;
 mod exec;
 mod image;
 mod init;
 mod interrupt;
+mod keys;
 mod lock;
+mod login;
 mod ls;
 mod man;
 mod media;
@@ -21,6 +25,8 @@ mod ps;
 mod recover;
 mod run;
 mod show;
+mod signals;
+mod ssh;
 mod stage;
 mod unfinished;
 mod up;
@@ -54,6 +60,10 @@ pub fn run(cli: Cli) -> Exit {
         Command::Unpause(options) => power::unpause(&global, &options),
         Command::Kill(options) => power::kill(&global, &options),
         Command::Exec(options) => exec::exec(&global, &options),
+        Command::Ssh(options) => ssh::ssh(&global, &options),
+        Command::SshConfig(options) => ssh::config(&global, &options),
+        Command::Cp(options) => cp::cp(&global, &options),
+        Command::Console(options) => console::console(&global, &options),
         Command::Config(options) => show::config(&global, &options),
         Command::Validate(options) => show::validate(&global, &options),
         Command::Schema(options) => show::schema(&options),

@@ -3,12 +3,13 @@
 //! Owns the order of the looks: the file first, so that a mistake in it is told without a hypervisor; then what is
 //! there; then the file once more, now that it is known which addresses are in use.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::Global;
+use crate::commands::keys::Keys;
 use crate::commands::lock::{self, Lock};
 use crate::commands::media::{self, Reach, Requests};
 use crate::commands::unfinished;
@@ -101,7 +102,11 @@ pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(D
     } else {
         images.extend(missing);
     }
-    let desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
+    if sight.hypervisor.is_local() {
+        folders(&project)?;
+    }
+    let mut desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
+    settle_keys(&mut desired, &sight, reach)?;
     Ok((desired, sight))
 }
 
@@ -119,6 +124,39 @@ fn assumed(image: Image, requests: &Requests, actual: &ActualState) -> Image {
         if there.is_some() { "the hypervisor's copy is taken for the same" } else { "what it holds is unknown" };
     output::note(&format!("image `{}` is not on this machine yet, and {known}: `{place}`", image.name));
     there.unwrap_or(image)
+}
+
+/// Settles which key the vms let in. Whoever only looks makes none; the plan says then that there will be one.
+fn settle_keys(desired: &mut DesiredState, sight: &Sight, reach: Reach) -> Result<(), Error> {
+    desired.keep_keys(&sight.actual);
+    if !desired.wants_key() {
+        return Ok(());
+    }
+    let keys = Keys::of(&desired.project, &sight.hypervisor.uri());
+    let public = match reach {
+        Reach::Fetch(_) => Some(keys?.make()?),
+        Reach::Look => keys.ok().map(|keys| keys.public()).transpose()?.flatten(),
+    };
+    if let Some(public) = public {
+        desired.give_key(&public);
+    }
+    Ok(())
+}
+
+/// The folders that vms share must be there: a hypervisor would tell only when it starts them.
+fn folders(project: &Project) -> Result<(), Error> {
+    let shares = project.vms.values().flat_map(|vm| vm.shares.iter().map(move |share| (vm, share)));
+    let mut missing = shares.filter(|(_, share)| !Path::new(&share.source).is_dir());
+    let Some((vm, share)) = missing.next() else { return Ok(()) };
+    let origin = project.origins.get(&ResourceId::Vm(vm.name.clone()));
+    let place = origin.map(|origin| format!("\n--> {origin}")).unwrap_or_default();
+    Err(Error::Missing {
+        what: format!("vm `{}` shares `{}`, and there is no such folder{place}", vm.name, share.source),
+        hint: format!(
+            "nothing was changed; make the folder, or correct the share that is mounted at `{}`",
+            share.target
+        ),
+    })
 }
 
 fn agree(project: &Project, surroundings: &Surroundings) -> bool {

@@ -1,12 +1,14 @@
 //! `up`: file and hypervisor → plan → run.
 
 use crate::cli::{Global, Up};
+use crate::commands::keys::Keys;
 use crate::commands::media::Reach;
 use crate::commands::run::Ended;
+use crate::commands::stage::Sight;
 use crate::commands::{preflight, request, run, stage, unfinished};
 use crate::error::{Error, Exit};
 use crate::image::Mode;
-use crate::plan::{self, Goal, Options};
+use crate::plan::{self, Action, Goal, Options, Plan};
 
 /// Brings everything up, and waits until it is healthy.
 pub(super) fn up(global: &Global, options: &Up) -> Result<Exit, Error> {
@@ -25,5 +27,13 @@ fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     unfinished::tell(&sight.unfinished);
     preflight::check(&plan, &sight.actual, &sight.hypervisor)?;
     run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
+    forget_host_keys(&plan, &sight);
     Ok(Ended::of(&plan, run::run(global, sight, &plan, run::How::up(options))?))
+}
+
+/// A vm that is made anew has a new host key. What was remembered of the old one would keep ssh from it.
+fn forget_host_keys(plan: &Plan, sight: &Sight) {
+    let Ok(keys) = Keys::of(&plan.project, &sight.hypervisor.uri()) else { return };
+    let made = plan.steps().filter(|step| step.action == Action::Create);
+    made.filter_map(|step| step.resource.as_vm()).for_each(|vm| keys.forget(vm));
 }

@@ -319,8 +319,9 @@ fn takes_away(operation: &Operation) -> bool {
 }
 
 /// Whether its loss is told. An image's bytes are those of the user's own file, and whoever needs it uploads it again.
+/// What was done inside a guest goes with a vm that this run made, and of one that was there before the record says so.
 fn is_told(operation: &Operation) -> bool {
-    is_for_good(operation) && !matches!(operation, Operation::DeleteImage(_))
+    is_for_good(operation) && !matches!(operation, Operation::DeleteImage(_) | Operation::Provision(_))
 }
 
 fn inverse(action: Action) -> Action {

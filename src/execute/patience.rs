@@ -39,6 +39,8 @@ impl Patience {
     pub(super) fn deadline(&self, operation: &Operation) -> Duration {
         let known = match operation {
             Operation::StopVm { grace, .. } => grace.0,
+            // The script's own time, and some for the guest to take it and to answer.
+            Operation::Provision(provision) => provision.task.timeout.0.saturating_mul(2),
             Operation::UploadImage(image) => Duration::from_secs(image.length.0 / SLOWEST),
             _ => Duration::ZERO,
         };

@@ -34,7 +34,7 @@ impl Scribe {
             // An attempt before it may have been the one that had the effect.
             Ok(Change::None) if !again && self.back.is_none() => self.void(place),
             Ok(_) => self.done(place),
-            Err(error) if again || error.kind == ErrorKind::Unreachable => Ok(()),
+            Err(error) if again || matches!(error.kind, ErrorKind::Unreachable | ErrorKind::NotYet) => Ok(()),
             Err(_) => self.void(place),
         };
         // What cannot be told is doubted by whoever recovers; the next announcement fails in any case.

@@ -4,9 +4,11 @@
 //! steps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
@@ -88,6 +90,12 @@ pub(super) async fn work<H: Hypervisor>(shop: Shop<H>, step: Step) {
 
 async fn operations<H: Hypervisor>(shop: &Shop<H>, step: &Step, tell: &impl Fn(Message)) -> Ended {
     for (index, operation) in step.operations.iter().enumerate() {
+        if let Some(patience) = operation.patience() {
+            match patiently(shop, step, index, patience.0, tell).await {
+                Ended::Done => continue,
+                other => return other,
+            }
+        }
         let permit = tokio::select! {
             biased;
             () = shop.halt.cancelled() => return Ended::Cancelled,
@@ -95,7 +103,7 @@ async fn operations<H: Hypervisor>(shop: &Shop<H>, step: &Step, tell: &impl Fn(M
         };
         tell(Message::Begun(index));
         // A call that is under way is never abandoned before its deadline, even when the run is halted.
-        let result = patiently(shop, Place(step.id, index), operation).await;
+        let result = insist(shop, Place(step.id, index), operation).await;
         drop(permit);
         match result {
             Ok(change) => tell(Message::Applied(index, change)),
@@ -118,7 +126,7 @@ struct Miss {
 }
 
 /// Makes a call, and makes it again where that can help: operations are harmless when repeated.
-async fn patiently<H: Hypervisor>(shop: &Shop<H>, place: Place, operation: &Operation) -> Result<Change, Miss> {
+async fn insist<H: Hypervisor>(shop: &Shop<H>, place: Place, operation: &Operation) -> Result<Change, Miss> {
     let mut doubtful = false;
     for attempt in 1.. {
         if shop.breaker.is_open() {
@@ -143,6 +151,44 @@ async fn patiently<H: Hypervisor>(shop: &Shop<H>, place: Place, operation: &Oper
         }
     }
     Err(Miss { error: Breaker::refusal(), doubtful })
+}
+
+/// Tries an operation that waits for a guest until the guest is there. It counts among the calls under way as little as a
+/// gate does, and like a gate it is given up when the run is halted, unless the guest is at it already.
+async fn patiently<H: Hypervisor>(
+    shop: &Shop<H>,
+    step: &Step,
+    index: usize,
+    patience: Duration,
+    tell: &impl Fn(Message),
+) -> Ended {
+    /// Between two looks at a guest.
+    const PAUSE: Duration = Duration::from_millis(500);
+    if shop.halt.is_cancelled() {
+        return Ended::Cancelled;
+    }
+    tell(Message::Begun(index));
+    let (place, operation) = (Place(step.id, index), &step.operations[index]);
+    let began = Instant::now();
+    for attempt in 1.. {
+        // Never repeated after a lost connection: a script is not harmless when it runs twice.
+        match call(shop, place, operation, attempt > 1).await {
+            Ok(change) => {
+                tell(Message::Applied(index, change));
+                return Ended::Done;
+            }
+            Err(error) if error.kind == ErrorKind::NotYet && began.elapsed() < patience => {
+                tell(Message::Waiting(Waiting { attempt, probe: "provision".to_owned(), answer: error.message }));
+            }
+            Err(error) => return Ended::Failed(Problem::Operation { operation: operation.to_string(), error }),
+        }
+        tokio::select! {
+            biased;
+            () = shop.halt.cancelled() => return Ended::Cancelled,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+    Ended::Cancelled
 }
 
 /// One attempt.

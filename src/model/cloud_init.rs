@@ -15,8 +15,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::address::Mac;
 use super::image::Digest;
+use super::login::ProjectKey;
 use super::network::{Network, NetworkMode};
-use super::{Interface, Vm};
+use super::{Interface, Share, Vm};
 use crate::names::{NetworkName, VolumeName};
 
 /// Settings for the first boot of a vm.
@@ -35,6 +36,9 @@ pub struct CloudInit {
     /// Keys that may log in as the image's own account.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ssh_authorized_keys: Vec<String>,
+    /// The key of the project, where the file gives none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project_key: Option<ProjectKey>,
     /// Whether SSH takes passwords.
     #[serde(skip_serializing_if = "is_false")]
     pub password_login: bool,
@@ -59,6 +63,9 @@ pub struct CloudInit {
     /// The vm's further disks that it formats, if they are empty, and mounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<DataDisk>,
+    /// Folders of the host that it mounts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<ShareMount>,
     /// Further file systems to mount.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
@@ -82,9 +89,53 @@ pub struct CloudInit {
     pub meta_data: BTreeMap<String, Value>,
 }
 
+impl CloudInit {
+    /// Whether the settings themselves let somebody in by key.
+    pub fn lets_in(&self) -> bool {
+        // The user's own text is searched, not read: whoever writes of keys there has thought of them.
+        let says = |text: &str| text.contains("ssh_authorized_keys") || text.contains("ssh_import_id");
+        !self.ssh_authorized_keys.is_empty()
+            || self.users.iter().any(|user| !user.ssh_authorized_keys.is_empty())
+            || self.meta_data.contains_key("public-keys")
+            || says(&Value::Object(self.config.clone()).to_string())
+            || self.user_data.iter().any(|part| says(&part.content))
+    }
+
+    /// The settings with the key of the project among those that let in: as the image's own account, and as `user` where
+    /// that is one of the accounts that they make.
+    #[must_use]
+    pub fn with_project_key(mut self, user: Option<&str>) -> Self {
+        let Some(ProjectKey::Public(key)) = self.project_key.take() else { return self };
+        if let Some(account) = self.users.iter_mut().find(|account| Some(account.name.as_str()) == user) {
+            account.ssh_authorized_keys.push(key.clone());
+        }
+        self.ssh_authorized_keys.push(key);
+        self
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+/// A folder of the host as the guest sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareMount {
+    /// By which name it is offered.
+    pub tag: String,
+    /// Where it is mounted.
+    pub path: String,
+    /// Whether it may only be read.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub read_only: bool,
+}
+
+impl ShareMount {
+    /// How a guest mounts a share.
+    pub fn of(share: &Share) -> Self {
+        Self { tag: share.tag(), path: share.target.clone(), read_only: share.read_only }
+    }
 }
 
 /// One part of user-data.

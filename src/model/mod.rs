@@ -9,7 +9,10 @@ pub mod catalog;
 pub mod cloud_init;
 pub mod health;
 pub mod image;
+pub mod login;
 pub mod network;
+pub mod provision;
+pub mod share;
 pub mod url;
 
 use std::collections::BTreeMap;
@@ -26,7 +29,10 @@ pub use image::{
     Checksum, ChecksumError, Digest, Image, ImageFormat, ImageFrom, ImageRef, ImageRequest, ImageRole, ImageSource,
     VolumeRef,
 };
+pub use login::{Login, ProjectKey};
 pub use network::{Host, Network, NetworkMode};
+pub use provision::{Provisioned, Task, TaskAction};
+pub use share::Share;
 pub use url::{Url, UrlError};
 
 use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
@@ -45,6 +51,8 @@ pub struct Project {
     pub images: BTreeMap<ImageName, ImageRequest>,
     /// Its machines, replicas counted one by one.
     pub vms: BTreeMap<VmName, Vm>,
+    /// What is done inside them once they are up. Kept apart from them: only its digests are recorded.
+    pub tasks: BTreeMap<VmName, Vec<Task>>,
     /// Where in the user's files each resource stands.
     pub origins: BTreeMap<ResourceId, Origin>,
 }
@@ -145,6 +153,9 @@ pub struct Vm {
     /// Further disks, in the order in which the guest sees them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
+    /// Folders of the hypervisor's machine that it sees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
     /// Its network interfaces, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<Interface>,
@@ -157,6 +168,15 @@ pub struct Vm {
     /// What it is told at its first boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud_init: Option<Box<CloudInit>>,
+    /// How to log in, where the file says so or its image is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<Box<Login>>,
+    /// What it is told at its first boot where it has Ignition in place of cloud-init.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignition: Option<serde_json::Value>,
+    /// What is done in it once it is up, in order; of what was last applied, as far as it was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub provision: Vec<Provisioned>,
     /// How long a shutdown may take before the plug is pulled.
     pub stop_grace_period: Span,
     /// Started with the hypervisor.
@@ -284,6 +304,11 @@ impl Spec {
 }
 
 impl Vm {
+    /// Whether there is a volume with what it is told at its first boot.
+    pub fn has_seed(&self) -> bool {
+        self.cloud_init.is_some() || self.ignition.is_some()
+    }
+
     fn requires(&self) -> Vec<(ResourceId, Condition)> {
         // What lies in a pool of the user's own is nothing that anybody here makes.
         let ours = self.boot.images().filter(|image| image.volume.is_none());
@@ -293,7 +318,7 @@ impl Vm {
             Disk::Volume { volume } => ResourceId::Volume(volume.clone()),
             Disk::Own { .. } => ResourceId::Pool(Pool::Disks),
         });
-        let stored = matches!(self.boot, Boot::Image(_)) || self.cloud_init.is_some();
+        let stored = matches!(self.boot, Boot::Image(_)) || self.has_seed();
         let stored = stored.then_some(ResourceId::Pool(Pool::Disks));
         let exists = images.chain(networks).chain(disks).chain(stored).map(|id| (id, Condition::Started));
         let vms = self.depends_on.iter().map(|(name, on)| (ResourceId::Vm(name.clone()), on.condition));

@@ -91,6 +91,8 @@ pub enum Obstacle {
     Protected {
         /// Which.
         resource: ResourceId,
+        /// Where the file has it.
+        origin: Option<Origin>,
     },
 }
 
@@ -102,8 +104,8 @@ impl Obstacle {
             | Self::BusySubnet { origin, .. }
             | Self::Unchangeable { origin, .. }
             | Self::Shrinks { origin, .. }
-            | Self::Pool { origin, .. } => origin.as_ref(),
-            Self::Protected { .. } => None,
+            | Self::Pool { origin, .. }
+            | Self::Protected { origin, .. } => origin.as_ref(),
         }
     }
 }
@@ -173,9 +175,18 @@ fn busy(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Opti
     })
 }
 
-/// Fields of a vm that the hypervisor does not act on: they are only recorded with it.
-const RECORDED_ONLY: [&str; 7] =
-    ["depends_on", "healthcheck", "stop_grace_period", "protect", "labels", "annotations", "replica_of"];
+/// Fields of a vm that the hypervisor does not act on: they are only recorded with it, or done inside the guest.
+const RECORDED_ONLY: [&str; 9] = [
+    "depends_on",
+    "healthcheck",
+    "ssh",
+    "stop_grace_period",
+    "protect",
+    "labels",
+    "annotations",
+    "replica_of",
+    "provision",
+];
 
 /// Fields of a network that can change while it runs.
 const LIVE_NETWORK: [&str; 2] = ["hosts", "labels"];
@@ -188,8 +199,15 @@ fn changeable(spec: &Spec, change: &FieldChange) -> bool {
     }
 }
 
-/// What forbids that these go.
-pub(super) fn protected<'a>(going: impl Iterator<Item = &'a Actual>) -> impl Iterator<Item = Obstacle> {
+/// What forbids that these go. `desired` knows where the file has them, if it does.
+pub(super) fn protected<'a>(
+    desired: &DesiredState,
+    going: impl Iterator<Item = &'a Actual>,
+) -> impl Iterator<Item = Obstacle> {
     let is = |actual: &&Actual| actual.recorded.as_vm().is_some_and(|vm| vm.protect);
-    going.filter(is).map(|actual| Obstacle::Protected { resource: actual.recorded.id() })
+    going.filter(is).map(|actual| {
+        let resource = actual.recorded.id();
+        let origin = desired.origins.get(&resource).cloned();
+        Obstacle::Protected { resource, origin }
+    })
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::model::cloud_init::{self, CloudInit};
-use crate::model::{Image, ImageRef, Network, Vm, Volume};
+use crate::model::{Image, ImageRef, Network, Task, Vm, Volume};
 use crate::names::{NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::seed::Machine;
 use crate::units::{Bytes, Span};
@@ -73,7 +73,14 @@ pub enum Operation {
     DeleteDisk(VmDisk),
     /// Makes the disk from which a vm learns what to do at its first boot; one that is there is written anew.
     CreateSeed(Box<VmSeed>),
-    /// Removes that disk. What is on it can always be made again from the vm's spec.
+    /// Makes the volume from which a guest with Ignition learns the same; one that is there is written anew.
+    CreateIgnition {
+        /// Whose.
+        vm: VmName,
+        /// What it is told.
+        config: serde_json::Value,
+    },
+    /// Removes either of these. What is on it can always be made again from the vm's spec.
     DeleteSeed(VmName),
     /// Defines a vm.
     DefineVm(Box<Vm>),
@@ -86,6 +93,9 @@ pub enum Operation {
         /// As it shall be.
         to: Box<Vm>,
     },
+    /// Does one task inside a guest that is up, and records that it is done. Nothing undoes it: what a script did is
+    /// gone only with the vm.
+    Provision(Box<Provision>),
     /// Starts a vm.
     StartVm(VmName),
     /// Lets a paused vm go on.
@@ -137,6 +147,24 @@ impl VmDisk {
     }
 }
 
+/// A task to be done inside a guest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provision {
+    /// The vm, as it is recorded once the task is done: with this task and those before it.
+    pub vm: Box<Vm>,
+    /// What is done.
+    pub task: Task,
+    /// How long the guest may take until it can do anything at all.
+    pub patience: Span,
+}
+
+impl Provision {
+    /// Its place among the vm's tasks, from 1.
+    pub fn number(&self) -> usize {
+        self.vm.provision.len()
+    }
+}
+
 /// What a vm is told at its first boot, complete: its disk is always the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VmSeed {
@@ -151,7 +179,8 @@ pub struct VmSeed {
 impl VmSeed {
     /// The seed of a vm; `None` where it is told nothing. `networks` say through which of them it reaches others.
     pub fn of(project: &ProjectName, vm: &Vm, networks: &BTreeMap<NetworkName, Network>) -> Option<Self> {
-        let settings = vm.cloud_init.as_deref()?.clone();
+        let user = vm.ssh.as_ref().and_then(|ssh| ssh.user.as_deref());
+        let settings = vm.cloud_init.as_deref()?.clone().with_project_key(user);
         let machine = Machine {
             identity: format!("{project}/{}", vm.name),
             hostname: vm.hostname.clone(),
@@ -183,6 +212,7 @@ impl Operation {
             Self::CreateVolume(volume) => Self::DeleteVolume(volume.clone()),
             Self::CreateDisk(disk) => Self::DeleteDisk(disk.clone()),
             Self::CreateSeed(seed) => Self::DeleteSeed(seed.vm.clone()),
+            Self::CreateIgnition { vm, .. } => Self::DeleteSeed(vm.clone()),
             Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
             Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
             Self::RecordVm { from, to } => Self::RecordVm { from: to.clone(), to: from.clone() },
@@ -195,7 +225,8 @@ impl Operation {
             | Self::DeleteDisk(_)
             | Self::DeleteSeed(_)
             | Self::GrowVolume { .. }
-            | Self::GrowDisk { .. } => return None,
+            | Self::GrowDisk { .. }
+            | Self::Provision(_) => return None,
         })
     }
 
@@ -214,8 +245,9 @@ impl Operation {
                 ResourceId::Volume(volume.name.clone())
             }
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => ResourceId::Vm(disk.vm.clone()),
-            Self::GrowDisk { vm, .. } => ResourceId::Vm(vm.clone()),
             Self::CreateSeed(seed) => ResourceId::Vm(seed.vm.clone()),
+            Self::GrowDisk { vm, .. } | Self::CreateIgnition { vm, .. } => ResourceId::Vm(vm.clone()),
+            Self::Provision(provision) => ResourceId::Vm(provision.vm.name.clone()),
             Self::DefineVm(vm) | Self::UndefineVm(vm) => ResourceId::Vm(vm.name.clone()),
             Self::DeleteSeed(name)
             | Self::StartVm(name)
@@ -227,6 +259,15 @@ impl Operation {
 }
 
 impl Operation {
+    /// How long what it needs may take to be there. Until then it may be tried again and again; `None` where it is
+    /// tried once.
+    pub fn patience(&self) -> Option<Span> {
+        match self {
+            Self::Provision(provision) => Some(provision.patience),
+            _ => None,
+        }
+    }
+
     /// What it is done to, in words: finer than [`Operation::resource`], for a vm has disks.
     pub fn object(&self) -> String {
         match self {
@@ -260,9 +301,14 @@ impl fmt::Display for Operation {
             Self::GrowDisk { vm, disk, to, .. } => write!(f, "grow disk `{disk}` of vm `{vm}` to {to}"),
             Self::DeleteDisk(disk) => write!(f, "delete disk `{}` of vm `{}`", disk.disk, disk.vm),
             Self::CreateSeed(seed) => write!(f, "create the cloud-init seed of vm `{}`", seed.vm),
+            Self::CreateIgnition { vm, .. } => write!(f, "create the Ignition configuration of vm `{vm}`"),
             Self::DeleteSeed(vm) => write!(f, "delete the cloud-init seed of vm `{vm}`"),
             Self::DefineVm(vm) => write!(f, "define vm `{}`", vm.name),
             Self::UndefineVm(vm) => write!(f, "undefine vm `{}`", vm.name),
+            Self::Provision(provision) => {
+                let Provision { vm, task, .. } = provision.as_ref();
+                write!(f, "apply task {} (`{}`) of vm `{}`", provision.number(), task.label, vm.name)
+            }
             Self::StartVm(name) => write!(f, "start vm `{name}`"),
             Self::ResumeVm(name) => write!(f, "resume vm `{name}`"),
             Self::PauseVm(name) => write!(f, "pause vm `{name}`"),

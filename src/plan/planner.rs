@@ -5,14 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{CycleError, Graph};
-use crate::model::{Condition, Healthcheck, Network, Spec};
+use crate::model::{Condition, Healthcheck, Network, Spec, Task};
 use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::growth::growth;
 use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmDisk, VmSeed};
 use crate::plan::pools::pool_trouble;
-use crate::plan::recipe::{creation, deletion, starting, update};
+use crate::plan::recipe::{creation, deletion, provisioning_again, starting, update};
 use crate::plan::{Action, Cause, Effect, Gate, Milestone, Plan, Step, StepId, Wave};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 
@@ -105,8 +105,8 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
             obstacles.extend(pool_trouble(desired, actual, id));
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
-            let gate = gate(desired, id);
-            let draft = decide(spec, &gate, seed, found, wave).map(|draft| afresh(draft, actual));
+            let (gate, tasks) = (gate(desired, id), tasks(desired, id));
+            let draft = decide(spec, &gate, seed, tasks, found, wave).map(|draft| afresh(draft, actual));
             let draft = grown(draft, spec, &gate, actual, wave);
             drafts.extend(draft.map(|draft| (id.clone(), draft)));
         }
@@ -121,7 +121,7 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
     let orphans: BTreeMap<&ResourceId, &Actual> = orphans(desired, actual);
     let mut left = Vec::new();
     if remove_orphans {
-        obstacles.extend(protected(orphans.values().copied()));
+        obstacles.extend(protected(desired, orphans.values().copied()));
         // Last, when all else has succeeded: until then a rollback can still put everything back.
         let done: BTreeMap<ResourceId, Milestone> = drafts.keys().map(|id| (id.clone(), Milestone::Passed)).collect();
         let first = drafts.values().map(|draft| draft.wave + 1).max().unwrap_or(0);
@@ -144,7 +144,7 @@ fn down(desired: &DesiredState, actual: &ActualState, volumes: bool) -> Result<P
     let pool = |id: &ResourceId| matches!(id, ResourceId::Pool(_));
     let goes = |(id, _): &(&ResourceId, &Actual)| !pool(id) && (volumes || !is_volume(id));
     let going: BTreeMap<&ResourceId, &Actual> = actual.resources.iter().filter(goes).collect();
-    let obstacles: Vec<Obstacle> = protected(going.values().copied()).collect();
+    let obstacles: Vec<Obstacle> = protected(desired, going.values().copied()).collect();
     if !obstacles.is_empty() {
         return Err(PlanError::Blocked(obstacles));
     }
@@ -165,33 +165,41 @@ fn down(desired: &DesiredState, actual: &ActualState, volumes: bool) -> Result<P
 }
 
 /// What has to be done to one resource; `None` where nothing.
-fn decide(spec: &Spec, gate: &Gate, seed: Option<VmSeed>, found: Option<&Actual>, wave: usize) -> Option<Draft> {
+fn decide(
+    spec: &Spec,
+    gate: &Gate,
+    seed: Option<VmSeed>,
+    tasks: &[Task],
+    found: Option<&Actual>,
+    wave: usize,
+) -> Option<Draft> {
     let draft = |action, cause, operations| {
         let draft = Draft::new(spec.id(), action, cause, operations);
         Draft { gate: gate.clone(), wave, ..draft }
     };
     let Some(actual) = found else {
-        return Some(draft(Action::Create, Cause::Missing, creation(spec, seed)));
+        return Some(draft(Action::Create, Cause::Missing, creation(spec, seed, tasks)));
     };
     if actual.phase == Phase::Incomplete {
         // A part of another content has another name on the hypervisor, and would stay there for ever.
         let stump = if changes(&actual.recorded, spec).is_empty() { Vec::new() } else { deletion(actual) };
-        let operations = stump.into_iter().chain(creation(spec, seed)).collect();
+        let operations = stump.into_iter().chain(creation(spec, seed, tasks)).collect();
         return Some(draft(Action::Create, Cause::Incomplete, operations));
     }
     let changes = changes(&actual.recorded, spec);
     let update = update(&actual.recorded, spec, &changes);
+    let again = provisioning_again(&actual.recorded, spec, tasks);
     // A vm that has done its work is as it should be.
-    let done = actual.phase == Phase::Completed && gate.is_completion();
+    let done = actual.phase == Phase::Completed && gate.is_completion() && again.is_empty();
     let start = if done { Vec::new() } else { starting(spec, actual.phase) };
-    match (update, start.is_empty()) {
-        (None, true) => None,
-        (None, false) => {
+    match (update.is_none() && again.is_empty(), start.is_empty()) {
+        (true, true) => None,
+        (true, false) => {
             let cause = Cause::NotRunning { phase: actual.phase.as_str().to_owned() };
             Some(draft(Action::Start, cause, start))
         }
-        (Some(update), _) => {
-            let operations = std::iter::once(update).chain(start).collect();
+        (false, _) => {
+            let operations = update.into_iter().chain(start).chain(again).collect();
             let mut draft = draft(Action::Update, Cause::Changed, operations);
             draft.changes = changes;
             draft.effect = Some(Effect::Live);
@@ -244,6 +252,11 @@ fn loose(actual: &ActualState, vm: &VmName) -> Vec<Operation> {
 fn loss(operations: &[Operation]) -> Option<Effect> {
     let loses = |operation: &Operation| matches!(operation, Operation::DeleteVolume(_) | Operation::DeleteDisk(_));
     operations.iter().any(loses).then_some(Effect::DataLoss)
+}
+
+/// What is done inside a vm; nothing where it is none.
+fn tasks<'a>(desired: &'a DesiredState, id: &ResourceId) -> &'a [Task] {
+    id.as_vm().and_then(|vm| desired.tasks.get(vm)).map_or(&[], Vec::as_slice)
 }
 
 fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {

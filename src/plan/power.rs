@@ -90,7 +90,7 @@ fn recorded(project: &ProjectName, actual: &ActualState) -> Result<DesiredState,
     let specs: BTreeMap<ResourceId, Spec> =
         actual.resources.iter().map(|(id, found)| (id.clone(), found.recorded.clone())).collect();
     let graph = Graph::build(specs.values())?;
-    Ok(DesiredState { project: project.clone(), specs, graph, origins: BTreeMap::new() })
+    Ok(DesiredState { project: project.clone(), specs, graph, origins: BTreeMap::new(), tasks: BTreeMap::new() })
 }
 
 /// The resources in question, each with the reason.

@@ -28,6 +28,7 @@ pub mod runs;
 pub mod storage;
 pub mod style;
 pub mod table;
+pub mod terminal;
 mod words;
 
 pub use confirm::{Answer, ask};

@@ -22,6 +22,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use check::{Problem, Severity, check};
+pub(crate) use user_data::base64;
 
 use crate::model::Digest;
 use crate::model::cloud_init::{CloudInit, DataDisk, Nic};

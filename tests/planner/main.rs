@@ -5,6 +5,7 @@ mod power;
 mod seeds;
 mod specs;
 mod storage;
+mod tasks;
 
 use specs::{DOWN, UP, applied, desired, edit, id, lines, name, planned, refusal, vm, volume};
 use vmcompose::graph::Graph;

@@ -55,6 +55,10 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         cloud_init: None,
+        ssh: None,
+        ignition: None,
+        provision: Vec::new(),
+        shares: Vec::new(),
     }))
 }
 
@@ -94,7 +98,7 @@ pub(crate) fn desired(vms: &[Spec]) -> DesiredState {
     let specs: BTreeMap<ResourceId, Spec> =
         others.into_iter().chain(vms.iter().cloned()).map(|spec| (spec.id(), spec)).collect();
     let graph = Graph::build(specs.values()).expect("no cycle");
-    DesiredState { project: name("shop"), specs, graph, origins: BTreeMap::new() }
+    DesiredState { project: name("shop"), specs, graph, origins: BTreeMap::new(), tasks: BTreeMap::new() }
 }
 
 /// What is there after `desired` was applied.

@@ -13,8 +13,9 @@ fn an_up_that_is_killed_on_qemu_is_undone_without_a_trace_or_gone_on_with() {
     let boot = format!("{{ kernel: {0}/vmlinuz, initrd: {0}/initrd.img }}", guest.display());
     let vm = |more: &str| format!("{{ boot: {boot}, memory: 96MiB, networks: [front], {more} }}");
     let (db, web) = (vm("disks: [{ volume: data }]"), vm("depends_on: [db]"));
-    let text =
-        format!("networks: {{ front: {{}} }}\nvolumes: {{ data: {{ size: 16MiB }} }}\nvms:\n  db: {db}\n  web: {web}\n");
+    let text = format!(
+        "networks: {{ front: {{}} }}\nvolumes: {{ data: {{ size: 16MiB }} }}\nvms:\n  db: {db}\n  web: {web}\n"
+    );
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("vmcompose.yaml");
     std::fs::write(&file, text).expect("written");

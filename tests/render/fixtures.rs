@@ -78,6 +78,10 @@ fn vm(name: &str) -> Vm {
         accel: Accel::Auto,
         labels: BTreeMap::new(),
         cloud_init: None,
+        ssh: None,
+        ignition: None,
+        provision: Vec::new(),
+        shares: Vec::new(),
         annotations: BTreeMap::new(),
     }
 }

@@ -115,6 +115,10 @@ pub(crate) fn vm(name: &str, boot: Boot) -> Vm {
         accel: Accel::Auto,
         labels: BTreeMap::new(),
         cloud_init: None,
+        ssh: None,
+        ignition: None,
+        provision: Vec::new(),
+        shares: Vec::new(),
         annotations: BTreeMap::new(),
     }
 }

@@ -9,8 +9,10 @@ mod agent;
 mod by_hand;
 mod cloud_init;
 mod connections;
+mod console;
 mod error;
 mod grow;
+mod guest;
 mod host;
 mod inventory;
 mod names;
@@ -20,8 +22,10 @@ mod others;
 mod pools;
 mod probe;
 mod projects;
+mod provision;
 mod record;
 mod seeds;
+mod shares;
 mod storage;
 mod stores;
 pub mod survey;
@@ -43,6 +47,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use virt::connect::Connect;
 
 use self::connections::Connections;
+pub use self::console::{Console, Heard};
+pub use self::guest::{FileMode, GuestFile};
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
@@ -111,6 +117,11 @@ impl Libvirt {
         self.connections.uri().to_owned()
     }
 
+    /// Whether it runs on this machine, so that its files are those that are seen here.
+    pub fn is_local(&self) -> bool {
+        self.place.local && !self.place.test
+    }
+
     /// What is at the other end, and in which version.
     pub fn versions(&self) -> Result<Versions, HypervisorError> {
         // libvirt packs a version into one number: 1,000,000 × major + 1,000 × minor + release.
@@ -130,12 +141,42 @@ impl Libvirt {
         self.connections.with(projects::projects)
     }
 
-    /// Runs a command in a guest, through its agent, to its end, however long that takes.
+    /// Runs a command in a guest, through its agent, to its end, however long that takes. `input` is its standard input.
     ///
     /// Fails with [`crate::backend::ErrorKind::NotFound`] where there is no such vm, with
     /// [`crate::backend::ErrorKind::NotRunning`] where it does not run.
-    pub fn exec(&self, project: &ProjectName, vm: &VmName, command: &[String]) -> Result<Ran, HypervisorError> {
-        probe::exec(&self.connections, project, vm, command)
+    pub fn exec(
+        &self,
+        project: &ProjectName,
+        vm: &VmName,
+        command: &[String],
+        input: Option<&[u8]>,
+    ) -> Result<Ran, HypervisorError> {
+        guest::exec(&self.connections, project, vm, command, input)
+    }
+
+    /// Opens a file of a guest, through its agent. Fails as [`Self::exec`] does.
+    pub fn open_file(
+        &self,
+        project: &ProjectName,
+        vm: &VmName,
+        path: &str,
+        mode: FileMode,
+    ) -> Result<GuestFile<'_>, HypervisorError> {
+        GuestFile::open(&self.connections, project, vm, path, mode)
+    }
+
+    /// Opens the serial console of a vm for as long as `talk` takes. `force` takes it away from whoever has it.
+    ///
+    /// Fails with [`crate::backend::ErrorKind::Conflict`] where somebody has it.
+    pub fn console<T>(
+        &self,
+        project: &ProjectName,
+        vm: &VmName,
+        force: bool,
+        talk: impl FnOnce(&Console) -> Result<T, HypervisorError>,
+    ) -> Result<T, HypervisorError> {
+        self.connections.with(|connect| console::open(connect, project, vm, force, talk))
     }
 
     fn offer(&self, connect: &Connect) -> Result<&Offer, HypervisorError> {
@@ -203,7 +244,11 @@ impl Libvirt {
                 on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
-            Operation::DeleteSeed(vm) => delete(Stored::Seed(vm.clone()), format!("the cloud-init seed of {what}")),
+            Operation::CreateIgnition { vm, config } => on(&|call| seeds::create_ignition(call, vm, config)),
+            Operation::DeleteSeed(vm) => {
+                delete(Stored::Seed(vm.clone()), format!("the cloud-init seed of {what}"))?;
+                delete(Stored::Ignition(vm.clone()), format!("the Ignition configuration of {what}"))
+            }
             Operation::DefineNetwork(network) => {
                 let record = record(project, Spec::Network(network.clone()));
                 on(&|call| networks::define(call, &record, network))
@@ -222,6 +267,14 @@ impl Libvirt {
             Operation::RecordVm { to, .. } => {
                 let record = record(project, Spec::Vm(to.clone()));
                 on(&|call| update::record_vm(call, &record, to))
+            }
+            // Waits for a guest, likewise.
+            Operation::Provision(wanted) => {
+                let record = record(project, Spec::Vm(wanted.vm.clone()));
+                if !place.test {
+                    provision::apply(connections, project, wanted)?;
+                }
+                on(&|call| update::record_vm(call, &record, &wanted.vm))
             }
             Operation::UndefineVm(vm) => on(&|call| vms::undefine(call, &vm.name)),
             Operation::StartVm(vm) => on(&|call| vms::start(call, vm)),

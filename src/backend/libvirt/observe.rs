@@ -194,7 +194,7 @@ fn stored(
                 state.disk_sizes.extend(size.map(|size| ((vm.clone(), disk.clone()), size)));
                 parts.disks.push((vm, disk));
             }
-            Stored::Seed(vm) => parts.seeds.push(vm),
+            Stored::Seed(vm) | Stored::Ignition(vm) => parts.seeds.push(vm),
             Stored::Volume { name, shared, pool } => {
                 let id = ResourceId::Volume(name.clone());
                 if let Some(size) = volumes::capacity(&volume, &id.to_string())? {
@@ -252,5 +252,5 @@ fn has_disk(state: &ActualState, vm: &VmName, disk: &VolumeName) -> bool {
 }
 
 fn has_seed(state: &ActualState, vm: &VmName) -> bool {
-    recorded(state, vm).is_some_and(|vm| vm.cloud_init.is_some())
+    recorded(state, vm).is_some_and(Vm::has_seed)
 }

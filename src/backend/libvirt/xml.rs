@@ -11,11 +11,12 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
+use super::shares::Way;
 use super::{names, record};
 use crate::backend::storage::NewPool;
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::cloud_init::disk_serial;
-use crate::model::{Disk, Host, ImageFormat, Network, NetworkMode, Vm};
+use crate::model::{Disk, Host, ImageFormat, Network, NetworkMode, Share, Vm};
 use crate::names::ProjectName;
 use crate::state::record::Record;
 
@@ -36,6 +37,10 @@ pub(super) struct Fittings {
     pub(super) disks: Vec<Source>,
     /// Path of the seed, where there is one.
     pub(super) seed: Option<String>,
+    /// Path of what a guest with Ignition reads, where there is such a thing.
+    pub(super) ignition: Option<String>,
+    /// How folders are shared.
+    pub(super) share: Way,
     /// Paths of kernel and initrd.
     pub(super) kernel: Option<Kernel>,
 }
@@ -79,6 +84,13 @@ struct DomainSeed {
 }
 
 #[derive(Serialize)]
+struct DomainShare<'a> {
+    source: &'a str,
+    tag: String,
+    read_only: bool,
+}
+
+#[derive(Serialize)]
 struct DomainInterface {
     mac: String,
     network: String,
@@ -102,16 +114,20 @@ struct DomainXml<'a> {
     kernel: Option<Kernel>,
     disks: Vec<DomainDisk>,
     seed: Option<DomainSeed>,
+    ignition: Option<String>,
+    virtiofs: bool,
+    shares: Vec<DomainShare<'a>>,
     interfaces: Vec<DomainInterface>,
 }
 
 /// A domain.
-pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String, HypervisorError> {
+pub(super) fn domain<'a>(record: &'a Record, vm: &'a Vm, with: Fittings) -> Result<String, HypervisorError> {
     let project = &record.project;
     let interface = |interface: &crate::model::Interface| DomainInterface {
         mac: interface.mac.to_string(),
         network: names::network(project, &interface.network),
     };
+    let share = |share: &'a Share| DomainShare { source: &share.source, tag: share.tag(), read_only: share.read_only };
     let disks = domain_disks(vm, with.root, with.disks);
     let context = DomainXml {
         namespace: record::NAMESPACE,
@@ -126,6 +142,9 @@ pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String,
         x86: with.arch.as_deref().is_some_and(|arch| matches!(arch, "x86_64" | "i686")),
         seed: with.seed.map(|path| DomainSeed { path, target: names::target(disks.len()) }),
         disks,
+        ignition: with.ignition,
+        virtiofs: with.share == Way::Virtiofs,
+        shares: vm.shares.iter().map(share).collect(),
         interfaces: vm.interfaces.iter().map(interface).collect(),
         arch: with.arch,
         machine: with.machine,

@@ -9,9 +9,12 @@ mod disks;
 mod guest;
 mod health;
 mod locate;
+mod login;
 pub(crate) mod network;
 mod probe;
+mod provision;
 pub(crate) mod settle;
+mod shares;
 mod vm;
 
 use std::collections::BTreeMap;
@@ -25,7 +28,7 @@ use super::schema::resource::{Image, Volume};
 use super::schema::vm as file;
 use super::suggest;
 use super::unsupported::Unsupported;
-use crate::model::Project;
+use crate::model::{Project, Task};
 use crate::names::{NameError, ProjectName, ResourceId, VmName};
 use settle::Settled;
 
@@ -165,13 +168,23 @@ pub(crate) fn lower(
     let Settled { networks, mut interfaces } = settled;
     let mut origins = BTreeMap::new();
     let mut vms = BTreeMap::new();
+    let mut tasks = BTreeMap::new();
     for (instance, depends) in instances.iter().zip(depends) {
         let interfaces = interfaces.remove(&instance.name).unwrap_or_default();
         let boot = images.boot(scope, instance, mistakes);
         let disks = disks::of(instance, &known, mistakes);
-        let told = guest::lower(scope, instance, &disks, mistakes, warnings);
+        let shares = shares::lower(scope, instance, mistakes);
+        let told = guest::lower(scope, instance, &disks, &shares, mistakes, warnings);
+        let ignition = provision::ignition(instance, told.is_some(), mistakes);
+        let own = provision::tasks(instance, mistakes);
+        let account = boot.as_ref().and_then(|boot| images.account(boot));
         let mut vm = vm::lower(scope, instance, boot, disks, interfaces, depends, mistakes);
-        vm.cloud_init = told;
+        vm.ssh = login::lower(&instance.spec, told.as_deref(), account);
+        (vm.cloud_init, vm.ignition, vm.shares) = (told, ignition, shares);
+        vm.provision = own.iter().map(Task::done).collect();
+        if !own.is_empty() {
+            tasks.insert(vm.name.clone(), own);
+        }
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);
     }
@@ -184,7 +197,7 @@ pub(crate) fn lower(
     }
     let networks = networks.into_iter().map(|(name, network)| (name, network.spec)).collect();
     let images = images.used(scope, &mut origins);
-    Project { name: scope.project.clone(), networks, volumes, images, vms, origins }
+    Project { name: scope.project.clone(), networks, volumes, images, vms, tasks, origins }
 }
 
 /// An unknown reference, with the name that was probably meant.

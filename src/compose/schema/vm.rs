@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
 use super::cloud_init::CloudInit;
-use super::guest::{Fqdn, Provision, Ssh};
+use super::guest::{Fqdn, Ssh};
 use super::hardware::{Cpu, Limits, Port, Share};
 use super::health::{DependsOn, Healthcheck};
+use super::provision::{Ignition, Provision};
 use super::shape::{Entries, Labels, OneOrMany, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
 use crate::model::{Accel, Mac};
@@ -73,23 +74,26 @@ pub(crate) struct Vm {
     pub(crate) secure_boot: Option<bool>,
     /// A TPM 2.0.
     pub(crate) tpm: Option<bool>,
-    /// Folders of the host inside the guest.
-    pub(crate) shares: Vec<Share>,
+    /// Folders of the hypervisor's machine inside the guest, mounted by its cloud-init.
+    /// Example: `shares: ["./code:/srv/code", "./etc:/srv/etc:ro"]`
+    pub(crate) shares: Vec<At<Share>>,
     /// Ports published on the host. Example: `ports: ["8080:80"]`
     pub(crate) ports: Vec<At<Port>>,
     /// What happens when the guest powers itself off.
     pub(crate) restart: Option<Restart>,
     /// Settings for the guest's first boot, where its image has cloud-init. Example: `cloud_init: {packages: [nginx]}`
     pub(crate) cloud_init: Option<CloudInit>,
-    /// Settings for the first boot of guests with Ignition.
-    pub(crate) ignition: Option<serde_json::Value>,
-    /// Commands run in the guest once it is up.
+    /// The configuration that a guest with Ignition, such as Flatcar, reads at its first boot: JSON as a text, a
+    /// mapping, or a file. Example: `ignition: {file: core.ign}`
+    pub(crate) ignition: Option<At<Ignition>>,
+    /// What is done in the guest through its agent once it is up: scripts and files, in order. Done again, with all that
+    /// follows, when it changes. Example: `provision: [{script: setup.sh, env: {MODE: test}}]`
     pub(crate) provision: Option<Provision>,
-    /// How to log in.
+    /// How to log in; `false` keeps the project's key out of the guest. Example: `ssh: {user: ada}`
     pub(crate) ssh: Option<Ssh>,
     /// Upper limits of what it may use.
     pub(crate) limits: Option<Limits>,
-    /// Refuses deletion and replacement.
+    /// Refuses deletion and replacement, until an `up` without it. Default: false
     pub(crate) protect: Option<bool>,
     /// A fragment merged into the definition of the domain.
     pub(crate) xml: Option<String>,

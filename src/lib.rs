@@ -21,8 +21,8 @@
 //!
 //! # Who may know whom
 //!
-//! The modules are listed below in reading order: [`names`], [`units`] → [`model`] → [`seed`], [`graph`] → [`compose`] → [`image`]
-//! → [`state`] → [`plan`] → [`backend`] → [`execute`] → [`cli`] → [`render`] → [`error`] → [`commands`]. A module imports
+//! The modules are listed below in reading order: [`names`], [`units`] → [`model`] → [`seed`], [`graph`] → [`compose`] → [`image`],
+//! [`secret`] → [`state`] → [`plan`] → [`backend`] → [`execute`] → [`cli`] → [`render`] → [`error`] → [`commands`]. A module imports
 //! only from its left; a test holds it to that.
 //!
 //! # What always holds
@@ -52,6 +52,7 @@ pub mod model;
 pub mod names;
 pub mod plan;
 pub mod render;
+pub mod secret;
 pub mod seed;
 pub mod state;
 pub mod units;

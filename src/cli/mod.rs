@@ -5,6 +5,7 @@
 mod global;
 mod guest;
 pub mod image;
+pub mod network;
 pub mod pool;
 mod power;
 mod read;
@@ -269,6 +270,10 @@ Examples:
     /// Download images and look after the cache of them
     #[command(subcommand)]
     Image(image::Image),
+
+    /// Show the project's networks, and how the host finds its vms by name
+    #[command(subcommand)]
+    Network(network::Network),
 
     /// Look after volumes: who uses them, what they take up; copy them out and in, delete them
     #[command(subcommand)]

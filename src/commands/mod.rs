@@ -17,6 +17,7 @@ mod login;
 mod ls;
 mod man;
 mod media;
+mod network;
 mod plan;
 mod pool;
 mod power;
@@ -69,6 +70,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Schema(options) => show::schema(&options),
         Command::Graph(options) => show::graph(&global, &options),
         Command::Image(command) => image::image(&global, &command),
+        Command::Network(command) => network::network(&global, &command),
         Command::Volume(command) => volume::volume(&global, &command),
         Command::Pool(command) => pool::pool(&global, &command),
         Command::Init => init::init(&global),

@@ -3,6 +3,7 @@
 //! Owns the runtime, the question before data is deleted, what signals mean, and that every run has a journal which
 //! outlives it only where something is left of it.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,9 +19,11 @@ use crate::error::{Error, Exit, exit_of};
 use crate::execute::journal::file::{Header, JournalFile, Unfinished};
 use crate::execute::journal::{Entry, Recorder};
 use crate::execute::{self, EventSender, OnFailure, Options, Order, Outcome};
+use crate::names::SecretName;
 use crate::plan::{Operation, Plan};
 use crate::render::outcome::About;
 use crate::render::{self, Answer, Mode, Palette, output};
+use crate::secret::Secrets;
 use crate::state::ActualState;
 
 /// What the command wants of the run.
@@ -110,6 +113,21 @@ pub(super) fn confirm(plan: &Plan, runs: &[Unfinished], actual: &ActualState, ye
         Answer::Yes => Ok(()),
         Answer::No | Answer::Nobody => Err(Error::Unconfirmed { what }),
     }
+}
+
+/// Reads what guests get, before anything is done: whoever has no access to a secret learns it now, and not from a run that
+/// is undone.
+pub(super) fn read_secrets(plan: &Plan, secrets: &Secrets) -> Result<(), Error> {
+    secrets.values(&secrets_of(plan)).map(|_| ()).map_err(Error::Secrets)
+}
+
+/// The secrets that guests get by this plan.
+pub(super) fn secrets_of(plan: &Plan) -> BTreeSet<SecretName> {
+    let asked = |operation: &Operation| match operation {
+        Operation::FillSeed(seed) => seed.settings.asks_for(),
+        _ => BTreeSet::new(),
+    };
+    plan.steps().flat_map(|step| &step.operations).flat_map(asked).collect()
 }
 
 /// Carries out a plan, draws its progress, tells its outcome.

@@ -4,6 +4,7 @@
 //! there; then the file once more, now that it is known which addresses are in use.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::backend::Hypervisor;
@@ -20,6 +21,7 @@ use crate::model::{Digest, Image, ImageFormat, ImageRequest, Project, Spec, Surr
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::PlanError;
 use crate::render::{Palette, diagnostic, output};
+use crate::secret::Secrets;
 use crate::state::{ActualState, DesiredState};
 use crate::units::Bytes;
 
@@ -37,10 +39,26 @@ pub(super) enum Access {
 pub(super) struct Sight {
     pub(super) hypervisor: Libvirt,
     pub(super) actual: ActualState,
+    /// What guests may get; none of them is read yet.
+    pub(super) secrets: Arc<Secrets>,
     /// Released when the command ends.
     pub(super) lock: Option<Lock>,
     /// The runs of the project that came to no good end, the last one first; where something is going to be changed.
     pub(super) unfinished: Vec<Unfinished>,
+}
+
+impl Sight {
+    fn with_secrets(self, secrets: Secrets) -> Self {
+        let secrets = Arc::new(secrets);
+        Self { hypervisor: self.hypervisor.with_secrets(Arc::clone(&secrets)), secrets, ..self }
+    }
+
+    /// The same for guests that get secrets though nobody looks at the rest of the file: only that says where they are.
+    pub(super) fn with_secrets_of(self, request: &Request) -> Result<Self, Error> {
+        let sources = compose::gather(request)?;
+        let declared = compose::parse(&sources, request, &Surroundings::default())?.project.secrets;
+        Ok(self.with_secrets(Secrets::new(declared, sources.environment().clone())))
+    }
 }
 
 /// Reads and checks the file alone.
@@ -107,7 +125,8 @@ pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(D
     }
     let mut desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
     settle_keys(&mut desired, &sight, reach)?;
-    Ok((desired, sight))
+    let secrets = Secrets::new(project.secrets, sources.environment().clone());
+    Ok((desired, sight.with_secrets(secrets)))
 }
 
 /// An image that is not on this machine, for a plan: as the lock file has it, else as the hypervisor has it, else unknown.
@@ -177,7 +196,7 @@ pub(super) fn observe(global: &Global, project: &ProjectName, access: Access) ->
         }
     };
     let actual = hypervisor.observe(project)?;
-    Ok(Sight { hypervisor, actual, lock, unfinished })
+    Ok(Sight { hypervisor, actual, secrets: Arc::default(), lock, unfinished })
 }
 
 /// The project's name: from the command line, else from the file. With a name on the command line no file is needed.

@@ -28,6 +28,7 @@ fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     preflight::check(&plan, &sight.actual, &sight.hypervisor)?;
     run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
     forget_host_keys(&plan, &sight);
+    run::read_secrets(&plan, &sight.secrets)?;
     Ok(Ended::of(&plan, run::run(global, sight, &plan, run::How::up(options))?))
 }
 

@@ -7,23 +7,12 @@ use super::node::{Entry, Kind, Node};
 
 /// Paths of keys from the top of the file; `*` stands for any key, `[]` for the items of a list.
 const UNSUPPORTED: &[&str] = &[
-    "secrets",
-    "networks.*.bridge",
-    "networks.*.subnet6",
-    "networks.*.mtu",
-    "networks.*.vlan",
-    "networks.*.domain",
-    "networks.*.dhcp",
-    "networks.*.dns",
-    "networks.*.routes",
     "vms.*.cpu",
     "vms.*.machine",
     "vms.*.firmware",
     "vms.*.secure_boot",
     "vms.*.tpm",
-    "vms.*.ports",
     "vms.*.restart",
-    "vms.*.cloud_init.secrets",
     "vms.*.limits",
     "vms.*.xml",
     "vms.*.healthcheck.console",

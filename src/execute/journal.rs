@@ -149,7 +149,7 @@ impl Journal {
 
     /// Nothing that it says is certain: every operation may have been applied.
     pub fn doubt(&mut self) {
-        let places = |step: &Step| (0..step.operations.len()).map(|n| Place(step.id, n)).collect::<Vec<_>>();
+        let places = |step: &Step| (0..step.all().count()).map(|n| Place(step.id, n)).collect::<Vec<_>>();
         self.marks = self.plan.steps().flat_map(places).map(|place| (place, Mark::Doubtful)).collect();
     }
 
@@ -171,7 +171,7 @@ impl Journal {
     }
 
     fn operation(&self, Place(step, index): Place) -> Option<&Operation> {
-        self.plan.steps().nth(step.0)?.operations.get(index)
+        self.plan.steps().nth(step.0)?.all().nth(index)
     }
 
     /// The way back from the steps in `scope`: the last first, and nothing before what stands on it.
@@ -189,7 +189,8 @@ impl Journal {
             // What was done before something was lost for good would be put back onto nothing.
             let first = gone.get(&step.id).map_or(0, |index| index + 1);
             let mut swept = None;
-            for (index, operation) in step.operations.iter().enumerate().rev() {
+            let all: Vec<&Operation> = step.all().collect();
+            for (index, operation) in all.iter().copied().enumerate().rev() {
                 let behind = judged.back.contains_key(&step.id);
                 match self.verdict(Place(step.id, index), operation, check, behind) {
                     None => {}
@@ -203,7 +204,7 @@ impl Journal {
                 }
             }
             // Lost with what it stood on: nothing of its own says so.
-            let silent = !step.operations.iter().any(is_told);
+            let silent = !all.iter().any(|operation| is_told(operation));
             judged.lost.extend(swept.filter(|_| silent).cloned());
         }
         judged
@@ -233,7 +234,7 @@ impl Journal {
                 let done = self.verdict(Place(step.id, index), operation, check, false).is_some();
                 (takes_away(operation) && done).then_some(index)
             };
-            let index = step.operations.iter().enumerate().rev().find_map(lost);
+            let index = step.all().enumerate().filter_map(lost).last();
             gone.extend(index.map(|index| (step.id, index)));
         }
         let deleted: BTreeMap<StepId, &Step> =
@@ -242,7 +243,7 @@ impl Journal {
         while let Some(id) = queue.pop() {
             for before in deleted[&id].after.keys() {
                 let Some(step) = deleted.get(before) else { continue };
-                let all = step.operations.len();
+                let all = step.all().count();
                 if gone.insert(*before, all) != Some(all) {
                     queue.push(*before);
                 }
@@ -267,7 +268,7 @@ impl Journal {
         let mut invert = |step: &Step| {
             let mut operations = Vec::new();
             for index in back[&step.id].iter().rev() {
-                let Some(undo) = step.operations[*index].undo() else { continue };
+                let Some(undo) = step.all().nth(*index).and_then(Operation::undo) else { continue };
                 places.insert(Place(ids[&step.id], operations.len()), Place(step.id, *index));
                 operations.push(undo);
             }
@@ -282,6 +283,7 @@ impl Journal {
                 operations,
                 after: after.get(&ids[&step.id]).cloned().unwrap_or_default(),
                 gate: Gate::None,
+                finish: Vec::new(),
             }
         };
         let mut waves = Vec::new();
@@ -319,9 +321,10 @@ fn takes_away(operation: &Operation) -> bool {
 }
 
 /// Whether its loss is told. An image's bytes are those of the user's own file, and whoever needs it uploads it again.
-/// What was done inside a guest goes with a vm that this run made, and of one that was there before the record says so.
+/// Secrets are read again for every start; what was done inside a guest goes with a vm that this run made, and of one that was there before the record says so.
 fn is_told(operation: &Operation) -> bool {
-    is_for_good(operation) && !matches!(operation, Operation::DeleteImage(_) | Operation::Provision(_))
+    is_for_good(operation)
+        && !matches!(operation, Operation::DeleteImage(_) | Operation::ScrubSeed(_) | Operation::Provision(_))
 }
 
 fn inverse(action: Action) -> Action {

@@ -47,17 +47,14 @@ pub(super) fn summaries(plan: &Plan) -> Vec<StepSummary> {
 
 /// Tells of a step on the way forward.
 pub(super) fn narrate(events: &EventSender, step: &Step, told: Told) {
-    let (resource, operations, step) = (&step.resource, &step.operations, step.id);
+    let name = |index: usize| step.all().nth(index).map(ToString::to_string).unwrap_or_default();
+    let (resource, step) = (&step.resource, step.id);
     events.send(match told {
         Told::Message(Message::Refused(_)) => return,
         Told::Started => EventKind::StepStarted { step },
         Told::NotStarted => EventKind::StepFinished { step, result: StepResult::NotStarted },
-        Told::Message(Message::Begun(index)) => {
-            EventKind::OperationStarted { step, operation: operations[index].to_string() }
-        }
-        Told::Message(Message::Applied(index, _)) => {
-            EventKind::OperationFinished { step, operation: operations[index].to_string() }
-        }
+        Told::Message(Message::Begun(index)) => EventKind::OperationStarted { step, operation: name(index) },
+        Told::Message(Message::Applied(index, _)) => EventKind::OperationFinished { step, operation: name(index) },
         Told::Message(Message::AllApplied) => EventKind::StepApplied { step },
         Told::Message(Message::Waiting(waiting)) => {
             EventKind::GateWaiting { step, attempt: waiting.attempt, probe: waiting.probe, answer: waiting.answer }

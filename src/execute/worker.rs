@@ -1,4 +1,4 @@
-//! Carries out one step: its operations one after the other, then its gate.
+//! Carries out one step: its operations one after the other, its gate, and what comes after that.
 //!
 //! Owns the way from the runtime to the blocking calls of a backend, and the patience with each. Knows nothing of other
 //! steps.
@@ -78,20 +78,28 @@ pub(super) async fn work<H: Hypervisor>(shop: Shop<H>, step: Step) {
         // Nobody listens only when the run itself has ended.
         let _ = messages.send((id, message));
     };
-    let ended = match operations(&shop, &step, &tell).await {
-        Ended::Done => {
-            tell(Message::AllApplied);
-            open(&shop, &step, tell.clone()).await
-        }
-        other => other,
-    };
+    let mut ended = operations(&shop, &step, 0, &step.operations, &tell).await;
+    if let Ended::Done = ended {
+        tell(Message::AllApplied);
+        ended = open(&shop, &step, tell.clone()).await;
+    }
+    if let Ended::Done = ended {
+        ended = operations(&shop, &step, step.operations.len(), &step.finish, &tell).await;
+    }
     tell(Message::Ended(ended));
 }
 
-async fn operations<H: Hypervisor>(shop: &Shop<H>, step: &Step, tell: &impl Fn(Message)) -> Ended {
-    for (index, operation) in step.operations.iter().enumerate() {
+/// Carries out some of a step's operations; `first` is the place of the first.
+async fn operations<H: Hypervisor>(
+    shop: &Shop<H>,
+    step: &Step,
+    first: usize,
+    all: &[Operation],
+    tell: &impl Fn(Message),
+) -> Ended {
+    for (index, operation) in (first..).zip(all) {
         if let Some(patience) = operation.patience() {
-            match patiently(shop, step, index, patience.0, tell).await {
+            match patiently(shop, step, (index, operation), patience.0, tell).await {
                 Ended::Done => continue,
                 other => return other,
             }
@@ -158,7 +166,7 @@ async fn insist<H: Hypervisor>(shop: &Shop<H>, place: Place, operation: &Operati
 async fn patiently<H: Hypervisor>(
     shop: &Shop<H>,
     step: &Step,
-    index: usize,
+    (index, operation): (usize, &Operation),
     patience: Duration,
     tell: &impl Fn(Message),
 ) -> Ended {
@@ -168,7 +176,7 @@ async fn patiently<H: Hypervisor>(
         return Ended::Cancelled;
     }
     tell(Message::Begun(index));
-    let (place, operation) = (Place(step.id, index), &step.operations[index]);
+    let place = Place(step.id, index);
     let began = Instant::now();
     for attempt in 1.. {
         // Never repeated after a lost connection: a script is not harmless when it runs twice.

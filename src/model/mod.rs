@@ -11,18 +11,20 @@ pub mod health;
 pub mod image;
 pub mod login;
 pub mod network;
+pub mod port;
 pub mod provision;
+pub mod secret;
 pub mod share;
 pub mod url;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use address::{Mac, Surroundings};
+pub use address::{Device, Mac, Surroundings};
 pub use cloud_init::CloudInit;
 pub use health::{Condition, Healthcheck, Probe};
 pub use image::{
@@ -30,12 +32,14 @@ pub use image::{
     VolumeRef,
 };
 pub use login::{Login, ProjectKey};
-pub use network::{Host, Network, NetworkMode};
+pub use network::{Bandwidth, Dhcp, Dns, Host, Network, NetworkMode, NetworkSettings, Route};
+pub use port::Port;
 pub use provision::{Provisioned, Task, TaskAction};
+pub use secret::{Secret, SecretFrom, SecretValue};
 pub use share::Share;
 pub use url::{Url, UrlError};
 
-use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, SecretName, VmName, VolumeName};
 use crate::units::{Bytes, Span};
 
 /// A whole project, as the compose file describes it: merged, interpolated, checked, its addresses settled.
@@ -53,6 +57,8 @@ pub struct Project {
     pub vms: BTreeMap<VmName, Vm>,
     /// What is done inside them once they are up. Kept apart from them: only its digests are recorded.
     pub tasks: BTreeMap<VmName, Vec<Task>>,
+    /// Where the values of its secrets come from. They themselves are in no spec.
+    pub secrets: BTreeMap<SecretName, Secret>,
     /// Where in the user's files each resource stands.
     pub origins: BTreeMap<ResourceId, Origin>,
 }
@@ -159,6 +165,9 @@ pub struct Vm {
     /// Its network interfaces, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<Interface>,
+    /// Its ports that are published on the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
     /// The vms it waits for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub depends_on: BTreeMap<VmName, Dependency>,
@@ -222,6 +231,15 @@ pub struct Interface {
     pub mac: Mac,
     /// Its address, reserved in the network.
     pub ip: Ipv4Addr,
+    /// Its IPv6 address, where the network has such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip6: Option<Ipv6Addr>,
+    /// The vm's default route goes through it, because the file says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default_route: bool,
+    /// The largest packet, where the network has another than usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
 }
 
 /// What a vm requires of another.

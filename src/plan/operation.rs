@@ -73,6 +73,10 @@ pub enum Operation {
     DeleteDisk(VmDisk),
     /// Makes the disk from which a vm learns what to do at its first boot; one that is there is written anew.
     CreateSeed(Box<VmSeed>),
+    /// Writes the disk anew with secrets on it, for a vm that is about to start. What reads them is not in the plan.
+    FillSeed(Box<VmSeed>),
+    /// Writes the disk over without secrets, whether the vm runs or not.
+    ScrubSeed(Box<VmSeed>),
     /// Makes the volume from which a guest with Ignition learns the same; one that is there is written anew.
     CreateIgnition {
         /// Whose.
@@ -189,6 +193,11 @@ impl VmSeed {
         };
         Some(Self { vm: vm.name.clone(), settings, machine })
     }
+
+    /// Whether the guest gets secrets.
+    pub fn has_secrets(&self) -> bool {
+        !self.settings.asks_for().is_empty()
+    }
 }
 
 impl Operation {
@@ -213,6 +222,7 @@ impl Operation {
             Self::CreateDisk(disk) => Self::DeleteDisk(disk.clone()),
             Self::CreateSeed(seed) => Self::DeleteSeed(seed.vm.clone()),
             Self::CreateIgnition { vm, .. } => Self::DeleteSeed(vm.clone()),
+            Self::FillSeed(seed) => Self::ScrubSeed(seed.clone()),
             Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
             Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
             Self::RecordVm { from, to } => Self::RecordVm { from: to.clone(), to: from.clone() },
@@ -220,7 +230,9 @@ impl Operation {
             Self::ResumeVm(name) => Self::PauseVm(name.clone()),
             Self::PauseVm(name) => Self::ResumeVm(name.clone()),
             Self::StopVm { name, .. } => Self::StartVm(name.clone()),
-            Self::DeleteImage(_)
+            // Before a run there were no secrets on a seed either, or none that should have been.
+            Self::ScrubSeed(_)
+            | Self::DeleteImage(_)
             | Self::DeleteVolume(_)
             | Self::DeleteDisk(_)
             | Self::DeleteSeed(_)
@@ -245,7 +257,7 @@ impl Operation {
                 ResourceId::Volume(volume.name.clone())
             }
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => ResourceId::Vm(disk.vm.clone()),
-            Self::CreateSeed(seed) => ResourceId::Vm(seed.vm.clone()),
+            Self::CreateSeed(seed) | Self::FillSeed(seed) | Self::ScrubSeed(seed) => ResourceId::Vm(seed.vm.clone()),
             Self::GrowDisk { vm, .. } | Self::CreateIgnition { vm, .. } => ResourceId::Vm(vm.clone()),
             Self::Provision(provision) => ResourceId::Vm(provision.vm.name.clone()),
             Self::DefineVm(vm) | Self::UndefineVm(vm) => ResourceId::Vm(vm.name.clone()),
@@ -302,6 +314,8 @@ impl fmt::Display for Operation {
             Self::DeleteDisk(disk) => write!(f, "delete disk `{}` of vm `{}`", disk.disk, disk.vm),
             Self::CreateSeed(seed) => write!(f, "create the cloud-init seed of vm `{}`", seed.vm),
             Self::CreateIgnition { vm, .. } => write!(f, "create the Ignition configuration of vm `{vm}`"),
+            Self::FillSeed(seed) => write!(f, "put secrets on the seed of vm `{}`", seed.vm),
+            Self::ScrubSeed(seed) => write!(f, "take secrets off the seed of vm `{}`", seed.vm),
             Self::DeleteSeed(vm) => write!(f, "delete the cloud-init seed of vm `{vm}`"),
             Self::DefineVm(vm) => write!(f, "define vm `{}`", vm.name),
             Self::UndefineVm(vm) => write!(f, "undefine vm `{}`", vm.name),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::graph::{CycleError, Graph};
 use crate::model::{Condition, Healthcheck, Network, Spec, Task};
 use crate::names::{NetworkName, ResourceId, VmName};
+use crate::plan::delivery::delivered;
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::growth::growth;
 use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected, shrinking};
@@ -54,10 +55,11 @@ pub(super) struct Draft {
     pub(super) action: Action,
     cause: Cause,
     changes: Vec<FieldChange>,
-    effect: Option<Effect>,
+    pub(super) effect: Option<Effect>,
     pub(super) operations: Vec<Operation>,
     pub(super) after: BTreeMap<ResourceId, Milestone>,
     pub(super) gate: Gate,
+    pub(super) finish: Vec<Operation>,
     pub(super) wave: usize,
 }
 
@@ -72,6 +74,7 @@ impl Draft {
             operations,
             after: BTreeMap::new(),
             gate: Gate::None,
+            finish: Vec::new(),
             wave: 0,
         }
     }
@@ -106,8 +109,9 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
             let (gate, tasks) = (gate(desired, id), tasks(desired, id));
-            let draft = decide(spec, &gate, seed, tasks, found, wave).map(|draft| afresh(draft, actual));
+            let draft = decide(spec, &gate, seed.clone(), tasks, found, wave).map(|draft| afresh(draft, actual));
             let draft = grown(draft, spec, &gate, actual, wave);
+            let draft = delivered(draft, seed.as_ref(), spec, &gate, actual).map(|draft| Draft { wave, ..draft });
             drafts.extend(draft.map(|draft| (id.clone(), draft)));
         }
     }
@@ -259,7 +263,7 @@ fn tasks<'a>(desired: &'a DesiredState, id: &ResourceId) -> &'a [Task] {
     id.as_vm().and_then(|vm| desired.tasks.get(vm)).map_or(&[], Vec::as_slice)
 }
 
-fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
+pub(super) fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
     let network = |spec: &Spec| match spec {
         Spec::Network(network) => Some((network.name.clone(), network.clone())),
         _ => None,
@@ -400,6 +404,7 @@ pub(super) fn number(
         operations: draft.operations,
         after: draft.after.iter().map(|(id, milestone)| (ids[id], *milestone)).collect(),
         gate: draft.gate,
+        finish: draft.finish,
         resource: draft.resource,
     };
     let wave = |drafts: Vec<Draft>| Wave { steps: drafts.into_iter().map(step).collect() };

@@ -17,6 +17,7 @@ pub mod images;
 mod layout;
 mod leftover;
 pub mod message;
+pub mod networks;
 pub mod outcome;
 pub mod output;
 mod plain;

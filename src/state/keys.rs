@@ -82,6 +82,7 @@ mod tests {
             healthcheck: None,
             cloud_init: cloud_init.map(Box::new),
             ssh: None,
+            ports: Vec::new(),
             ignition: None,
             provision: Vec::new(),
             shares: Vec::new(),

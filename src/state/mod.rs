@@ -100,6 +100,8 @@ pub struct ActualState {
     pub loose_disks: BTreeSet<(VmName, VolumeName)>,
     /// Seeds of vms of the project's that no recorded vm has, for the same reasons.
     pub loose_seeds: BTreeSet<VmName>,
+    /// Vms of the project's that are recorded to get secrets, and whose seeds hold them now.
+    pub filled_seeds: BTreeSet<VmName>,
     /// What a guest sees of the disks of vms' own: the size that they have, not the one that was asked for.
     pub disk_sizes: BTreeMap<(VmName, VolumeName), Bytes>,
     /// The pools of the hypervisor that are not ours, by name.

@@ -2,6 +2,7 @@
 
 mod laws;
 mod power;
+mod secrets;
 mod seeds;
 mod specs;
 mod storage;

@@ -45,6 +45,9 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
             network: name("net"),
             mac: Mac([0x52, 0x54, 0, 0, 0, 1]),
             ip: Ipv4Addr::new(10, 0, 0, 9),
+            ip6: None,
+            default_route: false,
+            mtu: None,
         }],
         depends_on: waits_for.iter().map(on).collect(),
         healthcheck: Some(Healthcheck::of(vec![Probe::Agent], Healthcheck::START_PERIOD)),
@@ -54,6 +57,7 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
         accel: Accel::Tcg,
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        ports: Vec::new(),
         cloud_init: None,
         ssh: None,
         ignition: None,
@@ -75,6 +79,7 @@ pub(crate) fn network() -> Spec {
         subnet: "10.0.0.0/24".parse().expect("a subnet"),
         hosts: BTreeMap::new(),
         labels: BTreeMap::new(),
+        settings: Box::default(),
     })
 }
 

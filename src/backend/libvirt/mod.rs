@@ -14,8 +14,10 @@ mod error;
 mod grow;
 mod guest;
 mod host;
+mod host_network;
 mod inventory;
 mod names;
+mod network_xml;
 mod networks;
 mod observe;
 mod others;
@@ -41,7 +43,7 @@ pub use self::by_hand::by_hand;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use virt::connect::Connect;
@@ -53,10 +55,11 @@ use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
 use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Ran};
-use crate::model::Spec;
+use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
 use crate::plan::operation::VmDisk;
+use crate::secret::Secrets;
 use crate::state::ActualState;
 use crate::state::record::Record;
 
@@ -66,6 +69,7 @@ pub struct Libvirt {
     place: Place,
     turns: Turns,
     offer: OnceLock<Offer>,
+    secrets: Arc<Secrets>,
 }
 
 /// What an operation needs besides itself: a connection, where that leads, whose turn it is, and for whom it is done.
@@ -74,6 +78,7 @@ struct Call<'a> {
     connect: &'a Connect,
     place: &'a Place,
     turns: &'a Turns,
+    secrets: &'a Secrets,
     project: &'a ProjectName,
     /// What came of it, where somebody wants to know.
     change: Option<&'a Cell<Change>>,
@@ -109,7 +114,13 @@ impl Libvirt {
     pub fn connect(uri: Option<&str>) -> Result<Self, HypervisorError> {
         let connections = Connections::open(uri)?;
         let place = connections.with(|connect| Place::of(connect, connections.uri()))?;
-        Ok(Self { connections, place, turns: Turns::default(), offer: OnceLock::new() })
+        Ok(Self { connections, place, turns: Turns::default(), offer: OnceLock::new(), secrets: Arc::default() })
+    }
+
+    /// The same with secrets for the guests that get some. Their values are hidden in all that it says.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Arc<Secrets>) -> Self {
+        Self { secrets, ..self }
     }
 
     /// The URI of the hypervisor, as libvirt reports it.
@@ -120,6 +131,12 @@ impl Libvirt {
     /// Whether it runs on this machine, so that its files are those that are seen here.
     pub fn is_local(&self) -> bool {
         self.place.local && !self.place.test
+    }
+
+    /// The interface of the host that a network is on.
+    pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
+        let own = || names::bridge(project, &network.name);
+        if network.is_foreign() { network.settings.device.clone() } else { Some(own()) }
     }
 
     /// What is at the other end, and in which version.
@@ -202,24 +219,41 @@ impl Hypervisor for Libvirt {
 
     fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<Change, HypervisorError> {
         let change = Cell::new(Change::Made);
-        self.carry_out(project, operation, &change).map(|()| change.get())
+        let done = self.perform(project, operation, &change);
+        done.map(|()| change.get()).map_err(|error| self.masked(error))
     }
 
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
-        probe::probe(&self.connections, project, attempt)
+        // A guest may say anything, its secrets too.
+        match probe::probe(&self.connections, project, attempt) {
+            Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
+            Ok(Health::Passing) => Ok(Health::Passing),
+            Err(error) => Err(self.masked(error)),
+        }
     }
 }
 
 impl Libvirt {
-    fn carry_out(
+    fn masked(&self, error: HypervisorError) -> HypervisorError {
+        let mask = |text: String| self.secrets.mask(&text);
+        HypervisorError {
+            message: mask(error.message),
+            detail: error.detail.map(mask),
+            hint: error.hint.map(mask),
+            ..error
+        }
+    }
+
+    fn perform(
         &self,
         project: &ProjectName,
         operation: &Operation,
         change: &Cell<Change>,
     ) -> Result<(), HypervisorError> {
         let Self { connections, place, turns, .. } = self;
+        let secrets = self.secrets.as_ref();
         let on = |make: &dyn Fn(Call<'_>) -> Result<(), HypervisorError>| {
-            connections.with(|connect| make(Call { connect, place, turns, project, change: Some(change) }))
+            connections.with(|connect| make(Call { connect, place, turns, secrets, project, change: Some(change) }))
         };
         let delete = |stored: Stored, what: String| on(&|call| volumes::delete(call, &stored, &what));
         let what = operation.resource().to_string();
@@ -244,9 +278,11 @@ impl Libvirt {
                 on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
+            Operation::FillSeed(seed) => on(&|call| seeds::fill(call, seed)),
+            Operation::ScrubSeed(seed) => on(&|call| seeds::scrub(call, seed)),
             Operation::CreateIgnition { vm, config } => on(&|call| seeds::create_ignition(call, vm, config)),
             Operation::DeleteSeed(vm) => {
-                delete(Stored::Seed(vm.clone()), format!("the cloud-init seed of {what}"))?;
+                on(&|call| seeds::delete(call, vm))?;
                 delete(Stored::Ignition(vm.clone()), format!("the Ignition configuration of {what}"))
             }
             Operation::DefineNetwork(network) => {

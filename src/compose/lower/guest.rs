@@ -17,6 +17,7 @@ use crate::compose::schema::vm::Vm;
 use crate::model::cloud_init::{
     CloudInit, Command, DataDisk, Encoding, Filesystem, Mount, Part, ShareMount, User, WriteFile, disk_serial,
 };
+use crate::model::secret::PasswordHash;
 use crate::model::{Disk, ProjectKey, Share};
 use crate::seed;
 
@@ -81,6 +82,7 @@ fn settings(given: &file::CloudInit, mistakes: &mut Vec<Diagnostic>, warnings: &
         write_files: given.write_files.into_iter().map(|file| write_file(file, mistakes)).collect(),
         runcmd: given.runcmd.into_iter().map(command).collect(),
         bootcmd: given.bootcmd.into_iter().map(command).collect(),
+        secrets: Vec::new(),
         disks: Vec::new(),
         shares: Vec::new(),
         mounts: given.mounts.into_iter().map(|wish| mount(wish, mistakes)).collect(),
@@ -118,7 +120,7 @@ fn user(account: file::User, mistakes: &mut Vec<Diagnostic>) -> User {
     }
     User {
         name: name.value,
-        password_hash: account.password_hash.map(|hash| hash.0),
+        password_hash: account.password_hash.map(|hash| PasswordHash::new(hash.0)),
         one_time_password: account.one_time_password.unwrap_or(false),
         lock_password: None,
         ssh_authorized_keys: texts(&account.ssh_authorized_keys).collect(),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Instance, Scope, disks, health, labels};
+use super::{Instance, Scope, disks, health, labels, ports};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::schema::vm as file;
@@ -48,6 +48,7 @@ pub(super) fn lower(
         disks,
         shares: Vec::new(),
         interfaces,
+        ports: ports::of(instance),
         depends_on,
         healthcheck: health::lower(scope, instance, addressed, mistakes),
         cloud_init: None,

@@ -9,13 +9,14 @@ use serde::Deserialize;
 
 use super::shape::{OneOrMany, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
+use crate::model::secret;
 
 /// A host name: DNS labels, in lower case (RFC 1123 section 2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fqdn(pub(crate) String);
 
 impl Fqdn {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
         let legal = |label: &str| {
             !label.is_empty()
@@ -103,6 +104,10 @@ pub(crate) struct PasswordHash(pub(crate) String);
 
 impl PasswordHash {
     fn parse(text: &str) -> Result<Self, String> {
+        // Looked at only when it is known, and then by the guest.
+        if secret::references(text).len() == 1 && secret::replace(text, |_| Some(String::new())).is_empty() {
+            return Ok(Self(text.to_owned()));
+        }
         let method = text.strip_prefix('$').and_then(|rest| rest.split('$').next()).unwrap_or("");
         let known = matches!(method, "y" | "gy" | "7" | "2b" | "2a" | "2y" | "6" | "5");
         let legal = |c: char| c.is_ascii_alphanumeric() || "./$=,-+".contains(c);

@@ -8,9 +8,11 @@ pub(crate) mod guest;
 pub(crate) mod hardware;
 pub(crate) mod health;
 mod json;
+pub(crate) mod network;
 pub(crate) mod probe;
 pub(crate) mod provision;
 pub(crate) mod resource;
+pub(crate) mod secret;
 pub(crate) mod shape;
 pub(crate) mod vm;
 
@@ -18,7 +20,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use json::json_schema;
-use resource::{Image, Include, Network, Quotas, Secret, Volume};
+use network::Network;
+use resource::{Image, Include, Quotas, Volume};
+use secret::Secret;
 use shape::Entries;
 use vm::Vm;
 

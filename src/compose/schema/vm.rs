@@ -5,7 +5,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use std::borrow::Cow;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::cloud_init::CloudInit;
 use super::guest::{Fqdn, Ssh};
@@ -149,13 +149,23 @@ pub(crate) struct VmNetworks(pub(crate) Vec<(At<String>, VmNetwork)>);
 pub(crate) struct VmNetwork {
     /// Its address. Default: one that is free
     pub(crate) ip: Option<At<Ip>>,
-    /// Its hardware address. Default: made from its name
+    /// Its IPv6 address, where the network has `subnet6`. Default: made from its hardware address
+    pub(crate) ip6: Option<At<Ip6>>,
+    /// Its hardware address. Default: made from its address where that is given, else from its name
     pub(crate) mac: Option<At<MacText>>,
+    /// Names that it has on this network besides its own; vms may share one. Example: `aliases: [db]`
+    pub(crate) aliases: Vec<At<Fqdn>>,
+    /// Whether the vm's default route goes this way. Default: of the first network that leads outside
+    pub(crate) default_route: Option<At<bool>>,
 }
 
 /// An IPv4 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ip(pub(crate) Ipv4Addr);
+
+/// An IPv6 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ip6(pub(crate) Ipv6Addr);
 
 /// A hardware address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -253,7 +263,7 @@ impl<'de> Deserialize<'de> for Ip {
         let text = String::deserialize(deserializer)?;
         let malformed = || {
             let more = if text.contains(':') {
-                "IPv6 is not supported yet"
+                "IPv6 has its own key, `ip6`"
             } else if text.contains('/') {
                 "the length of the prefix belongs to the network's `subnet`"
             } else {
@@ -274,6 +284,28 @@ impl JsonSchema for Ip {
             "description": "an IPv4 address: 10.20.1.10",
             "type": "string",
             "pattern": r"^\s*[0-9]{1,3}(\.[0-9]{1,3}){3}\s*$"
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Ip6 {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let malformed =
+            |_| serde::de::Error::custom(format!("`{text}` is not an IPv6 address; write one such as `fd00:20::10`"));
+        text.trim().parse().map(Self).map_err(malformed)
+    }
+}
+
+impl JsonSchema for Ip6 {
+    fn schema_name() -> Cow<'static, str> {
+        "Address6".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "an IPv6 address: fd00:20::10",
+            "type": "string",
+            "pattern": r"^\s*[0-9a-fA-F:.]+\s*$"
         })
     }
 }

@@ -102,6 +102,10 @@ fn machine(vm: &Vm) -> Vec<(&'static str, String)> {
     if let Some(key) = vm.cloud_init.as_deref().and_then(|settings| settings.project_key.as_ref()) {
         fields.push(("login", login(vm.ssh.as_deref(), key)));
     }
+    let secrets = vm.cloud_init.as_ref().map(|told| told.asks_for()).unwrap_or_default();
+    if !secrets.is_empty() {
+        fields.push(("secrets", list(secrets.iter().map(|name| format!("`{name}`")), MOST)));
+    }
     fields
 }
 

@@ -7,11 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use tokio_util::sync::CancellationToken;
 use vmcompose::backend::Hypervisor;
 use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::compose::{self, Request};
-use vmcompose::execute::{self, OnFailure, Options, Outcome};
+use vmcompose::execute::{self, Options, Outcome};
 use vmcompose::image;
 use vmcompose::model::Surroundings;
 use vmcompose::plan::{Goal, Plan, plan};
@@ -53,12 +52,7 @@ fn engine_against_bare_calls(criterion: &mut Criterion) {
         bencher.iter_batched(
             || Arc::new(world(folder.path())),
             |hypervisor| {
-                let options = Options {
-                    parallel: 64,
-                    on_failure: OnFailure::Rollback,
-                    interrupt: CancellationToken::new(),
-                    abort: CancellationToken::new(),
-                };
+                let options = Options { parallel: 64, ..Options::default() };
                 let (events, stream) = execute::channel();
                 let outcome = runtime.block_on(execute::execute(&plan, hypervisor, &options, events));
                 assert_eq!(outcome, Outcome::Completed);

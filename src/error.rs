@@ -95,6 +95,13 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// A run cannot be written down, so it does not begin.
+    Journal {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// Another run works on the same project.
     Locked {
         /// Who, where and since when, in words.
@@ -135,7 +142,7 @@ impl Error {
                 if obstacles.iter().all(busy) { Exit::Resource } else { Exit::Refused }
             }
             Self::Unconfirmed { .. } | Self::Locked { .. } | Self::Refused { .. } => Exit::Refused,
-            Self::Io { .. } | Self::Missing { .. } | Self::Secrets(_) => Exit::Usage,
+            Self::Journal { .. } | Self::Io { .. } | Self::Missing { .. } | Self::Secrets(_) => Exit::Usage,
         }
     }
 
@@ -170,6 +177,12 @@ impl Error {
             Self::Unconfirmed { .. } => vec!["`--yes` confirms it where there is no terminal to ask on".to_owned()],
             Self::Locked { .. } => {
                 vec!["nothing was changed; wait for the other run to end, or interrupt it".to_owned()]
+            }
+            Self::Journal { .. } => {
+                vec![
+                    "nothing was changed; make room on the disk, or set `XDG_STATE_HOME` to a folder on another one"
+                        .to_owned(),
+                ]
             }
             Self::Missing { hint, .. } | Self::Refused { hint, .. } => vec![hint.clone()],
         }
@@ -234,6 +247,9 @@ impl fmt::Display for Error {
             Self::Unconfirmed { what } => write!(f, "{what} has to be confirmed"),
             Self::Io { path, source } => write!(f, "`{}`: {source}", path.display()),
             Self::Locked { holder } => write!(f, "another run works on this project: {holder}"),
+            Self::Journal { path, source } => {
+                write!(f, "no journal of the run can be written below `{}`: {source}", path.display())
+            }
             Self::Missing { what, .. } | Self::Refused { what, .. } => f.write_str(what),
         }
     }
@@ -283,7 +299,7 @@ pub fn exit_of(outcome: &Outcome) -> Exit {
 
 fn exit_of_failure(failure: &Failure) -> Exit {
     match (&failure.problem, &failure.resource) {
-        (Problem::Unhealthy { .. } | Problem::Hopeless { .. }, _) => Exit::Unhealthy,
+        (Problem::Unhealthy { .. } | Problem::Hopeless { .. } | Problem::Overdue { .. }, _) => Exit::Unhealthy,
         (Problem::Interrupted, _) => Exit::Interrupted,
         (Problem::Operation { error, .. }, _) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
         (_, ResourceId::Vm(_)) => Exit::Vm,

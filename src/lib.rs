@@ -37,6 +37,7 @@
 //!    domains and networks, and volumes are owned by names that cannot be mistaken. A project's private SSH key is this
 //!    user's and no part of the state: what is recorded is its public half.
 //! 7. Every run ends with one [`execute::Outcome`]: completed, rolled back, or stuck with the list of what is left.
+//!    The intent of every operation is on the disk before its effect ([`execute::journal`]), for recovery alone.
 //! 8. The same input gives the same plan, byte for byte.
 
 pub mod backend;

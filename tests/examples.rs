@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use support::World;
 use support::faulty::Faulty;
-use tokio_util::sync::CancellationToken;
 use vmcompose::backend::Hypervisor;
 use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::compose::{self, Request, Sources};
-use vmcompose::execute::{self, OnFailure, Outcome};
+use vmcompose::execute::{self, Outcome};
 use vmcompose::image;
 use vmcompose::model::catalog::{Arch, locate};
 use vmcompose::model::{Image, ImageFrom, ImageRole, Surroundings};
@@ -82,12 +81,7 @@ impl Example {
 
     fn run(&self, goal: Goal) -> Outcome {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let options = execute::Options {
-            parallel: 8,
-            on_failure: OnFailure::Rollback,
-            interrupt: CancellationToken::new(),
-            abort: CancellationToken::new(),
-        };
+        let options = execute::Options { parallel: 8, ..execute::Options::default() };
         let (events, _stream) = execute::channel();
         let plan = self.plan(goal);
         runtime.block_on(execute::execute(&plan, Arc::clone(&self.hypervisor), &options, events))

@@ -23,12 +23,22 @@ pub trait Hypervisor: Send + Sync + 'static {
     fn observe(&self, project: &ProjectName) -> Result<ActualState, HypervisorError>;
 
     /// Performs exactly one operation, all or nothing. Applying it again after it succeeded is harmless, and so is
-    /// removing what is not there. Never touches an object that is not the project's own.
-    fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError>;
+    /// removing what is not there. Never touches an object that is not the project's own. Says whether it changed
+    /// anything: what was so before is not this run's to undo.
+    fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<Change, HypervisorError>;
 
     /// Makes one attempt. Repetition and patience belong to the gate. `Err` means that no further attempt can
     /// succeed; anything that may yet come right is [`Health::Failing`].
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError>;
+}
+
+/// What an operation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// What it is for.
+    Made,
+    /// Nothing: it was so before.
+    None,
 }
 
 /// One attempt of a probe.
@@ -115,6 +125,8 @@ impl Concern {
 pub enum ErrorKind {
     /// There is no connection.
     Unreachable,
+    /// It is there, but busy with something else; later it may do it.
+    Busy,
     /// Something that should be there is not.
     NotFound,
     /// Something of that name is there, and is not ours.

@@ -9,11 +9,11 @@ pub mod network;
 pub mod pool;
 mod power;
 mod read;
+mod run;
 mod shell;
 pub mod volume;
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -27,6 +27,7 @@ pub use read::{
 
 pub use shell::{Completion, Man, Shell};
 
+pub use run::{Doctor, OnFailure, Recover, Run, Schedule};
 const EXIT_CODES: &str = "\
 Exit codes:
     0  done
@@ -40,7 +41,7 @@ Exit codes:
     8  refused: lock held, stale plan, confirmation missing, protected
    10  `plan --exit-code` found changes
   130  interrupted
-After 4, 5, 6 and 130 everything that the run did is undone.
+After 4, 5, 6 and 130 everything that the run did is undone, unless --on-failure says otherwise.
 
 Examples:
   vmcompose init                    write a first vmcompose.yaml
@@ -77,10 +78,12 @@ pub enum Command {
     ///
     /// Makes what is missing and starts what is stopped. A vm starts as soon as the conditions it waits for are met;
     /// the command ends when every healthcheck passes. When something fails, or on Ctrl-C, what this run did is undone.
-    /// What is as it should be already is left alone: the second `up` does nothing.
+    /// What is as it should be already is left alone: the second `up` does nothing. After a run that was cut short it goes on
+    /// from what is there; `recover` goes back.
     #[command(after_long_help = "\
 Examples:
   vmcompose up
+  vmcompose up --on-failure keep    # leave a vm that does not get healthy, to look at it
   vmcompose -f base.yaml -f ci.yaml up --locked --yes --progress plain")]
     Up(Up),
 
@@ -93,6 +96,18 @@ Examples:
   vmcompose down
   vmcompose -p shop down --volumes --yes")]
     Down(Down),
+
+    /// Undo a run that was cut short: by a crash, a power failure, a second Ctrl-C
+    ///
+    /// Every run writes down what it is about to do, below `$XDG_STATE_HOME` or ~/.local/state. Where it came to no good end,
+    /// `up` and `down` say so and go on from what the hypervisor really has; this command goes back instead. Each step is
+    /// held against the hypervisor first. It can be interrupted, and given again.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose recover --list
+  vmcompose recover
+  vmcompose recover --all --yes")]
+    Recover(Recover),
 
     /// Show what `up` would do, and why
     ///
@@ -301,6 +316,16 @@ Examples:
   man vmcompose-up")]
     Man(Man),
 
+    /// Look at all that a run needs: connection, acceleration, pools, tools; and say what mends it
+    ///
+    /// Changes nothing. Ends with 0 where runs can work, with 3 where there is no connection, with 8 where something else
+    /// keeps them from it.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose doctor
+  vmcompose -c qemu:///system doctor --format json | jq '.findings[] | select(.verdict != \"good\")'")]
+    Doctor(Doctor),
+
     /// Print the versions of vmcompose and of libvirt
     #[command(after_long_help = "\
 Examples:
@@ -310,6 +335,7 @@ Examples:
 
 /// Options of `up`.
 #[derive(Debug, Clone, PartialEq, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Up {
     /// Do not ask, also where data is deleted
     #[arg(short, long)]
@@ -320,9 +346,18 @@ pub struct Up {
     /// Refuse images that vmcompose.lock does not mention, or that differ from it
     #[arg(long)]
     pub locked: bool,
-    /// How many calls of the hypervisor are under way at once
-    #[arg(long, value_name = "N")]
-    pub parallel: Option<NonZeroUsize>,
+    /// What a failure or an interrupt entails
+    #[arg(long, value_name = "WHAT", default_value = "rollback")]
+    pub on_failure: OnFailure,
+    /// What decides when a vm may start
+    #[arg(long, value_name = "HOW", default_value = "ready")]
+    pub schedule: Schedule,
+    /// Go on with a run that was cut short as if it were this one: a failure undoes both
+    #[arg(long)]
+    pub resume: bool,
+    /// How it is carried out.
+    #[command(flatten)]
+    pub run: Run,
 }
 
 /// Options of `down`.
@@ -334,9 +369,9 @@ pub struct Down {
     /// Do not ask, also where data is deleted
     #[arg(short, long)]
     pub yes: bool,
-    /// How many calls of the hypervisor are under way at once
-    #[arg(long, value_name = "N")]
-    pub parallel: Option<NonZeroUsize>,
+    /// How it is carried out.
+    #[command(flatten)]
+    pub run: Run,
 }
 
 /// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:

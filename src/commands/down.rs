@@ -6,7 +6,7 @@ use crate::cli::{Down, Global};
 use crate::commands::keys::Keys;
 use crate::commands::run::Ended;
 use crate::commands::stage::Access;
-use crate::commands::{request, run, stage};
+use crate::commands::{request, run, stage, unfinished};
 use crate::compose::Request;
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
@@ -32,13 +32,14 @@ fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
     let plan = plan::plan(&nothing, &sight.actual, &wanted)?;
     // Disks of the vms' own go with the vms, as the word says; named volumes are data, and asked about.
     if options.volumes {
-        run::confirm(&plan, options.yes)?;
+        run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
     }
-    let how = run::How { on_failure: OnFailure::Continue, parallel: options.parallel };
+    unfinished::tell(&sight.unfinished);
+    let how = run::How::whole("down", OnFailure::Continue, &options.run);
     let keys = Keys::of(&project, &sight.hypervisor.uri());
     // Held until the key is gone too, so that no other run takes it over meanwhile.
     let lock = sight.lock.take();
-    let ended = Ended::of(&plan, run::run(global, sight, &plan, &how));
+    let ended = Ended::of(&plan, run::run(global, sight, &plan, how)?);
     // A key lets in to what is gone now; with the volumes, the user has given up the whole project.
     if let (Ok(keys), Ended::Finally(Exit::Done), true) = (&keys, &ended, options.volumes) {
         keys.remove()?;

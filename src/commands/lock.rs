@@ -36,7 +36,9 @@ fn lock(path: &Path) -> io::Result<Result<Lock, String>> {
             file.set_len(0)?;
             file.rewind()?;
             let since = humantime::format_rfc3339_seconds(SystemTime::now());
-            writeln!(file, "process {} since {since}", std::process::id())?;
+            let host = rustix::system::uname();
+            let host = host.nodename().to_string_lossy();
+            writeln!(file, "process {} on {host} since {since}", std::process::id())?;
             Ok(Ok(Lock { _file: file }))
         }
         Err(TryLockError::WouldBlock) => {

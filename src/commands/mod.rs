@@ -5,6 +5,7 @@
 mod completion;
 mod console;
 mod cp;
+mod doctor;
 mod down;
 mod exec;
 mod image;
@@ -20,12 +21,15 @@ mod network;
 mod plan;
 mod pool;
 mod power;
+mod preflight;
 mod ps;
+mod recover;
 mod run;
 mod show;
 mod signals;
 mod ssh;
 mod stage;
+mod unfinished;
 mod up;
 mod volume;
 
@@ -46,6 +50,8 @@ pub fn run(cli: Cli) -> Exit {
     let result = match command {
         Command::Up(options) => up::up(&global, &options),
         Command::Down(options) => down::down(&global, &options),
+        Command::Doctor(options) => doctor::doctor(&global, &options),
+        Command::Recover(options) => recover::recover(&global, &options),
         Command::Plan(options) => plan::plan(&global, &options),
         Command::Ps(options) => ps::ps(&global, &options),
         Command::Start(options) => power::start(&global, &options),

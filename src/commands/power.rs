@@ -75,7 +75,18 @@ fn power(global: &Global, power: Power, vms: &[VmName], company: Company) -> Res
         Power::Start | Power::Restart(_) | Power::Unpause => OnFailure::Rollback,
         Power::Stop(_) | Power::Pause | Power::Kill => OnFailure::Continue,
     };
-    Ok(run::run(global, sight, &plan, &run::How { on_failure, parallel: None }))
+    run::run(global, sight, &plan, run::How::of(word(power), on_failure))
+}
+
+fn word(power: Power) -> &'static str {
+    match power {
+        Power::Start => "start",
+        Power::Stop(_) => "stop",
+        Power::Restart(_) => "restart",
+        Power::Pause => "pause",
+        Power::Unpause => "unpause",
+        Power::Kill => "kill",
+    }
 }
 
 /// Refuses names that no vm has, and a project that has no vm.

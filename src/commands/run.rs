@@ -1,6 +1,7 @@
 //! The second half of the line: from a plan to its outcome, while somebody watches and may interrupt.
 //!
-//! Owns the runtime, the question before data is deleted, and what signals mean.
+//! Owns the runtime, the question before data is deleted, what signals mean, and that every run has a journal which
+//! outlives it only where something is left of it.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
@@ -11,25 +12,62 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::Hypervisor;
-use crate::cli::Global;
+use crate::cli::{self, Global};
 use crate::commands::stage::Sight;
+use crate::commands::{recover, unfinished};
 use crate::error::{Error, Exit, exit_of};
-use crate::execute::{self, OnFailure, Options, Outcome};
+use crate::execute::journal::file::{Header, JournalFile, Unfinished};
+use crate::execute::journal::{Entry, Recorder};
+use crate::execute::{self, EventSender, OnFailure, Options, Order, Outcome};
 use crate::names::SecretName;
 use crate::plan::{Operation, Plan};
 use crate::render::outcome::About;
 use crate::render::{self, Answer, Mode, Palette, output};
 use crate::secret::Secrets;
-
-/// How many calls are under way at once unless the user says otherwise. The backend keeps to what libvirt serves; this
-/// keeps a large project from queueing thousands of calls in its threads.
-const PARALLEL: usize = 64;
+use crate::state::ActualState;
 
 /// What the command wants of the run.
 pub(super) struct How {
-    pub(super) on_failure: OnFailure,
-    pub(super) parallel: Option<NonZeroUsize>,
+    /// Its name, for whoever finds its journal.
+    command: &'static str,
+    options: Options,
+    /// Its end is what the user wants of the whole project, so that an older run is no longer to be undone.
+    supersedes: bool,
+    /// A failure undoes older runs too.
+    resume: bool,
+}
+
+impl How {
+    /// A run that is about a part of the project.
+    pub(super) fn of(command: &'static str, on_failure: OnFailure) -> Self {
+        Self { command, options: Options { on_failure, ..Options::default() }, supersedes: false, resume: false }
+    }
+
+    /// A run that is about all of it.
+    pub(super) fn whole(command: &'static str, on_failure: OnFailure, run: &cli::Run) -> Self {
+        let mut how = Self { supersedes: true, ..Self::of(command, on_failure) };
+        how.options.timeout = run.timeout;
+        // The backend keeps to what libvirt serves; the default keeps a large project from queueing thousands of calls.
+        how.options.parallel = run.parallel.map_or(how.options.parallel, NonZeroUsize::get);
+        how
+    }
+
+    /// The same, with what only a way up knows.
+    pub(super) fn up(options: &cli::Up) -> Self {
+        let on_failure = match options.on_failure {
+            cli::OnFailure::Rollback => OnFailure::Rollback,
+            cli::OnFailure::RollbackWave => OnFailure::RollbackWave,
+            cli::OnFailure::RollbackVm => OnFailure::RollbackVm,
+            cli::OnFailure::Keep => OnFailure::Keep,
+            cli::OnFailure::Continue => OnFailure::Continue,
+        };
+        let mut how = Self { resume: options.resume, ..Self::whole("up", on_failure, &options.run) };
+        how.options.order = match options.schedule {
+            cli::Schedule::Ready => Order::Ready,
+            cli::Schedule::Waves => Order::Waves,
+        };
+        how
+    }
 }
 
 /// How a run ended, for whoever may have to plan once more.
@@ -57,11 +95,12 @@ impl Ended {
 }
 
 /// Asks before bytes that a user may have written are deleted. Elsewhere than on a terminal, `--yes` has to be given.
-pub(super) fn confirm(plan: &Plan, yes: bool) -> Result<(), Error> {
+pub(super) fn confirm(plan: &Plan, runs: &[Unfinished], actual: &ActualState, yes: bool) -> Result<(), Error> {
     let loses: Vec<String> = plan
         .steps()
         .flat_map(|step| &step.operations)
         .filter(|operation| matches!(operation, Operation::DeleteVolume(_) | Operation::DeleteDisk(_)))
+        .filter(|operation| !unfinished::is_blank(operation, runs, actual))
         .map(Operation::object)
         .collect();
     if yes || loses.is_empty() {
@@ -92,34 +131,76 @@ pub(super) fn secrets_of(plan: &Plan) -> BTreeSet<SecretName> {
 }
 
 /// Carries out a plan, draws its progress, tells its outcome.
-pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: &How) -> Exit {
-    let palette = Palette::stderr();
+pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Result<Exit, Error> {
+    let Sight { hypervisor, lock, unfinished: older, .. } = sight;
     if plan.is_empty() {
-        output::note(&render::plan::text(plan, &palette));
-        return Exit::Done;
+        output::note(&render::plan::text(plan, &Palette::stderr()));
+        if how.supersedes {
+            unfinished::forget(&older);
+        }
+        return Ok(Exit::Done);
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime needs only threads");
-    let outcome = runtime.block_on(watched(global, Arc::new(sight.hypervisor), plan, how));
-    // A probe that nobody waits for any more may still be under way; it changes nothing.
-    runtime.shutdown_timeout(Duration::ZERO);
-    drop(sight.lock);
-    exit_of(&outcome)
+    let journals = unfinished::journals()?;
+    let header = Header::now(&plan.project, &hypervisor.uri(), how.command);
+    let begun = journals.begin(&header, plan);
+    let journal = begun.map_err(|source| Error::Journal { path: journals.root().to_owned(), source })?;
+    let journal = Arc::new(journal);
+    let options = Options { recorder: Arc::<JournalFile>::clone(&journal), ..how.options };
+    let hypervisor = Arc::new(hypervisor);
+    let engine = Arc::clone(&hypervisor);
+    let outcome = watch(global, plan, &options, async |events| execute::execute(plan, engine, &options, events).await);
+    match &outcome {
+        Outcome::Completed => {
+            // From here on nothing of it is to be undone, whatever happens before its file is gone.
+            let _ = journal.record(&Entry::Completed);
+            if how.supersedes {
+                unfinished::forget(&older);
+            }
+            let _ = journal.remove();
+        }
+        Outcome::RolledBack { .. } => {
+            let _ = journal.remove();
+        }
+        Outcome::Stuck { .. } => {
+            let _ = journal.record(&Entry::Stuck);
+        }
+    }
+    if how.resume && matches!(outcome, Outcome::RolledBack { .. }) {
+        let undone = recover::undo_all(global, &hypervisor, older, recover::Will { force: false, yes: true })?;
+        drop(lock);
+        return Ok(if undone == Exit::Done { exit_of(&outcome) } else { undone });
+    }
+    drop(lock);
+    Ok(exit_of(&outcome))
 }
 
-async fn watched<H: Hypervisor>(global: &Global, hypervisor: Arc<H>, plan: &Plan, how: &How) -> Outcome {
-    let options = Options {
-        parallel: how.parallel.map_or(PARALLEL, NonZeroUsize::get),
-        on_failure: how.on_failure,
-        interrupt: CancellationToken::new(),
-        abort: CancellationToken::new(),
-    };
+/// Runs something that tells events, draws them, and tells the outcome.
+pub(super) fn watch(
+    global: &Global,
+    plan: &Plan,
+    options: &Options,
+    start: impl AsyncFnOnce(EventSender) -> Outcome,
+) -> Outcome {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime needs only threads");
+    let outcome = runtime.block_on(watched(global, plan, options, start));
+    // A probe that nobody waits for any more may still be under way; it changes nothing.
+    runtime.shutdown_timeout(Duration::ZERO);
+    outcome
+}
+
+async fn watched(
+    global: &Global,
+    plan: &Plan,
+    options: &Options,
+    start: impl AsyncFnOnce(EventSender) -> Outcome,
+) -> Outcome {
     let signals = tokio::spawn(listen(options.interrupt.clone(), options.abort.clone()));
     let (events, stream) = execute::channel();
     let mode = Mode::choose(global.progress, std::io::stderr().is_terminal());
     // The drawing ends by itself when the run has ended and its channel is closed.
     let drawing = render::draw(mode, stream);
-    let (outcome, progress) = tokio::join!(execute::execute(plan, hypervisor, &options, events), drawing);
+    let (outcome, progress) = tokio::join!(start(events), drawing);
     signals.abort();
     let about = About { plan, progress: &progress, connect: global.connect.as_deref(), verbose: global.verbose > 0 };
     let text = render::outcome::text(&outcome, &about, &Palette::stderr());

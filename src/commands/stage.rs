@@ -13,8 +13,10 @@ use crate::cli::Global;
 use crate::commands::keys::Keys;
 use crate::commands::lock::{self, Lock};
 use crate::commands::media::{self, Reach, Requests};
+use crate::commands::unfinished;
 use crate::compose::{self, Diagnostics, Parsed, Request};
 use crate::error::Error;
+use crate::execute::journal::file::Unfinished;
 use crate::model::{Digest, Image, ImageFormat, ImageRequest, Project, Spec, Surroundings};
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::PlanError;
@@ -41,6 +43,8 @@ pub(super) struct Sight {
     pub(super) secrets: Arc<Secrets>,
     /// Released when the command ends.
     pub(super) lock: Option<Lock>,
+    /// The runs of the project that came to no good end, the last one first; where something is going to be changed.
+    pub(super) unfinished: Vec<Unfinished>,
 }
 
 impl Sight {
@@ -184,12 +188,15 @@ fn agree(project: &Project, surroundings: &Surroundings) -> bool {
 /// Connects, and looks at what the hypervisor has of a project.
 pub(super) fn observe(global: &Global, project: &ProjectName, access: Access) -> Result<Sight, Error> {
     let hypervisor = Libvirt::connect(global.connect.as_deref())?;
-    let lock = match access {
-        Access::Read => None,
-        Access::Write => Some(lock::take(project, &hypervisor.uri())?),
+    let (lock, unfinished) = match access {
+        Access::Read => (None, Vec::new()),
+        Access::Write => {
+            let lock = lock::take(project, &hypervisor.uri())?;
+            (Some(lock), unfinished::find(project, &hypervisor.uri())?)
+        }
     };
     let actual = hypervisor.observe(project)?;
-    Ok(Sight { hypervisor, actual, secrets: Arc::default(), lock })
+    Ok(Sight { hypervisor, actual, secrets: Arc::default(), lock, unfinished })
 }
 
 /// The project's name: from the command line, else from the file. With a name on the command line no file is needed.

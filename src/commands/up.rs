@@ -5,9 +5,8 @@ use crate::commands::keys::Keys;
 use crate::commands::media::Reach;
 use crate::commands::run::Ended;
 use crate::commands::stage::Sight;
-use crate::commands::{request, run, stage};
+use crate::commands::{preflight, request, run, stage, unfinished};
 use crate::error::{Error, Exit};
-use crate::execute::OnFailure;
 use crate::image::Mode;
 use crate::plan::{self, Action, Goal, Options, Plan};
 
@@ -25,11 +24,12 @@ fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     let (desired, sight) = stage::set(global, &request(global)?, Reach::Fetch(mode))?;
     let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
     let plan = plan::plan(&desired, &sight.actual, &wanted)?;
-    run::confirm(&plan, options.yes)?;
+    unfinished::tell(&sight.unfinished);
+    preflight::check(&plan, &sight.actual, &sight.hypervisor)?;
+    run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
     forget_host_keys(&plan, &sight);
     run::read_secrets(&plan, &sight.secrets)?;
-    let how = run::How { on_failure: OnFailure::Rollback, parallel: options.parallel };
-    Ok(Ended::of(&plan, run::run(global, sight, &plan, &how)))
+    Ok(Ended::of(&plan, run::run(global, sight, &plan, run::How::up(options))?))
 }
 
 /// A vm that is made anew has a new host key. What was remembered of the old one would keep ssh from it.

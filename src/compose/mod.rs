@@ -19,6 +19,7 @@ mod name;
 mod node;
 mod offsets;
 pub mod place;
+mod quota;
 mod schema;
 mod secrets;
 mod source;
@@ -172,6 +173,7 @@ fn run(
     };
     let scope = Scope { project: &name, texts, directories: &sources.directories, home, off: &off };
     let project = lower::lower(&scope, &resources, &vms, settled, mistakes, warnings);
+    quota::check(&root, &project, mistakes);
     let resolved = resolved(root, project.name.as_str(), instances);
     Ok(Some((project, profiles.into_iter().collect(), resolved)))
 }

@@ -7,7 +7,6 @@ use super::node::{Entry, Kind, Node};
 
 /// Paths of keys from the top of the file; `*` stands for any key, `[]` for the items of a list.
 const UNSUPPORTED: &[&str] = &[
-    "limits",
     "vms.*.cpu",
     "vms.*.machine",
     "vms.*.firmware",

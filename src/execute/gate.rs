@@ -93,6 +93,12 @@ async fn pass<H: Hypervisor>(
                 failures += 1;
                 answer
             }
+            // A daemon that is restarted comes back; the healthcheck says how long that may take.
+            Err(error) if error.kind == ErrorKind::Unreachable => {
+                passes = 0;
+                failures += 1;
+                error.message
+            }
             Err(error) => return Err(Problem::Hopeless { probe: name, error }),
         };
         let waited = start.elapsed();

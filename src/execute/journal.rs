@@ -1,72 +1,330 @@
-//! What a run has applied, and the plan that undoes it.
+//! What a run is about to do and has done, and the plan that undoes it.
 //!
-//! Owns the inversion: operations and edges reversed, gates gone. Pure; keeps no files.
+//! Owns the entries, what they amount to, and the inversion: operations and edges reversed, gates gone. Pure: where the
+//! entries are kept is the business of [`file`], so that the same undo follows a failure and a crash.
 
-use std::collections::BTreeMap;
+pub mod file;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::presence::Presence;
 use crate::plan::{Action, Cause, Gate, Milestone, Operation, Plan, Step, StepId, Wave};
+use crate::state::ActualState;
 
-/// Operations that were applied, by step, each in the order of application.
-#[derive(Debug)]
+/// Which operation of a plan: of which step, and which of its operations, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place(pub StepId, pub usize);
+
+/// One line of a journal. All places are those of the run's own plan, on the way back too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// It is about to be applied.
+    Begun(Place),
+    /// It was applied.
+    Applied(Place),
+    /// It had no effect: it was refused, or there was nothing to do.
+    Void(Place),
+    /// It is about to be undone.
+    Undoing(Place),
+    /// It was undone.
+    Undone(Place),
+    /// The run ended, and reached what it was for: nothing of it, and of what was before it, is to be undone.
+    Completed,
+    /// The run ended, but something is left of it.
+    Stuck,
+}
+
+impl Entry {
+    /// Whether it announces something, so that it has to be safe before that happens.
+    pub fn announces(&self) -> bool {
+        matches!(self, Self::Begun(_) | Self::Undoing(_))
+    }
+}
+
+/// Where the entries of a run go.
+pub trait Recorder: Debug + Send + Sync {
+    /// Takes an entry. One that announces something is on the disk when this returns.
+    fn record(&self, entry: &Entry) -> io::Result<()>;
+}
+
+/// Keeps nothing: for runs that nobody has to recover.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unrecorded;
+
+impl Recorder for Unrecorded {
+    fn record(&self, _: &Entry) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How far an operation has come. One that is not marked had no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// Nobody knows whether it had its effect, or lost it.
+    Doubtful,
+    Applied,
+    Undone,
+}
+
+/// A plan, and what was done of it.
+#[derive(Debug, Clone)]
 pub struct Journal {
     plan: Plan,
-    applied: BTreeMap<StepId, Vec<Operation>>,
+    marks: BTreeMap<Place, Mark>,
+}
+
+/// Whether the journal is believed, or held against what the hypervisor has.
+#[derive(Debug, Clone, Copy)]
+pub enum Check<'a> {
+    /// The run that wrote it goes on: it knows what it did.
+    Trust,
+    /// The run is over, and anything may have happened since.
+    Against {
+        /// What there is.
+        actual: &'a ActualState,
+        /// Undo also what somebody changed since.
+        force: bool,
+    },
+}
+
+/// The way back.
+#[derive(Debug, Clone)]
+pub struct Undo {
+    /// What has to be done.
+    pub plan: Plan,
+    /// By operation of that plan: which one of the run it undoes.
+    pub places: BTreeMap<Place, Place>,
+    /// What cannot be undone.
+    pub lost: Vec<Operation>,
+    /// What is left alone, because somebody changed it after the run.
+    pub changed: Vec<Operation>,
 }
 
 impl Journal {
-    /// Nothing applied yet.
+    /// Nothing done yet.
     pub fn new(plan: &Plan) -> Self {
-        Self { plan: plan.clone(), applied: BTreeMap::new() }
+        Self { plan: plan.clone(), marks: BTreeMap::new() }
     }
 
-    /// An operation was applied.
-    pub fn record(&mut self, step: StepId, operation: Operation) {
-        self.applied.entry(step).or_default().push(operation);
+    /// The plan that it is about.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
-    /// The operations that cannot be undone. An image is none of them: its bytes are those of the user's own file, and
-    /// whoever needs it uploads it again. Nor are secrets, which are read again for every start, nor what was done inside a
-    /// guest: that goes with a vm that this run made, and of one that was there before the record says so.
-    pub fn irreversible(&self) -> impl Iterator<Item = &Operation> {
-        let kept = |operation: &&Operation| {
-            matches!(operation, Operation::DeleteImage(_) | Operation::ScrubSeed(_) | Operation::Provision(_))
-        };
-        let lost = move |operation: &&Operation| operation.undo().is_none() && !kept(operation);
-        self.applied.values().flatten().filter(lost)
+    /// Takes an entry.
+    pub fn record(&mut self, entry: &Entry) {
+        match *entry {
+            Entry::Begun(place) | Entry::Undoing(place) => {
+                self.marks.insert(place, Mark::Doubtful);
+            }
+            Entry::Applied(place) => {
+                self.marks.insert(place, Mark::Applied);
+            }
+            Entry::Void(place) => {
+                self.marks.remove(&place);
+            }
+            Entry::Undone(place) => {
+                self.marks.insert(place, Mark::Undone);
+            }
+            Entry::Completed | Entry::Stuck => {}
+        }
     }
 
-    /// The plan that undoes what was applied: the last first, and nothing before what stands on it.
-    pub fn into_undo_plan(self) -> Plan {
-        let undone = |step: &StepId| self.applied.contains_key(step);
-        let going: Vec<&Step> = self.plan.steps().filter(|step| undone(&step.id)).collect();
+    /// Whether its plan has the operation that an entry speaks of.
+    pub fn knows(&self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Begun(place)
+            | Entry::Applied(place)
+            | Entry::Void(place)
+            | Entry::Undoing(place)
+            | Entry::Undone(place) => self.operation(*place).is_some(),
+            Entry::Completed | Entry::Stuck => true,
+        }
+    }
+
+    /// Nothing that it says is certain: every operation may have been applied.
+    pub fn doubt(&mut self) {
+        let places = |step: &Step| (0..step.all().count()).map(|n| Place(step.id, n)).collect::<Vec<_>>();
+        self.marks = self.plan.steps().flat_map(places).map(|place| (place, Mark::Doubtful)).collect();
+    }
+
+    /// How many operations are applied or may be.
+    pub fn in_force(&self) -> usize {
+        self.marks.values().filter(|mark| **mark != Mark::Undone).count()
+    }
+
+    /// Whether anything of a step is applied, or may be.
+    pub fn is_in_force(&self, step: StepId) -> bool {
+        self.marks.iter().any(|(place, mark)| place.0 == step && *mark != Mark::Undone)
+    }
+
+    /// The disks and seeds of vms that the run made, or may have made. Nobody has written on one whose vm was not
+    /// defined.
+    pub fn made(&self) -> impl Iterator<Item = &Operation> {
+        let made = |operation: &&Operation| matches!(operation, Operation::CreateDisk(_) | Operation::CreateSeed(_));
+        self.marks.keys().filter_map(|place| self.operation(*place)).filter(made)
+    }
+
+    fn operation(&self, Place(step, index): Place) -> Option<&Operation> {
+        self.plan.steps().nth(step.0)?.all().nth(index)
+    }
+
+    /// The way back from the steps in `scope`: the last first, and nothing before what stands on it.
+    pub fn undo(&self, scope: impl Fn(&Step) -> bool, check: Check<'_>) -> Undo {
+        let judged = self.judge(scope, check);
+        let (plan, places) = self.invert(&judged.back);
+        Undo { plan, places, lost: judged.lost, changed: judged.changed }
+    }
+
+    fn judge(&self, scope: impl Fn(&Step) -> bool, check: Check<'_>) -> Judged {
+        let mut judged = Judged::default();
+        let steps: Vec<&Step> = self.plan.steps().filter(|step| scope(step)).collect();
+        let gone = self.gone(&steps, check);
+        for step in steps {
+            // What was done before something was lost for good would be put back onto nothing.
+            let first = gone.get(&step.id).map_or(0, |index| index + 1);
+            let mut swept = None;
+            let all: Vec<&Operation> = step.all().collect();
+            for (index, operation) in all.iter().copied().enumerate().rev() {
+                let behind = judged.back.contains_key(&step.id);
+                match self.verdict(Place(step.id, index), operation, check, behind) {
+                    None => {}
+                    Some(_) if is_told(operation) => judged.lost.push(operation.clone()),
+                    Some(_) if is_for_good(operation) => {}
+                    Some(_) if index < first => swept = Some(operation),
+                    Some(Presence::Changed) => judged.changed.push(operation.clone()),
+                    Some(_) => {
+                        judged.back.entry(step.id).or_default().insert(index);
+                    }
+                }
+            }
+            // Lost with what it stood on: nothing of its own says so.
+            let silent = !all.iter().any(|operation| is_told(operation));
+            judged.lost.extend(swept.filter(|_| silent).cloned());
+        }
+        judged
+    }
+
+    /// What became of an operation; `None` where there is nothing to undo. `behind` where a later one of its step is undone
+    /// before it: then a look now tells nothing of it, as a vm that was stopped and started again runs.
+    fn verdict(&self, place: Place, operation: &Operation, check: Check<'_>, behind: bool) -> Option<Presence> {
+        let mark = self.marks.get(&place).filter(|mark| **mark != Mark::Undone)?;
+        match check {
+            Check::Trust => Some(if *mark == Mark::Applied { Presence::There } else { Presence::Unknown }),
+            Check::Against { actual, force } => match operation.presence(actual) {
+                _ if behind => Some(Presence::Unknown),
+                Presence::Gone => None,
+                Presence::Changed if force => Some(Presence::Unknown),
+                presence => Some(presence),
+            },
+        }
+    }
+
+    /// The steps in which something was lost for good, and with which of their operations. Where a resource is lost that
+    /// was to go, so are those that stood on it and went before.
+    fn gone(&self, steps: &[&Step], check: Check<'_>) -> BTreeMap<StepId, usize> {
+        let mut gone = BTreeMap::new();
+        for step in steps {
+            let lost = |(index, operation): (usize, &Operation)| {
+                let done = self.verdict(Place(step.id, index), operation, check, false).is_some();
+                (takes_away(operation) && done).then_some(index)
+            };
+            let index = step.all().enumerate().filter_map(lost).last();
+            gone.extend(index.map(|index| (step.id, index)));
+        }
+        let deleted: BTreeMap<StepId, &Step> =
+            steps.iter().filter(|step| step.action == Action::Delete).map(|step| (step.id, *step)).collect();
+        let mut queue: Vec<StepId> = gone.keys().copied().filter(|id| deleted.contains_key(id)).collect();
+        while let Some(id) = queue.pop() {
+            for before in deleted[&id].after.keys() {
+                let Some(step) = deleted.get(before) else { continue };
+                let all = step.all().count();
+                if gone.insert(*before, all) != Some(all) {
+                    queue.push(*before);
+                }
+            }
+        }
+        gone
+    }
+
+    fn invert(&self, back: &BTreeMap<StepId, BTreeSet<usize>>) -> (Plan, BTreeMap<Place, Place>) {
+        let going: Vec<&Step> = self.plan.steps().filter(|step| back.contains_key(&step.id)).collect();
         // The undo of the last step is the first.
         let last = going.len().saturating_sub(1);
         let ids: BTreeMap<StepId, StepId> =
             going.iter().enumerate().map(|(n, step)| (step.id, StepId(last - n))).collect();
         let mut after: BTreeMap<StepId, BTreeMap<StepId, Milestone>> = BTreeMap::new();
         for step in &going {
-            for before in step.after.keys().filter(|before| undone(before)) {
+            for before in step.after.keys().filter(|before| ids.contains_key(before)) {
                 after.entry(ids[before]).or_default().insert(ids[&step.id], Milestone::Applied);
             }
         }
-        let invert = |step: &Step| Step {
-            id: ids[&step.id],
-            resource: step.resource.clone(),
-            action: inverse(step.action),
-            cause: Cause::Rollback,
-            origin: step.origin.clone(),
-            changes: Vec::new(),
-            effect: None,
-            operations: self.applied[&step.id].iter().rev().filter_map(Operation::undo).collect(),
-            after: after.get(&ids[&step.id]).cloned().unwrap_or_default(),
-            gate: Gate::None,
-            finish: Vec::new(),
+        let mut places = BTreeMap::new();
+        let mut invert = |step: &Step| {
+            let mut operations = Vec::new();
+            for index in back[&step.id].iter().rev() {
+                let Some(undo) = step.all().nth(*index).and_then(Operation::undo) else { continue };
+                places.insert(Place(ids[&step.id], operations.len()), Place(step.id, *index));
+                operations.push(undo);
+            }
+            Step {
+                id: ids[&step.id],
+                resource: step.resource.clone(),
+                action: inverse(step.action),
+                cause: Cause::Rollback,
+                origin: step.origin.clone(),
+                changes: Vec::new(),
+                effect: None,
+                operations,
+                after: after.get(&ids[&step.id]).cloned().unwrap_or_default(),
+                gate: Gate::None,
+                finish: Vec::new(),
+            }
         };
-        let wave =
-            |wave: &Wave| Wave { steps: wave.steps.iter().rev().filter(|step| undone(&step.id)).map(invert).collect() };
-        let waves = self.plan.waves.iter().rev().map(wave).filter(|wave| !wave.steps.is_empty()).collect();
-        Plan { project: self.plan.project.clone(), waves, unchanged: Vec::new(), orphans: Vec::new(), kept: Vec::new() }
+        let mut waves = Vec::new();
+        for wave in self.plan.waves.iter().rev() {
+            let undone = wave.steps.iter().rev().filter(|step| ids.contains_key(&step.id));
+            let steps: Vec<Step> = undone.map(&mut invert).collect();
+            if !steps.is_empty() {
+                waves.push(Wave { steps });
+            }
+        }
+        let project = self.plan.project.clone();
+        (Plan { project, waves, unchanged: Vec::new(), orphans: Vec::new(), kept: Vec::new() }, places)
     }
+}
+
+/// What is to be done about the operations of a run.
+#[derive(Default)]
+struct Judged {
+    back: BTreeMap<StepId, BTreeSet<usize>>,
+    lost: Vec<Operation>,
+    changed: Vec<Operation>,
+}
+
+/// Whether nothing undoes it.
+fn is_for_good(operation: &Operation) -> bool {
+    operation.undo().is_none()
+}
+
+/// Whether what stood on it cannot be put back. What has only grown hinders nobody.
+fn takes_away(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::DeleteImage(_) | Operation::DeleteVolume(_) | Operation::DeleteDisk(_) | Operation::DeleteSeed(_)
+    )
+}
+
+/// Whether its loss is told. An image's bytes are those of the user's own file, and whoever needs it uploads it again.
+/// Secrets are read again for every start; what was done inside a guest goes with a vm that this run made, and of one that was there before the record says so.
+fn is_told(operation: &Operation) -> bool {
+    is_for_good(operation)
+        && !matches!(operation, Operation::DeleteImage(_) | Operation::ScrubSeed(_) | Operation::Provision(_))
 }
 
 fn inverse(action: Action) -> Action {

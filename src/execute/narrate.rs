@@ -47,16 +47,14 @@ pub(super) fn summaries(plan: &Plan) -> Vec<StepSummary> {
 
 /// Tells of a step on the way forward.
 pub(super) fn narrate(events: &EventSender, step: &Step, told: Told) {
+    let name = |index: usize| step.all().nth(index).map(ToString::to_string).unwrap_or_default();
     let (resource, step) = (&step.resource, step.id);
     events.send(match told {
+        Told::Message(Message::Refused(_)) => return,
         Told::Started => EventKind::StepStarted { step },
         Told::NotStarted => EventKind::StepFinished { step, result: StepResult::NotStarted },
-        Told::Message(Message::Begun(operation)) => {
-            EventKind::OperationStarted { step, operation: operation.to_string() }
-        }
-        Told::Message(Message::Applied(operation)) => {
-            EventKind::OperationFinished { step, operation: operation.to_string() }
-        }
+        Told::Message(Message::Begun(index)) => EventKind::OperationStarted { step, operation: name(index) },
+        Told::Message(Message::Applied(index, _)) => EventKind::OperationFinished { step, operation: name(index) },
         Told::Message(Message::AllApplied) => EventKind::StepApplied { step },
         Told::Message(Message::Waiting(waiting)) => {
             EventKind::GateWaiting { step, attempt: waiting.attempt, probe: waiting.probe, answer: waiting.answer }
@@ -77,11 +75,12 @@ fn result(resource: &ResourceId, ended: Ended) -> StepResult {
 pub(super) fn narrate_undo(events: &EventSender, step: &Step, told: Told) {
     let resource = step.resource.clone();
     match told {
-        Told::Message(Message::Begun(operation)) => {
-            events.send(EventKind::UndoStarted { resource, operation: operation.to_string() });
+        Told::Message(Message::Begun(index)) => {
+            events.send(EventKind::UndoStarted { resource, operation: step.operations[index].to_string() });
         }
-        Told::Message(Message::Applied(operation)) => {
-            events.send(EventKind::UndoFinished { resource, operation: operation.to_string(), failure: None });
+        Told::Message(Message::Applied(index, _)) => {
+            let operation = step.operations[index].to_string();
+            events.send(EventKind::UndoFinished { resource, operation, failure: None });
         }
         Told::Message(Message::Ended(Ended::Failed(problem))) => {
             let operation = match &problem {

@@ -68,8 +68,15 @@ pub enum Problem {
     },
     /// The user interrupted.
     Interrupted,
+    /// The run took longer than it may.
+    Overdue {
+        /// How long it may take, in seconds.
+        limit_s: f64,
+    },
     /// Never tried, because something that stands on it is still there.
     Blocked,
+    /// Made by this run and left, as the user asked for.
+    Kept,
     /// It was removed for good before the run failed.
     Irreversible {
         /// By which call.

@@ -1,6 +1,7 @@
 //! Carries out one step: its operations one after the other, its gate, and what comes after that.
 //!
-//! Owns the way from the runtime to the blocking calls of a backend. Knows nothing of other steps.
+//! Owns the way from the runtime to the blocking calls of a backend, and the patience with each. Knows nothing of other
+//! steps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Problem;
 use super::gate::{Waiting, Watch, wait};
-use crate::backend::{ErrorKind, Hypervisor, HypervisorError};
+use super::journal::Place;
+use super::patience::{Breaker, Patience, overdue};
+use super::scribe::Scribe;
+use crate::backend::{Change, ErrorKind, Hypervisor, HypervisorError};
 use crate::names::ProjectName;
 use crate::plan::{Operation, Step, StepId};
 
@@ -25,6 +29,9 @@ pub(super) struct Shop<H> {
     /// No further operation, no further waiting.
     pub(super) halt: CancellationToken,
     pub(super) messages: UnboundedSender<(StepId, Message)>,
+    pub(super) scribe: Scribe,
+    pub(super) patience: Patience,
+    pub(super) breaker: Arc<Breaker>,
 }
 
 impl<H> Clone for Shop<H> {
@@ -35,15 +42,20 @@ impl<H> Clone for Shop<H> {
             permits: Arc::clone(&self.permits),
             halt: self.halt.clone(),
             messages: self.messages.clone(),
+            scribe: self.scribe.clone(),
+            patience: self.patience,
+            breaker: Arc::clone(&self.breaker),
         }
     }
 }
 
-/// What a worker says of its step. The last is always `Ended`.
+/// What a worker says of its step, operations by their place in it. The last is always `Ended`.
 #[derive(Debug)]
 pub(super) enum Message {
-    Begun(Operation),
-    Applied(Operation),
+    Begun(usize),
+    Applied(usize, Change),
+    /// It certainly had no effect.
+    Refused(usize),
     /// All operations are applied.
     AllApplied,
     Waiting(Waiting),
@@ -66,21 +78,28 @@ pub(super) async fn work<H: Hypervisor>(shop: Shop<H>, step: Step) {
         // Nobody listens only when the run itself has ended.
         let _ = messages.send((id, message));
     };
-    let mut ended = operations(&shop, &step.operations, &tell).await;
+    let mut ended = operations(&shop, &step, 0, &step.operations, &tell).await;
     if let Ended::Done = ended {
         tell(Message::AllApplied);
         ended = open(&shop, &step, tell.clone()).await;
     }
     if let Ended::Done = ended {
-        ended = operations(&shop, &step.finish, &tell).await;
+        ended = operations(&shop, &step, step.operations.len(), &step.finish, &tell).await;
     }
     tell(Message::Ended(ended));
 }
 
-async fn operations<H: Hypervisor>(shop: &Shop<H>, all: &[Operation], tell: &impl Fn(Message)) -> Ended {
-    for operation in all {
+/// Carries out some of a step's operations; `first` is the place of the first.
+async fn operations<H: Hypervisor>(
+    shop: &Shop<H>,
+    step: &Step,
+    first: usize,
+    all: &[Operation],
+    tell: &impl Fn(Message),
+) -> Ended {
+    for (index, operation) in (first..).zip(all) {
         if let Some(patience) = operation.patience() {
-            match patiently(shop, operation, patience.0, tell).await {
+            match patiently(shop, step, (index, operation), patience.0, tell).await {
                 Ended::Done => continue,
                 other => return other,
             }
@@ -90,23 +109,64 @@ async fn operations<H: Hypervisor>(shop: &Shop<H>, all: &[Operation], tell: &imp
             () = shop.halt.cancelled() => return Ended::Cancelled,
             permit = Arc::clone(&shop.permits).acquire_owned() => permit,
         };
-        tell(Message::Begun(operation.clone()));
-        // A call that is under way is never abandoned: it is awaited even when the run is halted.
-        let result = call(shop, operation).await;
+        tell(Message::Begun(index));
+        // A call that is under way is never abandoned before its deadline, even when the run is halted.
+        let result = insist(shop, Place(step.id, index), operation).await;
         drop(permit);
         match result {
-            Ok(()) => tell(Message::Applied(operation.clone())),
-            Err(error) => return Ended::Failed(Problem::Operation { operation: operation.to_string(), error }),
+            Ok(change) => tell(Message::Applied(index, change)),
+            Err(Miss { error, doubtful }) => {
+                if !doubtful {
+                    tell(Message::Refused(index));
+                }
+                return Ended::Failed(Problem::Operation { operation: operation.to_string(), error });
+            }
         }
     }
     Ended::Done
+}
+
+/// A call that did not succeed.
+struct Miss {
+    error: HypervisorError,
+    /// Whether it may have had its effect all the same.
+    doubtful: bool,
+}
+
+/// Makes a call, and makes it again where that can help: operations are harmless when repeated.
+async fn insist<H: Hypervisor>(shop: &Shop<H>, place: Place, operation: &Operation) -> Result<Change, Miss> {
+    let mut doubtful = false;
+    for attempt in 1.. {
+        if shop.breaker.is_open() {
+            return Err(Miss { error: Breaker::refusal(), doubtful });
+        }
+        let error = match call(shop, place, operation, attempt > 1).await {
+            Ok(change) => {
+                shop.breaker.note(None);
+                // Where an attempt before it was cut off, that one may have made the change.
+                return Ok(if doubtful { Change::Made } else { change });
+            }
+            Err(error) => error,
+        };
+        doubtful |= error.kind == ErrorKind::Unreachable;
+        let Some(pause) = shop.patience.pause(&error, attempt) else {
+            shop.breaker.note(Some(&error));
+            return Err(Miss { error, doubtful });
+        };
+        tokio::select! {
+            () = shop.halt.cancelled() => return Err(Miss { error, doubtful }),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    Err(Miss { error: Breaker::refusal(), doubtful })
 }
 
 /// Tries an operation that waits for a guest until the guest is there. It counts among the calls under way as little as a
 /// gate does, and like a gate it is given up when the run is halted, unless the guest is at it already.
 async fn patiently<H: Hypervisor>(
     shop: &Shop<H>,
-    operation: &Operation,
+    step: &Step,
+    (index, operation): (usize, &Operation),
     patience: Duration,
     tell: &impl Fn(Message),
 ) -> Ended {
@@ -115,14 +175,14 @@ async fn patiently<H: Hypervisor>(
     if shop.halt.is_cancelled() {
         return Ended::Cancelled;
     }
-    tell(Message::Begun(operation.clone()));
+    tell(Message::Begun(index));
+    let place = Place(step.id, index);
     let began = Instant::now();
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        match call(shop, operation).await {
-            Ok(()) => {
-                tell(Message::Applied(operation.clone()));
+    for attempt in 1.. {
+        // Never repeated after a lost connection: a script is not harmless when it runs twice.
+        match call(shop, place, operation, attempt > 1).await {
+            Ok(change) => {
+                tell(Message::Applied(index, change));
                 return Ended::Done;
             }
             Err(error) if error.kind == ErrorKind::NotYet && began.elapsed() < patience => {
@@ -136,12 +196,24 @@ async fn patiently<H: Hypervisor>(
             () = tokio::time::sleep(PAUSE) => {}
         }
     }
+    Ended::Cancelled
 }
 
-async fn call<H: Hypervisor>(shop: &Shop<H>, operation: &Operation) -> Result<(), HypervisorError> {
+/// One attempt.
+async fn call<H: Hypervisor>(
+    shop: &Shop<H>,
+    place: Place,
+    operation: &Operation,
+    again: bool,
+) -> Result<Change, HypervisorError> {
     let (hypervisor, project, own) = (Arc::clone(&shop.hypervisor), shop.project.clone(), operation.clone());
-    let call = tokio::task::spawn_blocking(move || hypervisor.apply(&project, &own));
-    call.await.unwrap_or_else(|panic| Err(HypervisorError::new(ErrorKind::Rejected, panic.to_string())))
+    let scribe = shop.scribe.clone();
+    let call = tokio::task::spawn_blocking(move || scribe.around(place, again, || hypervisor.apply(&project, &own)));
+    let deadline = shop.patience.deadline(operation);
+    match tokio::time::timeout(deadline, call).await {
+        Ok(ended) => ended.unwrap_or_else(|panic| Err(HypervisorError::new(ErrorKind::Rejected, panic.to_string()))),
+        Err(_) => Err(overdue(deadline)),
+    }
 }
 
 async fn open<H: Hypervisor>(shop: &Shop<H>, step: &Step, tell: impl Fn(Message) + Clone + Send + 'static) -> Ended {

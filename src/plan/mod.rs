@@ -11,6 +11,7 @@ pub mod operation;
 pub mod planner;
 mod pools;
 pub mod power;
+pub mod presence;
 mod recipe;
 
 use std::collections::BTreeMap;
@@ -156,7 +157,7 @@ pub enum Cause {
         /// How it was found.
         phase: String,
     },
-    /// An upload of it was cut short.
+    /// It was being made when somebody was cut short.
     Incomplete,
     /// The file asks for something else than was last applied.
     Changed,
@@ -192,7 +193,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Missing => f.write_str("does not exist"),
             Self::NotRunning { phase } => write!(f, "is {phase}"),
-            Self::Incomplete => f.write_str("was uploaded only in part"),
+            Self::Incomplete => f.write_str("was made only in part"),
             Self::Changed => f.write_str("differs from the file"),
             Self::Orphan => f.write_str("no longer in the file"),
             Self::Down => f.write_str("taken down"),
@@ -263,6 +264,13 @@ impl fmt::Display for Gate {
                 write!(f, "healthy ({})", probes.join(", "))
             }
         }
+    }
+}
+
+impl Step {
+    /// All its calls, those before its gate first.
+    pub fn all(&self) -> impl Iterator<Item = &Operation> {
+        self.operations.iter().chain(&self.finish)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::backend::libvirt::by_hand;
 use crate::execute::{Failure, Problem};
-use crate::plan::{Action, Operation, Plan, Step};
+use crate::plan::{Action, Cause, Operation, Plan, Step};
 
 /// The commands for all that remains, in the order in which they work. `connect` is the hypervisor as the user named it.
 pub(super) fn commands(plan: &Plan, connect: Option<&str>, remains: &[&Failure]) -> Vec<String> {
@@ -24,11 +24,23 @@ fn remaining(step: &Step, problem: &Problem) -> Vec<Operation> {
         Some(operations[at..].to_vec())
     };
     match problem {
+        // What was made before the failure and is kept.
+        Problem::Operation { operation, .. } if is_forward(step) && from(&step.operations, operation).is_some() => {
+            let at = step.operations.iter().position(|own| own.to_string() == *operation).unwrap_or_default();
+            step.operations[..at].iter().rev().filter_map(Operation::undo).collect()
+        }
         Problem::Operation { operation, .. } => {
             from(&step.operations, operation).or_else(|| from(&undo, operation)).unwrap_or_default()
         }
-        Problem::Blocked | Problem::Interrupted if step.action == Action::Delete => step.operations.clone(),
-        Problem::Blocked | Problem::Interrupted => undo,
-        Problem::Unhealthy { .. } | Problem::Hopeless { .. } | Problem::Irreversible { .. } => Vec::new(),
+        Problem::Blocked | Problem::Interrupted | Problem::Overdue { .. } if step.action == Action::Delete => {
+            step.operations.clone()
+        }
+        Problem::Irreversible { .. } => Vec::new(),
+        _ => undo,
     }
+}
+
+/// Whether a step makes something, and is no undo.
+fn is_forward(step: &Step) -> bool {
+    step.action != Action::Delete && step.cause != Cause::Rollback
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::execute::{Failure, Outcome, Problem};
 use crate::names::ResourceId;
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Cause, Plan};
 use crate::render::layout::tame;
 use crate::render::leftover;
 use crate::render::message::{error, hint, note};
@@ -73,7 +73,11 @@ pub fn problem(failure: &Failure) -> String {
             format!("cannot become healthy: {}: {}", tame(probe), tame(&error.message))
         }
         Problem::Interrupted => "interrupted".to_owned(),
+        Problem::Overdue { limit_s } => {
+            format!("not done within the run's {}", took(std::time::Duration::from_secs_f64(*limit_s)))
+        }
         Problem::Blocked => "still there, because what uses it is".to_owned(),
+        Problem::Kept => "kept".to_owned(),
         Problem::Irreversible { operation } => {
             format!("stays as it is now: `{operation}` was done before the failure and cannot be undone")
         }
@@ -139,7 +143,11 @@ fn one(failure: &Failure, verbose: bool, palette: &Palette) -> String {
             let first = format!("{resource} cannot become healthy: {}", tame(&error.message));
             (format!("{first}\nprobe: {}", tame(probe)), Some(error))
         }
-        Problem::Interrupted | Problem::Blocked | Problem::Irreversible { .. } => {
+        Problem::Interrupted
+        | Problem::Overdue { .. }
+        | Problem::Blocked
+        | Problem::Kept
+        | Problem::Irreversible { .. } => {
             (format!("{resource}: {}", problem(failure)), None)
         }
     };
@@ -172,6 +180,10 @@ fn left(remains: &[&Failure], about: &About<'_>, palette: &Palette) -> String {
     let mut text = error(&format!("{} {verb} {state}:{}", count(remains.len(), "resource"), lines.concat()), palette);
     if taking_down {
         text.push_str(&hint("`vmcompose down` goes on where this one stopped", palette));
+    } else if about.plan.steps().all(|step| step.cause == Cause::Rollback) {
+        text.push_str(&hint("`vmcompose recover` goes on where this one stopped", palette));
+    } else {
+        text.push_str(&hint("`vmcompose recover` undoes the rest, `vmcompose up` goes on from it", palette));
     }
     let commands = leftover::commands(about.plan, about.connect, remains);
     if !commands.is_empty() {

@@ -152,7 +152,7 @@ pub enum Phase {
     Completed,
     /// A vm that ended in a fault.
     Crashed,
-    /// An image whose upload was cut short.
+    /// An image whose upload was cut short, or a pool that was being made or removed.
     Incomplete,
 }
 

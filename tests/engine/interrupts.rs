@@ -89,7 +89,7 @@ fn a_second_interrupt_does_not_wait_for_a_call_that_hangs() {
         })
     });
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let options = execute::Options { parallel: 8, on_failure: OnFailure::Rollback, interrupt, abort };
+    let options = execute::Options { parallel: 8, interrupt, abort, ..execute::Options::default() };
     let (events, _stream) = execute::channel();
     let plan = rig.plan();
     let outcome = runtime.block_on(execute::execute(&plan, Arc::clone(&rig.hypervisor), &options, events));

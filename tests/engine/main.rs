@@ -1,8 +1,10 @@
 //! The engine on libvirt's own test driver: order, gates, rollback with a fault at every operation.
 
 mod interrupts;
+mod lost;
 mod patience;
 mod rig;
+mod scopes;
 mod storage;
 #[path = "../support/mod.rs"]
 mod support;

@@ -117,12 +117,17 @@ impl Rig {
         on_failure: OnFailure,
         interrupt: &CancellationToken,
     ) -> (Outcome, Vec<Event>) {
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let options =
-            execute::Options { parallel: 8, on_failure, interrupt: interrupt.clone(), abort: CancellationToken::new() };
-        runtime.block_on(async {
+            execute::Options { parallel: 8, on_failure, interrupt: interrupt.clone(), ..execute::Options::default() };
+        self.carry_out(plan, &options)
+    }
+
+    /// The same, with all that can be said about how.
+    pub(crate) fn carry_out(&self, plan: &Plan, options: &execute::Options) -> (Outcome, Vec<Event>) {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let ran = runtime.block_on(async {
             let (sender, mut stream) = execute::channel();
-            let outcome = execute::execute(plan, Arc::clone(&self.hypervisor), &options, sender).await;
+            let outcome = execute::execute(plan, Arc::clone(&self.hypervisor), options, sender).await;
             let mut events = Vec::new();
             while let Some(event) = stream.recv().await {
                 events.push(event);
@@ -130,7 +135,10 @@ impl Rig {
             grammar::check(&events).expect("the stream keeps to its grammar");
             assert!(matches!(&events.last().expect("events").kind, EventKind::RunFinished { outcome: last } if *last == outcome));
             (outcome, events)
-        })
+        });
+        // A call that hangs is not waited for.
+        runtime.shutdown_background();
+        ran
     }
 }
 

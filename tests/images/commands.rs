@@ -13,6 +13,7 @@ fn run(bench: &Bench, arguments: &[&str]) -> Output {
         .args(arguments)
         .current_dir(bench.folder.path())
         .env("XDG_CACHE_HOME", bench.folder.path().join("home"))
+        .env("XDG_STATE_HOME", bench.folder.path().join("state"))
         .output()
         .expect("runs")
 }

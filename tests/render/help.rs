@@ -48,7 +48,7 @@ fn global_options_stand_before_or_after_the_command() {
 fn options_of_the_commands_are_read() {
     let Command::Up(up) = parse("up --yes --remove-orphans --parallel 4").unwrap().command else { panic!("not up") };
     assert!(up.yes && up.remove_orphans);
-    assert_eq!(up.parallel.unwrap().get(), 4);
+    assert_eq!(up.run.parallel.unwrap().get(), 4);
     let Command::Plan(plan) = parse("plan --destroy --volumes --exit-code --format json").unwrap().command else {
         panic!("not plan")
     };

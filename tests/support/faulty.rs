@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vmcompose::backend::{Attempt, ErrorKind, Health, Hypervisor, HypervisorError};
+use vmcompose::backend::{Attempt, Change, ErrorKind, Health, Hypervisor, HypervisorError};
 use vmcompose::names::ProjectName;
 use vmcompose::plan::Operation;
 use vmcompose::state::ActualState;
@@ -12,11 +12,16 @@ use vmcompose::state::ActualState;
 /// How probes are answered: the test driver has no guests that could.
 type Answer = dyn Fn(&Attempt, u32) -> Result<Health, HypervisorError> + Send + Sync;
 
+/// By call of `apply`, counted from 0: an error, and whether the call has its effect all the same.
+type Loss = dyn Fn(usize) -> Option<(HypervisorError, bool)> + Send + Sync;
+
 /// A backend whose operations fail where the test says so.
 pub(crate) struct Faulty<H> {
     inner: H,
     /// Calls of `apply` to fail, counted from 0. They have no effect.
     fail: Mutex<BTreeSet<usize>>,
+    /// What a call of `apply` is answered with, after its effect where that is wanted.
+    lose: Box<Loss>,
     calls: AtomicUsize,
     log: Mutex<Vec<String>>,
     answer: Box<Answer>,
@@ -30,6 +35,7 @@ impl<H: Hypervisor> Faulty<H> {
         Self {
             inner,
             fail: Mutex::default(),
+            lose: Box::new(|_| None),
             calls: AtomicUsize::new(0),
             log: Mutex::default(),
             answer: Box::new(|_, _| Ok(Health::Passing)),
@@ -41,6 +47,15 @@ impl<H: Hypervisor> Faulty<H> {
     /// Fails these calls of `apply`, counted from 0.
     pub(crate) fn failing(mut self, calls: impl IntoIterator<Item = usize>) -> Self {
         self.fail = Mutex::new(calls.into_iter().collect());
+        self
+    }
+
+    /// Answers calls of `apply` by this rule.
+    pub(crate) fn losing(
+        mut self,
+        lose: impl Fn(usize) -> Option<(HypervisorError, bool)> + Send + Sync + 'static,
+    ) -> Self {
+        self.lose = Box::new(lose);
         self
     }
 
@@ -84,15 +99,22 @@ impl<H: Hypervisor> Hypervisor for Faulty<H> {
         self.inner.observe(project)
     }
 
-    fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
+    fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<Change, HypervisorError> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         if self.fail.lock().expect("no panic under the lock").contains(&call) {
             return Err(HypervisorError::new(ErrorKind::Rejected, format!("injected into call {call}")));
         }
-        self.inner.apply(project, operation)?;
+        let lost = (self.lose)(call);
+        if let Some((error, false)) = lost {
+            return Err(error);
+        }
+        let change = self.inner.apply(project, operation)?;
+        if let Some((error, true)) = lost {
+            return Err(error);
+        }
         (self.notice)(&operation.to_string());
         self.note(operation.to_string());
-        Ok(())
+        Ok(change)
     }
 
     fn probe(&self, _: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {

@@ -41,7 +41,7 @@ impl Stack {
     /// The command, ready for its arguments.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vmcompose"));
-        // The cache of whoever runs the tests is not theirs to write to.
+        // The cache and the journals of whoever runs the tests are not theirs to write to.
         command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command.args(["--connect", "qemu:///system", "--project", &self.project]);

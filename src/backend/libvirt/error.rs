@@ -42,6 +42,8 @@ fn kind(code: ErrorNumber) -> ErrorKind {
             ErrorKind::Unsupported
         }
         N::NoConnect | N::InvalidConn => ErrorKind::Unreachable,
+        // Another call holds the domain, or a job does.
+        N::OperationTimeout | N::ResourceBusy => ErrorKind::Busy,
         _ => ErrorKind::Rejected,
     }
 }

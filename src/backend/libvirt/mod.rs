@@ -30,6 +30,7 @@ mod seeds;
 mod shares;
 mod storage;
 mod stores;
+pub mod survey;
 mod transfer;
 mod update;
 mod upload;
@@ -39,6 +40,7 @@ mod xml;
 
 pub use self::by_hand::by_hand;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -52,7 +54,7 @@ pub use self::guest::{FileMode, GuestFile};
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
-use crate::backend::{Attempt, Health, Hypervisor, HypervisorError, Ran};
+use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Ran};
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
@@ -78,6 +80,19 @@ struct Call<'a> {
     turns: &'a Turns,
     secrets: &'a Secrets,
     project: &'a ProjectName,
+    /// What came of it, where somebody wants to know.
+    change: Option<&'a Cell<Change>>,
+}
+
+impl Call<'_> {
+    /// The end of an operation that found everything as it shall be.
+    #[expect(clippy::unnecessary_wraps, reason = "it stands where operations end")]
+    fn nothing(self) -> Result<(), HypervisorError> {
+        if let Some(change) = self.change {
+            change.set(Change::None);
+        }
+        Ok(())
+    }
 }
 
 /// What is at the other end.
@@ -202,8 +217,10 @@ impl Hypervisor for Libvirt {
         self.connections.with(|connect| observe::observe(connect, &self.place, project))
     }
 
-    fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
-        self.perform(project, operation).map_err(|error| self.masked(error))
+    fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<Change, HypervisorError> {
+        let change = Cell::new(Change::Made);
+        let done = self.perform(project, operation, &change);
+        done.map(|()| change.get()).map_err(|error| self.masked(error))
     }
 
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
@@ -227,11 +244,16 @@ impl Libvirt {
         }
     }
 
-    fn perform(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
+    fn perform(
+        &self,
+        project: &ProjectName,
+        operation: &Operation,
+        change: &Cell<Change>,
+    ) -> Result<(), HypervisorError> {
         let Self { connections, place, turns, .. } = self;
         let secrets = self.secrets.as_ref();
         let on = |make: &dyn Fn(Call<'_>) -> Result<(), HypervisorError>| {
-            connections.with(|connect| make(Call { connect, place, turns, secrets, project }))
+            connections.with(|connect| make(Call { connect, place, turns, secrets, project, change: Some(change) }))
         };
         let delete = |stored: Stored, what: String| on(&|call| volumes::delete(call, &stored, &what));
         let what = operation.resource().to_string();
@@ -295,7 +317,9 @@ impl Libvirt {
             Operation::ResumeVm(vm) => on(&|call| vms::resume(call, vm)),
             Operation::PauseVm(vm) => on(&|call| vms::pause(call, vm)),
             // Waits for a guest, and takes a connection only when it looks.
-            Operation::StopVm { name, grace } => vms::stop(connections, place, project, name, grace.0),
+            Operation::StopVm { name, grace } => {
+                vms::stop(connections, place, project, name, grace.0).map(|done| change.set(done))
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn define(call: Call<'_>, record: &Record, network: &Network) -> Resu
 
 pub(super) fn undefine(call: Call<'_>, network: &NetworkName) -> Result<(), HypervisorError> {
     let id = ResourceId::Network(network.clone());
-    let Some((found, _)) = find(call, network)? else { return Ok(()) };
+    let Some((found, _)) = find(call, network)? else { return call.nothing() };
     if is_active(&found, &id)? {
         // It would live on without a definition, and nobody could tell whose it is.
         return Err(HypervisorError::new(ErrorKind::Rejected, format!("{id} is active; it has to be stopped first")));
@@ -56,12 +56,12 @@ pub(super) fn start(call: Call<'_>, network: &NetworkName) -> Result<(), Hypervi
         return Err(HypervisorError::new(ErrorKind::NotFound, format!("{id} is not defined on the hypervisor")));
     };
     if is_active(&found, &id)? {
-        return Ok(());
+        return call.nothing();
     }
     match found.create() {
         Ok(_) => Ok(()),
         // Somebody else was faster.
-        Err(_) if found.is_active() == Ok(true) => Ok(()),
+        Err(_) if found.is_active() == Ok(true) => call.nothing(),
         Err(error) => Err(explain(&record.spec, &id, error)),
     }
 }
@@ -84,9 +84,9 @@ fn explain(spec: &Spec, id: &ResourceId, error: virt::error::Error) -> Hyperviso
 
 pub(super) fn stop(call: Call<'_>, network: &NetworkName) -> Result<(), HypervisorError> {
     let id = ResourceId::Network(network.clone());
-    let Some((found, _)) = find(call, network)? else { return Ok(()) };
+    let Some((found, _)) = find(call, network)? else { return call.nothing() };
     if !is_active(&found, &id)? {
-        return Ok(());
+        return call.nothing();
     }
     match found.destroy() {
         Ok(()) => Ok(()),

@@ -225,6 +225,10 @@ fn stored(
         state.foreign.insert(id, words);
         return Ok(());
     }
+    if storage::is_half(&found, pool)? {
+        state.resources.insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Incomplete, applied_at: None });
+        return Ok(());
+    }
     if !storage::is_active(&found, pool)? {
         // What is in it cannot be seen.
         state.resources.insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Stopped, applied_at: None });

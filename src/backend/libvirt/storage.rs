@@ -107,7 +107,8 @@ pub(super) fn create(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> 
     let Call { connect, place, turns, .. } = call;
     let _turns = turns.both();
     if let Some(found) = find(connect, pool)? {
-        return adopt(&found, pool);
+        adopt(&found, pool)?;
+        return call.nothing();
     }
     let xml = xml::pool(&names::pool(pool), &place.folder(pool)?)?;
     let made = match StoragePool::define_xml(connect, &xml, 0) {
@@ -115,7 +116,8 @@ pub(super) fn create(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> 
         // Another project's run may have been faster: the pools are everybody's.
         Err(error) => {
             let found = find(connect, pool)?.ok_or_else(|| failed(format!("cannot define pool `{pool}`"))(error))?;
-            return adopt(&found, pool);
+            adopt(&found, pool)?;
+            return call.nothing();
         }
     };
     let started = made
@@ -140,25 +142,42 @@ fn adopt(found: &StoragePool, pool: Pool) -> Result<(), HypervisorError> {
     if !is_active(found, pool)? {
         let _ = found.build(0);
     }
-    start_found(found, pool)
+    start_found(found, pool)?;
+    keep(found, pool)
+}
+
+/// Has a pool started with the hypervisor. That comes last when one is made and goes first when one is removed, so that
+/// one without it that is not active is known as half of a pool by anybody, after any crash.
+fn keep(found: &StoragePool, pool: Pool) -> Result<(), HypervisorError> {
+    let kept =
+        found.set_autostart(true).map_err(failed(format!("cannot have pool `{pool}` started with the hypervisor")));
+    kept.map(|_| ())
+}
+
+/// Whether somebody was cut short while making or removing the pool: nothing is in it.
+pub(super) fn is_half(found: &StoragePool, pool: Pool) -> Result<bool, HypervisorError> {
+    let kept = found.get_autostart().map_err(failed(format!("cannot ask for the state of pool `{pool}`")))?;
+    Ok(!kept && !is_active(found, pool)?)
 }
 
 pub(super) fn delete(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {
     let Call { connect, place, turns, .. } = call;
     let _turns = turns.both();
-    let Some(found) = find(connect, pool)? else { return Ok(()) };
+    let Some(found) = find(connect, pool)? else { return call.nothing() };
     refuse_foreign(&found, pool)?;
     if is_active(&found, pool)? {
         refresh_now(&found, pool)?;
         if found.num_of_volumes().map_err(failed(format!("cannot count the volumes of pool `{pool}`")))? > 0 {
-            return Ok(());
+            return call.nothing();
         }
+        found.set_autostart(false).map_err(failed(format!("cannot take leave of pool `{pool}`")))?;
         found.destroy().map_err(failed(format!("cannot stop pool `{pool}`")))?;
     }
     // libvirt removes the folder only when it is empty, so what appeared in the meantime is safe: then the pool starts
     // again. It does not start when the folder is gone already, and then only the definition is left to remove.
     if found.delete(0).is_err() && found.create(0).is_ok() {
-        return Ok(());
+        keep(&found, pool)?;
+        return call.nothing();
     }
     found.undefine().map_err(failed(format!("cannot remove the definition of pool `{pool}`")))?;
     remove_parent(connect, place);
@@ -186,6 +205,9 @@ fn remove_parent(connect: &Connect, place: &Place) {
 pub(super) fn start(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {
     let found = get(call.connect, pool)?;
     refuse_foreign(&found, pool)?;
+    if is_active(&found, pool)? {
+        return call.nothing();
+    }
     start_found(&found, pool)
 }
 
@@ -203,12 +225,12 @@ fn start_found(found: &StoragePool, pool: Pool) -> Result<(), HypervisorError> {
 
 pub(super) fn stop(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {
     let _turn = call.turns.pool(pool);
-    let Some(found) = find(call.connect, pool)? else { return Ok(()) };
+    let Some(found) = find(call.connect, pool)? else { return call.nothing() };
     refuse_foreign(&found, pool)?;
-    if is_active(&found, pool)? {
-        found.destroy().map_err(failed(format!("cannot stop pool `{pool}`")))?;
+    if !is_active(&found, pool)? {
+        return call.nothing();
     }
-    Ok(())
+    found.destroy().map_err(failed(format!("cannot stop pool `{pool}`")))
 }
 
 pub(super) fn is_active(found: &StoragePool, pool: Pool) -> Result<bool, HypervisorError> {

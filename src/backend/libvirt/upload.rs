@@ -32,7 +32,7 @@ pub(super) fn upload(call: Call<'_>, image: &Image) -> Result<(), HypervisorErro
         let _turn = call.turns.volumes(Pool::Images);
         if let Some(found) = volumes::find_in(&pool, &stored.name(call.project))? {
             if volumes::is_whole(call.place, &found, &stored)? {
-                return Ok(());
+                return call.nothing();
             }
             found.delete(0).map_err(failed(format!("cannot delete what an earlier upload left of {id}")))?;
         }

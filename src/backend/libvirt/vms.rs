@@ -23,7 +23,7 @@ use super::shares;
 use super::volumes::{self, path_of};
 use super::xml::{self, Fittings, Kernel, Source};
 use super::{Call, agent};
-use crate::backend::{ErrorKind, HypervisorError};
+use crate::backend::{Change, ErrorKind, HypervisorError};
 use crate::model::{Boot, Disk, Vm};
 use crate::names::{ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
@@ -124,7 +124,7 @@ fn root_name() -> VolumeName {
 
 pub(super) fn undefine(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.clone());
-    let Some(found) = find(call.connect, call.project, vm)? else { return Ok(()) };
+    let Some(found) = find(call.connect, call.project, vm)? else { return call.nothing() };
     if state(&found, &id)?.is_some_and(|(state, _)| !is_off(state)) {
         // It would run on without a definition, and vanish at its end.
         return Err(HypervisorError::new(ErrorKind::Rejected, format!("{id} runs; it has to be stopped first")));
@@ -145,12 +145,12 @@ pub(super) fn start(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> 
         // Somebody let it keep its memory to look at, and now wants it back.
         VIR_DOMAIN_CRASHED => found.destroy().and_then(|()| found.create()).map(|_| ()),
         state if is_off(state) => found.create().map(|_| ()),
-        _ => Ok(()),
+        _ => return call.nothing(),
     };
     match done {
         Ok(()) => Ok(()),
         // Somebody else was faster.
-        Err(_) if found.is_active() == Ok(true) && is_off(state) => Ok(()),
+        Err(_) if found.is_active() == Ok(true) && is_off(state) => call.nothing(),
         Err(error) => Err(failed(format!("cannot start {id}"))(error)),
     }
 }
@@ -167,7 +167,7 @@ pub(super) fn resume(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError>
         state if is_off(state) => {
             return Err(HypervisorError::new(ErrorKind::NotRunning, format!("{id} is shut off and cannot go on")));
         }
-        _ => Ok(()),
+        _ => return call.nothing(),
     };
     done.map_err(failed(format!("cannot resume {id}")))
 }
@@ -175,12 +175,12 @@ pub(super) fn resume(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError>
 /// Holds a vm's processors; fine where they are held already.
 pub(super) fn pause(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.clone());
-    let Some(found) = find(call.connect, call.project, vm)? else { return Ok(()) };
+    let Some(found) = find(call.connect, call.project, vm)? else { return call.nothing() };
     match state(&found, &id)? {
         Some((state, _)) if state != VIR_DOMAIN_PAUSED && !is_off(state) => {
             found.suspend().map(|_| ()).map_err(failed(format!("cannot pause {id}")))
         }
-        _ => Ok(()),
+        _ => call.nothing(),
     }
 }
 
@@ -206,14 +206,16 @@ pub(super) fn stop(
     project: &ProjectName,
     vm: &VmName,
     grace: Duration,
-) -> Result<(), HypervisorError> {
+) -> Result<Change, HypervisorError> {
     let began = Instant::now();
     let mut pressed = None;
+    let mut change = Change::None;
     loop {
         let waited = began.elapsed();
         let press = pressed.is_none_or(|at: Instant| at.elapsed() >= PRESS_AGAIN);
         let gone = connections.with(|connect| {
             let Some(running) = running(connect, project, vm)? else { return Ok(true) };
+            change = Change::Made;
             if waited >= grace {
                 return destroy(&running, &ResourceId::Vm(vm.clone())).map(|()| true);
             }
@@ -223,7 +225,7 @@ pub(super) fn stop(
             Ok(false)
         })?;
         if gone {
-            return Ok(());
+            return Ok(change);
         }
         if press {
             pressed = Some(Instant::now());

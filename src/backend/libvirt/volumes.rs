@@ -231,7 +231,8 @@ fn create(
     let _turn = call.turns.volumes(stored.pool());
     if let Some(found) = find_in(&pool, &stored.name(call.project))? {
         let in_pool = pool.get_name().unwrap_or_default();
-        return same(&found, size, backing.as_ref(), &in_pool, what);
+        same(&found, size, backing.as_ref(), &in_pool, what)?;
+        return call.nothing();
     }
     let xml = xml::volume(&xml::Volume {
         name: stored.name(call.project),
@@ -281,6 +282,6 @@ fn same(
 /// Removes a volume with all that is on it; fine where it is gone.
 pub(super) fn delete(call: Call<'_>, stored: &Stored, what: &str) -> Result<(), HypervisorError> {
     let _turn = call.turns.volumes(stored.pool());
-    let Some(found) = find(call, stored)? else { return Ok(()) };
+    let Some(found) = find(call, stored)? else { return call.nothing() };
     present(found.delete(0), format!("cannot delete {what}")).map(|_| ())
 }

@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 pub(crate) use json::json_schema;
 use network::Network;
-use resource::{Image, Include, Volume};
+use resource::{Image, Include, Quotas, Volume};
 use secret::Secret;
 use shape::Entries;
 use vm::Vm;
@@ -48,6 +48,6 @@ pub(crate) struct File {
     pub(crate) secrets: Entries<Secret>,
     /// The virtual machines.
     pub(crate) vms: Entries<Option<Vm>>,
-    /// Upper limits of the whole project.
-    pub(crate) limits: Option<serde_json::Value>,
+    /// Upper limits of the whole project: more is a mistake, before anything is done.
+    pub(crate) limits: Option<Quotas>,
 }

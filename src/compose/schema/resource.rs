@@ -107,3 +107,15 @@ impl Form for Include {
 }
 
 any_of!(Include, "Include", "a path, or a mapping", [{"type": "string"}], [LongInclude]);
+
+/// What all of a project may ask for together.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Quotas {
+    /// Number of vms, replicas counted one by one.
+    pub(crate) vms: Option<At<u32>>,
+    /// Memory of all vms.
+    pub(crate) memory: Option<At<Bytes>>,
+    /// Size of all disks and volumes that the file gives a size.
+    pub(crate) disk: Option<At<Bytes>>,
+}

@@ -1,0 +1,58 @@
+//! Runs that came to no good end, as later commands meet them.
+//!
+//! Owns finding them, forgetting those of which nothing is left, and the words for the others.
+
+use crate::error::Error;
+use crate::execute::journal::Journal;
+use crate::execute::journal::file::{Journals, Unfinished};
+use crate::names::{ProjectName, ResourceId};
+use crate::plan::Operation;
+use crate::render::runs;
+use crate::render::{Palette, output};
+use crate::state::ActualState;
+
+/// The journals of this user.
+pub(super) fn journals() -> Result<Journals, Error> {
+    Journals::of_this_user().map_err(|source| Error::Journal { path: "~/.local/state".into(), source })
+}
+
+/// The runs of a project that came to no good end, the last one first. The project's lock must be held.
+pub(super) fn find(project: &ProjectName, hypervisor: &str) -> Result<Vec<Unfinished>, Error> {
+    let journals = journals()?;
+    let found = journals.unfinished(hypervisor, project);
+    let mut found = found.map_err(|source| Error::Io { path: journals.root().to_owned(), source })?;
+    // What reached its end has taken the place of all before it.
+    if let Some(last) = found.iter().position(|run| run.completed) {
+        forget(&found.split_off(last));
+    }
+    let (void, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(Unfinished::is_void);
+    forget(&void);
+    Ok(rest)
+}
+
+/// Forgets runs. One that cannot be forgotten is met again.
+pub(super) fn forget(runs: &[Unfinished]) {
+    for run in runs {
+        let _ = run.remove();
+    }
+}
+
+/// Tells that there are such runs, and that the command goes on all the same.
+pub(super) fn tell(runs: &[Unfinished]) {
+    for run in runs {
+        output::note(&runs::going_on(run, &Palette::stderr()));
+    }
+}
+
+/// Whether an operation deletes a disk on which nobody can have written: an unfinished run made it, and the vm that it is
+/// for is not there.
+pub(super) fn is_blank(operation: &Operation, runs: &[Unfinished], actual: &ActualState) -> bool {
+    let Operation::DeleteDisk(disk) = operation else { return false };
+    let made = runs.iter().filter_map(|run| run.journal.as_ref()).flat_map(Journal::made);
+    let mut disks = made.filter_map(|operation| match operation {
+        Operation::CreateDisk(made) => Some(made),
+        _ => None,
+    });
+    let lone = !actual.resources.contains_key(&ResourceId::Vm(disk.vm.clone()));
+    lone && disks.any(|made| made.vm == disk.vm && made.disk == disk.disk)
+}

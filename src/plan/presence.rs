@@ -1,0 +1,116 @@
+//! Whether what an operation brings about is so on the hypervisor, as far as a look at it tells.
+//!
+//! Owns the question that stands before every undo of a run that was cut short: its journal says what was meant, only
+//! the hypervisor knows what came of it. Pure; knows nothing of journals.
+
+use crate::model::{Spec, Vm};
+use crate::names::{ResourceId, VmName};
+use crate::plan::operation::{Operation, VmDisk};
+use crate::state::{Actual, ActualState, Phase};
+
+/// What a look tells of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// What it brings about is so.
+    There,
+    /// It is not.
+    Gone,
+    /// The object is there, but neither as the operation makes it nor as it was: somebody changed it since.
+    Changed,
+    /// A look cannot tell. Its undo is harmless either way, as every operation is.
+    Unknown,
+}
+
+impl Presence {
+    fn of(there: bool) -> Self {
+        if there { Self::There } else { Self::Gone }
+    }
+}
+
+impl Operation {
+    /// Whether what it brings about is so.
+    pub fn presence(&self, actual: &ActualState) -> Presence {
+        let found = |id: ResourceId| actual.resources.get(&id);
+        let phase = |id: ResourceId| actual.resources.get(&id).map(|actual| actual.phase);
+        let vm_phase = |vm: &VmName| phase(ResourceId::Vm(vm.clone()));
+        match self {
+            Self::CreatePool(pool) => Presence::of(found(ResourceId::Pool(*pool)).is_some()),
+            Self::DeletePool(pool) => Presence::of(found(ResourceId::Pool(*pool)).is_none()),
+            Self::StartPool(_) | Self::StartNetwork(_) => Presence::of(phase(self.resource()) == Some(Phase::Running)),
+            // What is not there does not run either; its definition may come back before.
+            Self::StopPool(_) | Self::StopNetwork(_) => Presence::of(phase(self.resource()) != Some(Phase::Running)),
+            Self::CreateVolume(_) => Presence::of(found(self.resource()).is_some()),
+            Self::UploadImage(image) => match found(self.resource()).map(|actual| &actual.recorded) {
+                Some(Spec::Image(other)) => Presence::of(other.digest == image.digest),
+                _ => Presence::Gone,
+            },
+            Self::DefineNetwork(network) => defined(&Spec::Network(network.clone()), actual),
+            Self::DefineVm(vm) => defined(&Spec::Vm(vm.clone()), actual),
+            Self::UpdateNetwork { from, to } => {
+                changed(found(self.resource()), &Spec::Network((**from).clone()), &Spec::Network((**to).clone()))
+            }
+            Self::RecordVm { from, to } => {
+                changed(found(self.resource()), &Spec::Vm(from.clone()), &Spec::Vm(to.clone()))
+            }
+            Self::CreateDisk(disk) => Presence::of(has_disk(actual, disk)),
+            Self::CreateSeed(seed) => Presence::of(has_seed(actual, &seed.vm)),
+            Self::CreateIgnition { vm, .. } => Presence::of(has_seed(actual, vm)),
+            Self::UndefineNetwork(_) | Self::UndefineVm(_) | Self::DeleteVolume(_) | Self::DeleteImage(_) => {
+                Presence::of(found(self.resource()).is_none())
+            }
+            Self::GrowVolume { volume, .. } => {
+                let size = |actual: &Actual| match &actual.recorded {
+                    Spec::Volume(volume) => Some(volume.size),
+                    _ => None,
+                };
+                Presence::of(found(self.resource()).and_then(size) == Some(volume.size.whole_kib()))
+            }
+            Self::GrowDisk { vm, disk, to, .. } => {
+                Presence::of(actual.disk_sizes.get(&(vm.clone(), disk.clone())) == Some(&to.whole_kib()))
+            }
+            Self::DeleteDisk(disk) => Presence::of(!has_disk(actual, disk)),
+            Self::DeleteSeed(vm) => Presence::of(!has_seed(actual, vm)),
+            Self::StartVm(vm) => Presence::of(vm_phase(vm).is_some_and(|phase| phase != Phase::Stopped)),
+            Self::StopVm { name, .. } => Presence::of(vm_phase(name).is_none_or(|phase| phase == Phase::Stopped)),
+            Self::ResumeVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Running)),
+            Self::PauseVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Paused)),
+            // What was done inside a guest cannot be seen. A new kind of operation is undone unseen until it is told apart.
+            _ => Presence::Unknown,
+        }
+    }
+}
+
+fn defined(spec: &Spec, actual: &ActualState) -> Presence {
+    match actual.resources.get(&spec.id()) {
+        None => Presence::Gone,
+        Some(found) if same(&found.recorded, spec) => Presence::There,
+        Some(_) => Presence::Changed,
+    }
+}
+
+/// An update that was cut short shows the old record and may have done a part; so only a third state tells anything.
+fn changed(found: Option<&Actual>, from: &Spec, to: &Spec) -> Presence {
+    match found.map(|actual| &actual.recorded) {
+        None => Presence::Gone,
+        Some(recorded) if same(recorded, from) || same(recorded, to) => Presence::Unknown,
+        Some(_) => Presence::Changed,
+    }
+}
+
+/// Whether a record is that of a spec. What was done in a vm since then is recorded with it, and changes nothing about it.
+fn same(recorded: &Spec, spec: &Spec) -> bool {
+    let (Spec::Vm(recorded), Spec::Vm(spec)) = (recorded, spec) else { return recorded == spec };
+    let plain = |vm: &Vm| Vm { provision: Vec::new(), ..vm.clone() };
+    plain(recorded) == plain(spec)
+}
+
+fn has_disk(actual: &ActualState, disk: &VmDisk) -> bool {
+    let recorded = actual.resources.get(&ResourceId::Vm(disk.vm.clone())).and_then(|found| found.recorded.as_vm());
+    let own = recorded.is_some_and(|vm| VmDisk::of(vm).iter().any(|of| of.disk == disk.disk));
+    own || actual.loose_disks.contains(&(disk.vm.clone(), disk.disk.clone()))
+}
+
+fn has_seed(actual: &ActualState, vm: &VmName) -> bool {
+    let recorded = actual.resources.get(&ResourceId::Vm(vm.clone())).and_then(|found| found.recorded.as_vm());
+    recorded.is_some_and(Vm::has_seed) || actual.loose_seeds.contains(vm)
+}

@@ -1,0 +1,149 @@
+//! Runs that are killed: at every operation boundary, and in the middle of writing their journal.
+//!
+//! The binary is killed with SIGKILL at a point that an environment variable chooses; there are points before and after
+//! each entry of its journal, and thus before and after each effect, and one in the middle of each line.
+#![cfg(debug_assertions)]
+
+mod desk;
+mod ends;
+mod real;
+#[path = "../support/mod.rs"]
+mod support;
+
+use desk::{CHANGED, Desk, SHOP};
+use support::qemu::enabled;
+
+/// Kills `line` at each point in turn, and has `after` look at what that leaves, until it says that the run was over by
+/// then. Says how many points there were.
+fn at_every_point(desk: &Desk, line: &str, mut after: impl FnMut(usize) -> Over) -> usize {
+    let mut point = 1;
+    while desk.killed(line, point) && after(point) == Over::No {
+        point += 1;
+    }
+    point - 1
+}
+
+/// Whether the run had come to its end before it was killed, and only its journal was still there.
+#[derive(PartialEq)]
+enum Over {
+    No,
+    Yes,
+}
+
+/// Whether the run was over, where the world is not as it was before: then nothing is left to do for it.
+#[track_caller]
+fn over_or_same(desk: &Desk, plan: &str, before: &str, what: &str) -> Over {
+    let world = desk.world();
+    if world != before && desk.run(plan).code == Some(0) {
+        return Over::Yes;
+    }
+    same(&world, before, what);
+    Over::No
+}
+
+#[track_caller]
+fn same(world: &str, expected: &str, what: &str) {
+    if world != expected {
+        let lines: Vec<&str> = expected.lines().collect();
+        let new: Vec<&str> = world.lines().filter(|line| !lines.contains(line)).collect();
+        panic!("{what}: the world is not as before; new in it: {new:#?}\n{world}");
+    }
+}
+
+#[test]
+fn an_up_from_nothing_that_is_killed_anywhere_is_undone_without_a_trace() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::new(SHOP);
+    let before = desk.world();
+    let points = at_every_point(&desk, "up", |point| {
+        desk.ends(0, "recover --yes");
+        let left = desk.ends(0, "recover --list");
+        assert_eq!(left.stdout.lines().count(), 1, "only the header: {}", left.stdout);
+        over_or_same(&desk, "plan --exit-code", &before, &format!("up, killed at {point}"))
+    });
+    assert!(points > 80, "{points} points only");
+    desk.ends(0, "plan --exit-code");
+}
+
+#[test]
+fn an_update_that_is_killed_anywhere_is_undone_or_gone_on_with() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::new(SHOP);
+    desk.ends(0, "up");
+    let before = desk.world();
+    desk.write(CHANGED);
+    let mut desired = None;
+    let points = at_every_point(&desk, "up --yes --parallel 1", |point| {
+        if point % 2 == 0 {
+            desk.ends(0, "recover --yes");
+            return over_or_same(&desk, "plan --exit-code", &before, &format!("up, killed at {point}"));
+        }
+        desk.ends(0, "up");
+        desk.ends(0, "plan --exit-code");
+        let world = desk.world();
+        same(&world, desired.get_or_insert(world.clone()), &format!("up, killed at {point}, gone on with"));
+        desk.write(SHOP);
+        desk.ends(0, "up --remove-orphans --yes");
+        desk.ends(0, "recover");
+        // `more` was made on the way and is data now: it stays, and is taken away for the next attempt.
+        std::process::Command::new("virsh")
+            .args(["-q", "-c", &desk.daemon.uri(), "vol-delete", "--pool", "vmcompose-disks", "shop.more.qcow2"])
+            .output()
+            .expect("virsh");
+        desk.write(CHANGED);
+        same(&desk.world(), &before, &format!("up, killed at {point}, gone on with and turned round"));
+        Over::No
+    });
+    assert!(points > 40, "{points} points only");
+}
+
+#[test]
+fn a_down_that_is_killed_anywhere_can_be_gone_on_with_or_turned_round() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::new(SHOP);
+    desk.ends(0, "up");
+    let full = desk.world();
+    let mut empty = None;
+    let points = at_every_point(&desk, "down --volumes --yes", |point| {
+        if point % 2 == 0 {
+            desk.ends(0, "up --resume --yes");
+        } else {
+            desk.ends(0, "down --volumes --yes");
+            let world = desk.world();
+            same(&world, empty.get_or_insert(world.clone()), &format!("down, killed at {point}, gone on with"));
+            desk.ends(0, "up");
+        }
+        desk.ends(0, "plan --exit-code");
+        same(&desk.world(), &full, &format!("down, killed at {point}"));
+        Over::No
+    });
+    assert!(points > 40, "{points} points only");
+}
+
+#[test]
+fn a_recovery_that_is_killed_anywhere_can_be_given_again() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::new(SHOP);
+    let before = desk.world();
+    let cut_short = || {
+        // The last point at which the run is not yet over.
+        assert!(desk.killed("up --parallel 1", 70), "the run is longer than that");
+    };
+    cut_short();
+    let points = at_every_point(&desk, "recover --yes", |point| {
+        desk.ends(0, "recover --yes");
+        same(&desk.world(), &before, &format!("recover, killed at {point}"));
+        cut_short();
+        Over::No
+    });
+    assert!(points > 30, "{points} points only");
+    same(&desk.world(), &before, "recover, not killed");
+}

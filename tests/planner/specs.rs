@@ -58,6 +58,7 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
         autostart: false,
         protect: false,
         accel: Accel::Tcg,
+        hardware: vmcompose::model::Hardware::default(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         cloud_init: None,

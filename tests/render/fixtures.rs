@@ -74,6 +74,7 @@ fn vm(name: &str) -> Vm {
         autostart: false,
         protect: false,
         accel: Accel::Auto,
+        hardware: vmcompose::model::Hardware::default(),
         labels: BTreeMap::new(),
         cloud_init: None,
         annotations: BTreeMap::new(),

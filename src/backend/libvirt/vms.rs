@@ -21,7 +21,7 @@ use super::names::{self, Stored};
 use super::record::{self, Owner};
 use super::volumes::{self, path_of};
 use super::xml::{self, Fittings, Kernel};
-use super::{Call, agent};
+use super::{Call, agent, parameters};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{Boot, Disk, Vm};
 use crate::names::{ProjectName, ResourceId, VmName, VolumeName};
@@ -195,6 +195,11 @@ pub(super) fn stop(
             let Some(running) = running(connect, project, vm)? else { return Ok(true) };
             if waited >= grace {
                 return destroy(&running, &ResourceId::Vm(vm.clone())).map(|()| true);
+            }
+            if pressed.is_none() {
+                // A guest that is started again when it powers itself off would be so at a shutdown as well. Where the
+                // hypervisor cannot be told, the plug is pulled in the end.
+                let _ = parameters::stay_off(&running);
             }
             if press {
                 ask_to_shut_down(&running, place, grace);

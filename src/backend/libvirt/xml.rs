@@ -11,7 +11,8 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::{names, record};
+use super::hardware::{Hardware, PERIOD};
+use super::{merge, names, record};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::cloud_init::disk_serial;
 use crate::model::{Disk, Host, ImageFormat, Network, NetworkMode, Vm};
@@ -76,12 +77,11 @@ struct DomainXml<'a> {
     name: String,
     uuid: String,
     vm: &'a str,
-    memory_kib: u64,
-    cpus: u32,
+    hw: Hardware,
+    period: u64,
     x86: bool,
     arch: Option<String>,
     machine: Option<String>,
-    cpu_mode: Option<&'static str>,
     kernel: Option<Kernel>,
     disks: Vec<DomainDisk>,
     seed: Option<DomainSeed>,
@@ -96,6 +96,10 @@ pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String,
         network: names::network(project, &interface.network),
     };
     let disks = domain_disks(vm, with.root, with.disks);
+    let x86 = with.arch.as_deref().is_some_and(|arch| matches!(arch, "x86_64" | "i686"));
+    let machine = vm.hardware.machine.clone().or(with.machine);
+    // `virt` and `q35` have PCI Express, in which nothing can be plugged into the root itself.
+    let pcie = machine.as_deref().is_some_and(|machine| machine.contains("q35") || machine.starts_with("virt"));
     let context = DomainXml {
         namespace: record::NAMESPACE,
         record: record.encode(),
@@ -104,18 +108,21 @@ pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String,
         name: names::domain(project, &vm.name),
         uuid: names::uuid("vm", project, vm.name.as_str()),
         vm: vm.name.as_str(),
-        memory_kib: vm.memory.kib_ceil(),
-        cpus: vm.cpus,
-        x86: with.arch.as_deref().is_some_and(|arch| matches!(arch, "x86_64" | "i686")),
+        hw: Hardware::of(vm, with.cpu_mode, x86, pcie),
+        period: PERIOD,
+        x86,
         seed: with.seed.map(|path| DomainSeed { path, target: names::target(disks.len()) }),
         disks,
         interfaces: vm.interfaces.iter().map(interface).collect(),
         arch: with.arch,
-        machine: with.machine,
-        cpu_mode: with.cpu_mode,
+        machine,
         kernel: with.kernel,
     };
-    render("domain.xml.j2", context)
+    let xml = render("domain.xml.j2", context)?;
+    match &vm.hardware.xml {
+        None => Ok(xml),
+        Some(fragment) => merge::merge(&xml, fragment),
+    }
 }
 
 fn domain_disks(vm: &Vm, root: Option<String>, paths: Vec<String>) -> Vec<DomainDisk> {

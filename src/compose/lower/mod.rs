@@ -9,6 +9,7 @@ mod disks;
 mod guest;
 mod health;
 mod locate;
+mod machine;
 pub(crate) mod network;
 pub(crate) mod settle;
 mod vm;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Instance, disks, health, labels};
+use super::{Instance, disks, health, labels, machine};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::schema::vm as file;
@@ -36,13 +36,15 @@ pub(super) fn lower(
     if let Some(disk) = &spec.disk {
         disks::check_size(disk, mistakes);
     }
+    let cpus = spec.cpus.as_ref().map_or(CPUS, |cpus| checked_cpus(cpus, mistakes));
+    let memory = spec.memory.as_ref().map_or(MEMORY, |memory| checked_memory(memory, mistakes));
     Vm {
         name: instance.name.clone(),
         replica_of: instance.group.clone(),
         hostname: spec.hostname.as_ref().map_or_else(|| instance.name.to_string(), |name| name.value.0.clone()),
         boot: boot.unwrap_or_else(nothing),
-        cpus: spec.cpus.as_ref().map_or(CPUS, |cpus| checked_cpus(cpus, mistakes)),
-        memory: spec.memory.as_ref().map_or(MEMORY, |memory| checked_memory(memory, mistakes)),
+        cpus,
+        memory,
         disk: spec.disk.as_ref().map(|disk| disk.value),
         disks,
         interfaces,
@@ -51,8 +53,9 @@ pub(super) fn lower(
         cloud_init: None,
         stop_grace_period: spec.stop_grace_period.unwrap_or(GRACE),
         autostart: spec.autostart.unwrap_or(false),
-        protect: false,
+        protect: spec.protect.unwrap_or(false),
         accel: spec.accel.unwrap_or_default(),
+        hardware: machine::lower(instance, cpus, memory, mistakes),
         labels: labels(&spec.labels, mistakes),
         annotations: labels(&spec.annotations, mistakes),
     }

@@ -179,7 +179,7 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::Unchangeable { .. } => {
             "nothing was changed; `vmcompose down` and `up` make it anew, named volumes survive that".to_owned()
         }
-        Obstacle::Protected { .. } => {
+        Obstacle::Protected { .. } | Obstacle::Replaced { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }
     }

@@ -5,65 +5,10 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use support::qemu::{Run, enabled};
-use virt::connect::Connect;
+use support::desk::Desk;
+use support::qemu::enabled;
 use virt::domain::Domain;
-
-const URI: &str = "test+unix:///default";
-
-/// A folder with a compose file, a project name of its own, and a connection that keeps the driver's state alive.
-struct Desk {
-    folder: tempfile::TempDir,
-    project: String,
-    keeper: Option<Connect>,
-}
-
-impl Desk {
-    /// Needs no hypervisor.
-    fn offline(text: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let project = format!("c{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("vmcompose.yaml"), text).expect("written");
-        fs::write(folder.path().join("kernel"), "a kernel").expect("written");
-        Self { folder, project, keeper: None }
-    }
-
-    fn online(text: &str) -> Self {
-        let keeper = Some(Connect::open(Some(URI)).expect("the daemon runs"));
-        Self { keeper, ..Self::offline(text) }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        self.run_on(URI, arguments)
-    }
-
-    fn run_on(&self, uri: &str, arguments: &[&str]) -> Run {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vmcompose"));
-        command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
-        command.current_dir(self.folder.path()).args(["-c", uri, "-p", &self.project]).args(arguments);
-        Run::of(&command.output().expect("the binary runs"))
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Names of all domains and networks, with our project's in them or not.
-    fn inventory(&self) -> Vec<String> {
-        let keeper = self.keeper.as_ref().expect("online");
-        let domains = keeper.list_all_domains(0).expect("domains").into_iter().map(|d| d.get_name().expect("a name"));
-        let networks =
-            keeper.list_all_networks(0).expect("networks").into_iter().map(|n| n.get_name().expect("a name"));
-        let mut all: Vec<String> = domains.chain(networks).filter(|name| name.starts_with(&self.project)).collect();
-        all.sort();
-        all
-    }
-}
 
 const PAIR: &str = "vms:\n  db: { boot: { kernel: kernel } }\n  web: { boot: { kernel: kernel }, depends_on: [db] }\n";
 
@@ -252,4 +197,32 @@ fn init_writes_a_valid_file_and_never_over_one() {
     assert_eq!(fs::read_to_string(desk.path().join("vmcompose.yaml")).expect("there"), PAIR);
     desk.run(&["-f", "new.yaml", "init"]).expect(0);
     desk.run(&["-f", "new.yaml", "validate"]).expect(0);
+}
+
+#[test]
+fn ls_counts_the_vms_of_every_project() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(PAIR);
+    let listed = |options: &[&str]| {
+        let arguments: Vec<&str> = ["ls", "--format", "json"].iter().chain(options).copied().collect();
+        let shape: serde_json::Value = serde_json::from_str(&desk.run(&arguments).expect(0).stdout).expect("json");
+        let projects = shape["projects"].as_array().expect("a list").clone();
+        projects.into_iter().find(|project| project["project"] == desk.project.as_str())
+    };
+    assert_eq!(listed(&["-a"]), None);
+    desk.run(&["up"]).expect(0);
+    let row = listed(&[]).expect("it runs");
+    assert_eq!((&row["vms"], &row["health"]), (&serde_json::json!({"running": 2}), &serde_json::json!({"none": 2})));
+    let keeper = desk.keeper.as_ref().expect("online");
+    for vm in ["db", "web"] {
+        let domain = Domain::lookup_by_name(keeper, &format!("{}-{vm}", desk.project)).expect("a domain");
+        domain.destroy().expect("pulled");
+    }
+    assert_eq!(listed(&[]), None, "nothing of it runs");
+    assert_eq!(listed(&["-a"]).expect("it is there")["vms"], serde_json::json!({"stopped": 2}));
+    assert!(desk.run(&["ls", "-a", "-q"]).expect(0).stdout.lines().any(|line| line == desk.project));
+    desk.run(&["down", "--yes"]).expect(0);
+    assert_eq!(listed(&["-a"]), None);
 }

@@ -2,20 +2,27 @@
 //!
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
+mod global;
 pub mod image;
+mod power;
 mod read;
+mod shell;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, Parser, Subcommand};
 
+pub use global::{Color, Global, Progress};
+pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
-    Config, ConfigFormat, Graph, GraphFormat, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat, Validate,
+    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
+    Validate,
 };
 
-use crate::names::{ProjectName, VmName};
+pub use shell::{Completion, Man, Shell};
+
+use crate::names::VmName;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -58,53 +65,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Options that every command has, before or after its name.
-#[derive(Debug, Clone, PartialEq, Args)]
-#[command(next_help_heading = "Global options")]
-pub struct Global {
-    /// A compose file; given again, later ones are merged over earlier ones
-    #[arg(short, long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub file: Vec<PathBuf>,
-
-    /// Name of the project, instead of the file's
-    #[arg(short, long, global = true, value_name = "NAME")]
-    pub project: Option<ProjectName>,
-
-    /// Hypervisor, as a libvirt URI such as `qemu:///system`; otherwise libvirt chooses, by `LIBVIRT_DEFAULT_URI` and
-    /// libvirt.conf
-    #[arg(short, long, global = true, value_name = "URI")]
-    pub connect: Option<String>,
-
-    /// A value for `vars`; beats the file and --var-file
-    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = assignment)]
-    pub var: Vec<(String, String)>,
-
-    /// A YAML file of values for `vars`
-    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub var_file: Vec<PathBuf>,
-
-    /// A file of NAME=VALUE lines for `${NAME}`, instead of .env
-    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub env_file: Vec<PathBuf>,
-
-    /// A profile to switch on; vms without a profile are always on
-    #[arg(long, global = true, value_name = "NAME")]
-    pub profile: Vec<String>,
-
-    /// How progress is shown, on stderr: auto, fancy (lines that change in place), plain (a line per event), json (the
-    /// events themselves) or quiet
-    #[arg(long, global = true, value_name = "HOW", default_value = "auto", hide_possible_values = true)]
-    pub progress: Progress,
-
-    /// Say more: the hypervisor's own words in errors
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub verbose: u8,
-
-    /// When to use colours: auto (on a terminal, unless `NO_COLOR` is set), always or never
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
-    pub color: Color,
 }
 
 /// What to do.
@@ -150,6 +110,55 @@ Examples:
   vmcompose ps
   vmcompose ps -a --format json | jq -r '.vms[].addresses[].ip'")]
     Ps(Ps),
+
+    /// Start vms that are there, and what they depend on
+    ///
+    /// Without names, every vm of the project. A vm starts as soon as the conditions it waits for are met; the command ends
+    /// when every healthcheck passes. The compose file is not read: what was last applied counts.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose start
+  vmcompose start web-1 --no-deps")]
+    Start(Forwards),
+
+    /// Shut vms down; they stay, with their disks
+    ///
+    /// Without names, every vm of the project, dependents first. Guests are asked by their agent, else by the power button; after
+    /// its `stop_grace_period` a vm is switched off. `start` and `up` start it again.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose stop
+  vmcompose stop db --with-dependents --timeout 2m")]
+    Stop(Stop),
+
+    /// Shut vms down and start them again
+    ///
+    /// What others wait for first; each of the others when that is healthy again. Vms that say `restart: true` of one of them
+    /// restart too.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose restart api-1
+  vmcompose restart db --with-dependents")]
+    Restart(Restart),
+
+    /// Hold the processors of vms; what they have in memory stays
+    #[command(after_long_help = "\
+Examples:
+  vmcompose pause
+  vmcompose pause api-1 api-2")]
+    Pause(Backwards),
+
+    /// Let held vms go on, and what they depend on
+    #[command(after_long_help = "\
+Examples:
+  vmcompose unpause")]
+    Unpause(Forwards),
+
+    /// Switch vms off at once, without asking their guests
+    #[command(after_long_help = "\
+Examples:
+  vmcompose kill db")]
+    Kill(Backwards),
 
     /// Run a command in a vm, through its guest agent
     ///
@@ -202,6 +211,32 @@ Examples:
   vmcompose -f lab.yaml init")]
     Init,
 
+    /// Show every project of the hypervisor: its vms, their health, its age
+    ///
+    /// Needs no compose file. Healthchecks are tried once, now.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose ls
+  vmcompose -c qemu+ssh://lab/system ls -a --format json | jq -r '.projects[].project'")]
+    Ls(Ls),
+
+    /// Print what a shell needs to complete command lines, names of vms and networks included
+    #[command(after_long_help = "\
+Examples:
+  vmcompose completion bash > ~/.local/share/bash-completion/completions/vmcompose
+  vmcompose completion zsh > ~/.zfunc/_vmcompose                  # a folder of $fpath
+  vmcompose completion fish > ~/.config/fish/completions/vmcompose.fish
+  eval (vmcompose completion elvish | slurp)                      # in rc.elv
+  vmcompose completion powershell | Out-String | Invoke-Expression    # in $PROFILE")]
+    Completion(Completion),
+
+    /// Write manual pages, one for each command
+    #[command(after_long_help = "\
+Examples:
+  vmcompose man ~/.local/share/man/man1
+  man vmcompose-up")]
+    Man(Man),
+
     /// Print the versions of vmcompose and of libvirt
     #[command(after_long_help = "\
 Examples:
@@ -251,32 +286,6 @@ pub struct Exec {
     pub command: Vec<String>,
 }
 
-/// When to use colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless `NO_COLOR` is set
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
-/// How progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Progress {
-    /// fancy on a terminal, plain elsewhere
-    Auto,
-    /// A line per resource that changes in place
-    Fancy,
-    /// A line per event
-    Plain,
-    /// Every event as a line of JSON
-    Json,
-    /// Not at all; errors are still shown
-    Quiet,
-}
-
 /// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:
 /// see [`exit_code`].
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
@@ -286,11 +295,4 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
 /// 0 for help and version that were asked for, 1 for a command line that cannot be read.
 pub fn exit_code(error: &clap::Error) -> u8 {
     u8::from(error.use_stderr())
-}
-
-fn assignment(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("`{text}` is not of the form NAME=VALUE")),
-    }
 }

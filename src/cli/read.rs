@@ -39,6 +39,20 @@ pub struct Ps {
     pub all: bool,
 }
 
+/// Options of `ls`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Ls {
+    /// For people or for programs
+    #[arg(long, default_value = "table")]
+    pub format: TableFormat,
+    /// Names only
+    #[arg(short, long, conflicts_with = "format")]
+    pub quiet: bool,
+    /// Also projects without a vm that runs, such as those that have only volumes left
+    #[arg(short, long)]
+    pub all: bool,
+}
+
 /// Options of `config`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Config {

@@ -2,18 +2,24 @@
 //!
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
+mod completion;
 mod down;
 mod exec;
 mod image;
 mod init;
 mod lock;
+mod ls;
+mod man;
 mod media;
 mod plan;
+mod power;
 mod ps;
 mod run;
 mod show;
 mod stage;
 mod up;
+
+pub use completion::answer_shell;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,6 +38,12 @@ pub fn run(cli: Cli) -> Exit {
         Command::Down(options) => down::down(&global, &options),
         Command::Plan(options) => plan::plan(&global, &options),
         Command::Ps(options) => ps::ps(&global, &options),
+        Command::Start(options) => power::start(&global, &options),
+        Command::Stop(options) => power::stop(&global, &options),
+        Command::Restart(options) => power::restart(&global, &options),
+        Command::Pause(options) => power::pause(&global, &options),
+        Command::Unpause(options) => power::unpause(&global, &options),
+        Command::Kill(options) => power::kill(&global, &options),
         Command::Exec(options) => exec::exec(&global, &options),
         Command::Config(options) => show::config(&global, &options),
         Command::Validate(options) => show::validate(&global, &options),
@@ -39,6 +51,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Graph(options) => show::graph(&global, &options),
         Command::Image(command) => image::image(&global, &command),
         Command::Init => init::init(&global),
+        Command::Ls(options) => ls::ls(&global, &options),
+        Command::Completion(options) => completion::completion(&options),
+        Command::Man(options) => man::man(&options),
         Command::Version => show::version(&global),
     };
     result.unwrap_or_else(|error| {

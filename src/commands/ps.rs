@@ -58,7 +58,12 @@ fn described(global: &Global, request: &Request) -> Result<Vec<Vm>, Error> {
     }
 }
 
-fn statuses(hypervisor: &Libvirt, project: &ProjectName, actual: &ActualState) -> BTreeMap<VmName, VmStatus> {
+/// Every vm of the project, looked at.
+pub(super) fn statuses(
+    hypervisor: &Libvirt,
+    project: &ProjectName,
+    actual: &ActualState,
+) -> BTreeMap<VmName, VmStatus> {
     let vms: Vec<(&Vm, &Actual)> =
         actual.resources.values().filter_map(|found| Some((found.recorded.as_vm()?, found))).collect();
     let mut rows = BTreeMap::new();

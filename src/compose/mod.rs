@@ -21,7 +21,7 @@ mod offsets;
 pub mod place;
 mod schema;
 mod source;
-mod suggest;
+pub(crate) mod suggest;
 mod template;
 mod top;
 mod unsupported;

@@ -69,6 +69,8 @@ fn inverse(action: Action) -> Action {
     match action {
         Action::Create => Action::Delete,
         Action::Delete => Action::Create,
-        Action::Start | Action::Update | Action::Verify => Action::Update,
+        Action::Start => Action::Stop,
+        Action::Stop => Action::Start,
+        Action::Update | Action::Restart | Action::Replace | Action::Pause | Action::Verify => Action::Update,
     }
 }

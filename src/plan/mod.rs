@@ -3,10 +3,14 @@
 //! A plan is a plain value. The planner makes it from two states, `plan` prints it, the executor carries it out, and a
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
+mod change;
 pub mod diff;
+pub mod effects;
+mod follow;
 pub mod obstacle;
 pub mod operation;
 pub mod planner;
+pub mod power;
 mod recipe;
 
 use std::collections::BTreeMap;
@@ -18,6 +22,7 @@ pub use diff::FieldChange;
 pub use obstacle::{Obstacle, PlanError};
 pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
+pub use power::{Company, Power, Selection, power};
 
 use crate::model::{Healthcheck, Origin};
 use crate::names::{ProjectName, ResourceId, VmName};
@@ -95,6 +100,14 @@ pub enum Action {
     Start,
     /// Changed while it runs.
     Update,
+    /// Stopped and started again, as another machine where its definition changes.
+    Restart,
+    /// Made anew in place of what was there.
+    Replace,
+    /// Stopped; it stays there.
+    Stop,
+    /// Held, with all that it has in memory.
+    Pause,
     /// Removed.
     Delete,
     /// Nothing; it is as it should be, but others wait for its gate.
@@ -108,6 +121,10 @@ impl Action {
             Self::Create => '+',
             Self::Start => '>',
             Self::Update => '~',
+            Self::Restart => '↻',
+            Self::Replace => '±',
+            Self::Stop => '<',
+            Self::Pause => '|',
             Self::Delete => '-',
             Self::Verify => '=',
         }
@@ -119,6 +136,10 @@ impl Action {
             Self::Create => "create",
             Self::Start => "start",
             Self::Update => "update",
+            Self::Restart => "restart",
+            Self::Replace => "replace",
+            Self::Stop => "stop",
+            Self::Pause => "pause",
             Self::Delete => "delete",
             Self::Verify => "verify",
         }
@@ -140,6 +161,8 @@ pub enum Cause {
     Incomplete,
     /// The file asks for something else than was last applied.
     Changed,
+    /// Somebody else changed it since it was last applied.
+    Drifted,
     /// The hypervisor has it, the file no longer has.
     Orphan,
     /// The whole project is taken down.
@@ -154,6 +177,13 @@ pub enum Cause {
         /// Which.
         network: ResourceId,
     },
+    /// The command line names it.
+    Asked,
+    /// It goes along with another.
+    Along {
+        /// With whom.
+        with: ResourceId,
+    },
     /// A failure later in the run.
     Rollback,
 }
@@ -165,10 +195,13 @@ impl fmt::Display for Cause {
             Self::NotRunning { phase } => write!(f, "is {phase}"),
             Self::Incomplete => f.write_str("was uploaded only in part"),
             Self::Changed => f.write_str("differs from the file"),
+            Self::Drifted => f.write_str("was changed by somebody else"),
             Self::Orphan => f.write_str("no longer in the file"),
             Self::Down => f.write_str("taken down"),
             Self::Awaited { by } => write!(f, "{by} waits for it"),
             Self::CutOff { network } => write!(f, "{network} was down"),
+            Self::Asked => f.write_str("asked for"),
+            Self::Along { with } => write!(f, "goes along with {with}"),
             Self::Rollback => f.write_str("rolled back"),
         }
     }
@@ -180,6 +213,10 @@ impl fmt::Display for Cause {
 pub enum Effect {
     /// Nothing is interrupted.
     Live,
+    /// The guest is shut down and started again.
+    Reboot,
+    /// It is made anew.
+    Replace,
     /// Bytes that a user may have written are gone for good.
     DataLoss,
 }
@@ -188,6 +225,8 @@ impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Live => f.write_str("live"),
+            Self::Reboot => f.write_str("reboot"),
+            Self::Replace => f.write_str("replace"),
             Self::DataLoss => f.write_str("data loss"),
         }
     }

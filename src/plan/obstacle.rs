@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use crate::graph::CycleError;
 use crate::model::{Network, Origin, Spec};
 use crate::names::{NetworkName, ResourceId};
+use crate::plan::change::{impossible, replaces};
 use crate::plan::diff::{FieldChange, changes};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 
@@ -59,6 +60,14 @@ pub enum Obstacle {
         origin: Option<Origin>,
     },
     /// `protect: true` forbids it.
+    #[error("{resource} is protected and would be replaced")]
+    Replaced {
+        /// Which.
+        resource: ResourceId,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// `protect: true` forbids it.
     #[error("{resource} is protected and would be deleted")]
     Protected {
         /// Which.
@@ -70,9 +79,10 @@ impl Obstacle {
     /// Where the file asks for what cannot be done.
     pub fn origin(&self) -> Option<&Origin> {
         match self {
-            Self::Foreign { origin, .. } | Self::BusySubnet { origin, .. } | Self::Unchangeable { origin, .. } => {
-                origin.as_ref()
-            }
+            Self::Foreign { origin, .. }
+            | Self::BusySubnet { origin, .. }
+            | Self::Unchangeable { origin, .. }
+            | Self::Replaced { origin, .. } => origin.as_ref(),
             Self::Protected { .. } => None,
         }
     }
@@ -106,8 +116,16 @@ pub(super) fn obstacle(
     if found.phase == Phase::Incomplete {
         return None;
     }
-    let changes: Vec<FieldChange> = changes(&found.recorded, spec);
-    let fixed: Vec<FieldChange> = changes.into_iter().filter(|change| !changeable(spec, change)).collect();
+    if let (Spec::Vm(from), Spec::Vm(to)) = (&found.recorded, spec)
+        && from.protect
+        && replaces(from, to, found)
+    {
+        return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
+    }
+    let fixed: Vec<FieldChange> = match (&found.recorded, spec) {
+        (Spec::Vm(from), Spec::Vm(to)) => impossible(from, to, found),
+        _ => changes(&found.recorded, spec).into_iter().filter(|change| !changeable(spec, change)).collect(),
+    };
     (!fixed.is_empty()).then(|| Obstacle::Unchangeable { resource: id.clone(), changes: fixed, origin: origin() })
 }
 
@@ -123,18 +141,13 @@ fn busy(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Opti
     })
 }
 
-/// Fields of a vm that the hypervisor does not act on: they are only recorded with it.
-const RECORDED_ONLY: [&str; 7] =
-    ["depends_on", "healthcheck", "stop_grace_period", "protect", "labels", "annotations", "replica_of"];
-
 /// Fields of a network that can change while it runs.
 const LIVE_NETWORK: [&str; 2] = ["hosts", "labels"];
 
 fn changeable(spec: &Spec, change: &FieldChange) -> bool {
     match spec {
-        Spec::Vm(_) => RECORDED_ONLY.contains(&change.top()),
         Spec::Network(_) => LIVE_NETWORK.contains(&change.top()),
-        Spec::Pool(_) | Spec::Image(_) | Spec::Volume(_) => false,
+        Spec::Vm(_) | Spec::Pool(_) | Spec::Image(_) | Spec::Volume(_) => false,
     }
 }
 

@@ -8,9 +8,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::model::cloud_init::{self, CloudInit};
-use crate::model::{Image, ImageRef, Network, Vm, Volume};
+use crate::model::hardware::Limits;
+use crate::model::{Disk, Image, ImageRef, Interface, Network, Vm, Volume};
 use crate::names::{NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::seed::Machine;
+use crate::state::seen::Foreign;
 use crate::units::{Bytes, Span};
 
 /// One call of a backend. All or nothing; applying it again after it succeeded is harmless.
@@ -67,6 +69,58 @@ pub enum Operation {
         /// As it shall be.
         to: Box<Vm>,
     },
+    /// Replaces a vm's definition: what it will be at its next start, and what is recorded of it.
+    RedefineVm {
+        /// As it was.
+        from: Box<Vm>,
+        /// As it shall be.
+        to: Box<Vm>,
+    },
+    /// Gives a running vm other memory, within what it started with.
+    SetMemory {
+        /// Which.
+        vm: VmName,
+        /// What it had.
+        from: Bytes,
+        /// What it shall have.
+        to: Bytes,
+    },
+    /// Gives a running vm another number of processors, within what it started with.
+    SetCpus {
+        /// Which.
+        vm: VmName,
+        /// What it had.
+        from: u32,
+        /// What it shall have.
+        to: u32,
+    },
+    /// Gives a running vm other limits.
+    SetLimits {
+        /// Which.
+        vm: VmName,
+        /// As they were.
+        from: Box<Limits>,
+        /// As they shall be.
+        to: Box<Limits>,
+    },
+    /// Attaches a device to a running vm.
+    Attach {
+        /// Which vm.
+        vm: VmName,
+        /// What.
+        device: Device,
+        /// The limits of that vm, as far as they are those of the device.
+        limits: Box<Limits>,
+    },
+    /// Takes a device off a running vm; waits until the guest has let go of it.
+    Detach {
+        /// Which vm.
+        vm: VmName,
+        /// What.
+        device: Device,
+        /// The limits of that vm.
+        limits: Box<Limits>,
+    },
     /// Starts a vm.
     StartVm(VmName),
     /// Lets a paused vm go on.
@@ -80,6 +134,29 @@ pub enum Operation {
         /// How long the guest may take.
         grace: Span,
     },
+}
+
+/// What can be attached to a vm while it runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// A disk.
+    Disk(Disk),
+    /// A network interface.
+    Interface(Interface),
+    /// Something that somebody else attached.
+    Foreign(Foreign),
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk(Disk::Volume { volume }) => write!(f, "volume `{volume}`"),
+            Self::Disk(Disk::Own { name, .. }) => write!(f, "disk `{name}`"),
+            Self::Interface(interface) => write!(f, "the interface on network `{}`", interface.network),
+            Self::Foreign(foreign) => f.write_str(&foreign.name),
+        }
+    }
 }
 
 /// A disk that belongs to one vm and goes with it.
@@ -101,7 +178,7 @@ impl VmDisk {
 
     /// The disks that a vm has of its own, root disk first.
     pub fn of(vm: &Vm) -> Vec<Self> {
-        use crate::model::{Boot, Disk};
+        use crate::model::Boot;
         let own = |disk: VolumeName, size, backing| Self { vm: vm.name.clone(), disk, size, backing };
         let root = match &vm.boot {
             Boot::Image(image) => {
@@ -167,6 +244,16 @@ impl Operation {
             Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
             Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
             Self::RecordVm { from, to } => Self::RecordVm { from: to.clone(), to: from.clone() },
+            Self::RedefineVm { from, to } => Self::RedefineVm { from: to.clone(), to: from.clone() },
+            Self::SetMemory { vm, from, to } => Self::SetMemory { vm: vm.clone(), from: *to, to: *from },
+            Self::SetCpus { vm, from, to } => Self::SetCpus { vm: vm.clone(), from: *to, to: *from },
+            Self::SetLimits { vm, from, to } => Self::SetLimits { vm: vm.clone(), from: to.clone(), to: from.clone() },
+            Self::Attach { vm, device, limits } => {
+                Self::Detach { vm: vm.clone(), device: device.clone(), limits: limits.clone() }
+            }
+            Self::Detach { vm, device, limits } => {
+                Self::Attach { vm: vm.clone(), device: device.clone(), limits: limits.clone() }
+            }
             Self::StartVm(name) => Self::StopVm { name: name.clone(), grace: now },
             Self::ResumeVm(name) => Self::PauseVm(name.clone()),
             Self::PauseVm(name) => Self::ResumeVm(name.clone()),
@@ -184,7 +271,12 @@ impl Operation {
             Self::UploadImage(image) | Self::DeleteImage(image) => ResourceId::Image(image.name.clone()),
             Self::DefineNetwork(network) | Self::UndefineNetwork(network) => ResourceId::Network(network.name.clone()),
             Self::UpdateNetwork { to, .. } => ResourceId::Network(to.name.clone()),
-            Self::RecordVm { to, .. } => ResourceId::Vm(to.name.clone()),
+            Self::RecordVm { to, .. } | Self::RedefineVm { to, .. } => ResourceId::Vm(to.name.clone()),
+            Self::SetMemory { vm, .. }
+            | Self::SetCpus { vm, .. }
+            | Self::SetLimits { vm, .. }
+            | Self::Attach { vm, .. }
+            | Self::Detach { vm, .. } => ResourceId::Vm(vm.clone()),
             Self::StartNetwork(name) | Self::StopNetwork(name) => ResourceId::Network(name.clone()),
             Self::CreateVolume(volume) | Self::DeleteVolume(volume) => ResourceId::Volume(volume.name.clone()),
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => ResourceId::Vm(disk.vm.clone()),
@@ -233,6 +325,12 @@ impl fmt::Display for Operation {
             Self::DeleteSeed(vm) => write!(f, "delete the cloud-init seed of vm `{vm}`"),
             Self::DefineVm(vm) => write!(f, "define vm `{}`", vm.name),
             Self::UndefineVm(vm) => write!(f, "undefine vm `{}`", vm.name),
+            Self::RedefineVm { to, .. } => write!(f, "redefine vm `{}`", to.name),
+            Self::SetMemory { vm, to, .. } => write!(f, "set the memory of vm `{vm}` to {to}"),
+            Self::SetCpus { vm, to, .. } => write!(f, "set the cpus of vm `{vm}` to {to}"),
+            Self::SetLimits { vm, .. } => write!(f, "set the limits of vm `{vm}`"),
+            Self::Attach { vm, device, .. } => write!(f, "attach {device} to vm `{vm}`"),
+            Self::Detach { vm, device, .. } => write!(f, "detach {device} from vm `{vm}`"),
             Self::StartVm(name) => write!(f, "start vm `{name}`"),
             Self::ResumeVm(name) => write!(f, "resume vm `{name}`"),
             Self::PauseVm(name) => write!(f, "pause vm `{name}`"),

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::graph::{CycleError, Graph};
 use crate::model::{Condition, Healthcheck, Network, Spec};
 use crate::names::{NetworkName, ResourceId, VmName};
+use crate::plan::change::{Change, change};
 use crate::plan::diff::{FieldChange, changes};
+use crate::plan::follow::follow;
 use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected};
 use crate::plan::operation::{Operation, VmDisk, VmSeed};
 use crate::plan::recipe::{creation, deletion, starting, update};
@@ -44,20 +46,20 @@ pub fn plan(desired: &DesiredState, actual: &ActualState, options: &Options) -> 
 }
 
 /// A step before it has a number: it is found by its resource.
-struct Draft {
-    resource: ResourceId,
-    action: Action,
-    cause: Cause,
-    changes: Vec<FieldChange>,
-    effect: Option<Effect>,
-    operations: Vec<Operation>,
-    after: BTreeMap<ResourceId, Milestone>,
-    gate: Gate,
-    wave: usize,
+pub(super) struct Draft {
+    pub(super) resource: ResourceId,
+    pub(super) action: Action,
+    pub(super) cause: Cause,
+    pub(super) changes: Vec<FieldChange>,
+    pub(super) effect: Option<Effect>,
+    pub(super) operations: Vec<Operation>,
+    pub(super) after: BTreeMap<ResourceId, Milestone>,
+    pub(super) gate: Gate,
+    pub(super) wave: usize,
 }
 
 impl Draft {
-    fn new(resource: ResourceId, action: Action, cause: Cause, operations: Vec<Operation>) -> Self {
+    pub(super) fn new(resource: ResourceId, action: Action, cause: Cause, operations: Vec<Operation>) -> Self {
         Self {
             resource,
             action,
@@ -88,6 +90,7 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
             drafts.extend(draft.map(|draft| (id.clone(), draft)));
         }
     }
+    follow(desired, actual, &mut drafts);
     for (id, draft) in awaited(desired, &drafts) {
         drafts.insert(id, draft);
     }
@@ -156,6 +159,12 @@ fn decide(spec: &Spec, gate: &Gate, seed: Option<VmSeed>, found: Option<&Actual>
         let operations = stump.into_iter().chain(creation(spec, seed)).collect();
         return Some(draft(Action::Create, Cause::Incomplete, operations));
     }
+    if let (Spec::Vm(from), Spec::Vm(to)) = (&actual.recorded, spec)
+        && let Some(change) = change(from, to, actual, seed)
+    {
+        let Change { action, cause, changes, effect, operations } = change;
+        return Some(Draft { changes, effect, ..draft(action, cause, operations) });
+    }
     let changes = changes(&actual.recorded, spec);
     let update = update(&actual.recorded, spec, &changes);
     let start = starting(spec, actual.phase);
@@ -212,7 +221,7 @@ fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
 }
 
 /// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that.
-fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
+pub(super) fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
     let Some(vm) = desired.specs[id].as_vm() else { return Gate::None };
     let dependents = desired.graph.dependents(id);
     let ready = dependents.iter().any(|(_, condition)| *condition == Condition::Ready);
@@ -228,11 +237,12 @@ fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
 
 /// Vms that are as they should be, but whose health a step of the plan depends on: nothing may start on the word of a
 /// healthcheck that nobody has looked at in this run.
-fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
+pub(super) fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
     let verify = |id: &ResourceId| {
         let dependents = desired.graph.dependents(id);
         let starts = |id: &ResourceId| {
-            drafts.get(id).is_some_and(|draft| matches!(draft.action, Action::Create | Action::Start))
+            use Action::{Create, Replace, Restart, Start};
+            drafts.get(id).is_some_and(|draft| matches!(draft.action, Create | Start | Restart | Replace))
         };
         let waits =
             |(dependent, condition): &&(&ResourceId, Condition)| *condition >= Condition::Healthy && starts(dependent);
@@ -254,7 +264,7 @@ fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<
 }
 
 /// Lets each step wait for the steps of what its resource requires; through a resource without a step, for that one's.
-fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
+pub(super) fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
     let mut frontier: BTreeMap<ResourceId, BTreeMap<ResourceId, Milestone>> = BTreeMap::new();
     for id in graph.in_order() {
         let mut before: BTreeMap<ResourceId, Milestone> = BTreeMap::new();
@@ -317,7 +327,7 @@ fn deletions(going: &BTreeMap<&ResourceId, &Actual>, cause: &Cause) -> Result<Ve
 }
 
 /// Gives the steps their numbers and sorts them into waves, without gaps.
-fn number(
+pub(super) fn number(
     desired: &DesiredState,
     drafts: BTreeMap<ResourceId, Draft>,
     unchanged: Vec<ResourceId>,

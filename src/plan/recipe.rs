@@ -37,7 +37,7 @@ pub(super) fn starting(spec: &Spec, phase: Phase) -> Vec<Operation> {
     }
 }
 
-/// Changes a resource in place; `None` where nothing differs, or nothing can be done.
+/// Changes a resource in place; `None` where nothing differs, or nothing can be done. Changes of vms are more than a recipe.
 pub(super) fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> Option<Operation> {
     if changes.is_empty() {
         return None;
@@ -46,7 +46,6 @@ pub(super) fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> O
         (Spec::Network(from), Spec::Network(to)) => {
             Some(Operation::UpdateNetwork { from: Box::new(from.clone()), to: Box::new(to.clone()) })
         }
-        (Spec::Vm(from), Spec::Vm(to)) => Some(Operation::RecordVm { from: from.clone(), to: to.clone() }),
         _ => None,
     }
 }

@@ -21,6 +21,7 @@ pub mod output;
 mod plain;
 pub mod plan;
 pub mod progress;
+pub mod projects;
 pub mod reference;
 pub mod style;
 pub mod table;

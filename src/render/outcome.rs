@@ -91,7 +91,7 @@ fn reached(progress: &Progress) -> String {
         }
     }
     let mut parts: Vec<String> = Vec::new();
-    for word in ["healthy", "started", "updated", "verified", "deleted"] {
+    for word in ["healthy", "started", "restarted", "updated", "verified", "stopped", "paused", "deleted"] {
         let of_vms = vms.get(word).map(|n| count(*n, "vm"));
         let of_others = others.iter().filter(|((of, _), _)| *of == word).map(|((_, kind), n)| count(*n, kind));
         let named: Vec<String> = of_vms.into_iter().chain(of_others).collect();

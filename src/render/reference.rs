@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use crate::plan::effects::TABLE;
+
 /// Every key of every mapping, breadth first: type, default, what it is for. `supported` says of a path (names of resources as
 /// `NAME`, items of lists as `[]`) whether its key does something already.
 pub fn markdown(schema: &Value, supported: impl Fn(&[&str]) -> bool) -> String {
@@ -27,6 +29,15 @@ pub fn markdown(schema: &Value, supported: impl Fn(&[&str]) -> bool) -> String {
     text.push_str("Understood, but refused as not supported yet: ");
     text.push_str(&walk.later.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", "));
     text.push_str(".\n");
+    text
+}
+
+/// What a change of each field of a vm that is there costs.
+pub fn effects() -> String {
+    let mut text = "| field | effect | |\n|---|---|---|\n".to_owned();
+    for (field, class, how) in TABLE {
+        text.push_str(&format!("| `{field}` | {} | {how} |\n", class.as_str()));
+    }
     text
 }
 

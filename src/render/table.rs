@@ -42,7 +42,7 @@ pub struct VmStatus {
 }
 
 /// Whether a vm runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// It runs.
@@ -58,7 +58,7 @@ pub enum State {
 }
 
 /// Whether the healthcheck of a vm passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// It passes.
@@ -199,7 +199,7 @@ fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
 }
 
 /// One unit is enough to see what is new and what is old.
-fn age(age: Duration) -> String {
+pub(super) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
     match seconds {
         0..120 => format!("{seconds}s"),
@@ -210,6 +210,6 @@ fn age(age: Duration) -> String {
 }
 
 #[expect(clippy::ref_option, reason = "serde calls it so")]
-fn seconds<S: serde::Serializer>(age: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn seconds<S: serde::Serializer>(age: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     age.map(|age| age.as_secs()).serialize(serializer)
 }

@@ -74,6 +74,10 @@ pub(super) fn done(action: Action, resource: &ResourceId, gated: bool) -> &'stat
         (Action::Create | Action::Start, ResourceId::Vm(_)) | (Action::Start, _) => "started",
         (Action::Create, _) => "created",
         (Action::Update, _) => "updated",
+        (Action::Restart, _) => "restarted",
+        (Action::Replace, _) => "replaced",
+        (Action::Stop, _) => "stopped",
+        (Action::Pause, _) => "paused",
         (Action::Verify, _) => "verified",
     }
 }

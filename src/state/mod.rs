@@ -3,12 +3,15 @@
 //! Owns both states; a backend fills in the actual one, the planner compares them. Knows nothing of files or libvirt.
 
 pub mod record;
+pub mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{CycleError, Graph};
 use crate::model::{Boot, Disk, Image, Origin, Project, Spec, Surroundings, Vm};
 use crate::names::{ImageName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+
+pub use seen::{Seen, Shape};
 
 /// What is wanted of a whole project.
 #[derive(Debug, Clone)]
@@ -100,6 +103,8 @@ pub struct Actual {
     pub phase: Phase,
     /// When the spec was applied, in seconds since 1970-01-01 UTC, where that is recorded.
     pub applied_at: Option<u64>,
+    /// What a vm really has; `None` for what is no vm.
+    pub seen: Option<Box<Seen>>,
 }
 
 /// Whether a resource is in use.

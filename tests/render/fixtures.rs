@@ -234,6 +234,7 @@ pub(crate) fn change_plan() -> Plan {
         field: field.to_owned(),
         old: old.map(str::to_owned),
         new: new.map(str::to_owned),
+        drift: false,
     };
     let verify = step(0, vm_id("db"), Action::Verify, Cause::Awaited { by: vm_id("api-1") }, Vec::new());
     let phase = "crashed".to_owned();

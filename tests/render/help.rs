@@ -20,7 +20,29 @@ fn every_help_text_is_as_it_was_read() {
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     assert_eq!(
         names,
-        ["up", "down", "plan", "ps", "exec", "config", "validate", "schema", "graph", "image", "init", "version"]
+        [
+            "up",
+            "down",
+            "plan",
+            "ps",
+            "start",
+            "stop",
+            "restart",
+            "pause",
+            "unpause",
+            "kill",
+            "exec",
+            "config",
+            "validate",
+            "schema",
+            "graph",
+            "image",
+            "init",
+            "ls",
+            "completion",
+            "man",
+            "version"
+        ]
     );
     for name in names {
         let sub = command.find_subcommand_mut(&name).unwrap();

@@ -6,6 +6,7 @@
 /// Used by nobody, so that the expectation above holds where a binary uses everything else.
 const UNUSED: () = ();
 
+pub(crate) mod desk;
 pub(crate) mod faulty;
 pub(crate) mod qemu;
 

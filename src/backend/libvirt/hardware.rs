@@ -16,6 +16,7 @@ const SPARE_PORTS: usize = 4;
 const FIXED_DEVICES: usize = 3;
 
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a template asks for each by its name")]
 pub(super) struct Hardware {
     memory_kib: u64,
     max_memory_kib: u64,
@@ -37,7 +38,6 @@ pub(super) struct Hardware {
     on_crash: &'static str,
     panic: bool,
     root_ports: usize,
-    limits: Tuning,
 }
 
 #[derive(Serialize)]
@@ -141,12 +141,11 @@ impl Hardware {
             }),
             watchdog: own.watchdog.map(crate::model::hardware::Watchdog::as_str),
             usb,
-            devices: own.devices.iter().map(device).collect(),
+            devices: own.devices.iter().copied().map(device).collect(),
             on_poweroff: if own.restart.after_poweroff() { "restart" } else { "destroy" },
             on_crash: if own.restart.after_crash() { "restart" } else { "destroy" },
             panic: own.restart.after_crash() && x86,
             root_ports: if pcie { placed + SPARE_PORTS } else { 0 },
-            limits: Tuning::of(&own.limits),
         }
     }
 }
@@ -162,7 +161,7 @@ fn cpu(vm: &Vm, usual_mode: Option<&'static str>) -> Option<Cpu> {
     (mode.is_some() || topology.is_some()).then_some(Cpu { mode, model, topology })
 }
 
-fn device(device: &HostDevice) -> Device {
+fn device(device: HostDevice) -> Device {
     match device {
         HostDevice::Pci { domain, bus, slot, function } => Device {
             kind: "pci",

@@ -11,14 +11,17 @@ mod connections;
 mod error;
 mod hardware;
 mod host;
+mod live;
 mod merge;
 mod names;
 mod networks;
 mod observe;
 mod parameters;
 mod probe;
+mod projects;
 mod record;
 mod seeds;
+mod seen;
 mod storage;
 mod update;
 mod upload;
@@ -26,6 +29,7 @@ mod vms;
 mod volumes;
 mod xml;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -102,6 +106,11 @@ impl Libvirt {
         })
     }
 
+    /// The projects that have anything here: a vm, a network or a volume.
+    pub fn projects(&self) -> Result<BTreeSet<ProjectName>, HypervisorError> {
+        self.connections.with(projects::projects)
+    }
+
     /// Runs a command in a guest, through its agent, to its end, however long that takes.
     ///
     /// Fails with [`crate::backend::ErrorKind::NotFound`] where there is no such vm, with
@@ -168,6 +177,15 @@ impl Hypervisor for Libvirt {
                 let record = record(project, Spec::Vm(vm.clone()));
                 on(&|call| vms::define(call, self.offer(call.connect)?, &record, vm))
             }
+            Operation::RedefineVm { from, to } => {
+                let record = record(project, Spec::Vm(to.clone()));
+                on(&|call| vms::redefine(call, self.offer(call.connect)?, &record, from, to))
+            }
+            Operation::SetMemory { vm, to, .. } => on(&|call| live::set_memory(call, vm, *to)),
+            Operation::SetCpus { vm, to, .. } => on(&|call| live::set_cpus(call, vm, *to)),
+            Operation::SetLimits { vm, from, to } => on(&|call| live::set_limits(call, vm, from, to)),
+            Operation::Attach { vm, device, limits } => on(&|call| live::attach(call, vm, device, limits)),
+            Operation::Detach { vm, device, .. } => on(&|call| live::detach(call, vm, device)),
             Operation::RecordVm { to, .. } => {
                 let record = record(project, Spec::Vm(to.clone()));
                 on(&|call| update::record_vm(call, &record, to))

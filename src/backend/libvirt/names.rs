@@ -11,7 +11,7 @@ use crate::names::{ImageName, NetworkName, Pool, ProjectName, VmName, VolumeName
 use crate::units::Bytes;
 
 /// Stands between the parts of a volume's name; [`crate::names`] lets no name contain it.
-const SEPARATOR: char = '.';
+pub(super) const SEPARATOR: char = '.';
 
 /// Name of the domain of a vm.
 pub(super) fn domain(project: &ProjectName, vm: &VmName) -> String {

@@ -11,15 +11,15 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::network::Network;
 use virt_sys::{
-    VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED,
-    VIR_DOMAIN_SHUTOFF_CRASHED,
+    VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED,
+    VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
 };
 
 use super::error::{failed, is_absent};
 use super::host::{self, Place};
 use super::names::{self, Stored};
 use super::record::{self, Owner};
-use super::{storage, vms, volumes};
+use super::{seen, storage, vms, volumes};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{Image, Spec, Vm, Volume};
 use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
@@ -105,7 +105,7 @@ fn own_network(
         Err(error) => return Err(failed(format!("cannot ask for the state of {id}"))(error)),
     };
     let applied_at = Some(record.applied_at);
-    state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at });
+    state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: None });
     Ok(())
 }
 
@@ -127,12 +127,16 @@ fn addresses(xml: &str) -> (Option<String>, Vec<Ipv4Net>) {
     (bridge, subnets)
 }
 
+fn name(domain: &Domain) -> Result<String, HypervisorError> {
+    domain.get_name().map_err(failed("cannot ask a vm for its name"))
+}
+
 fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) -> Result<(), HypervisorError> {
     let list = |flags| connect.list_all_domains(flags).map_err(failed("cannot list the vms"));
-    let name = |domain: &Domain| domain.get_name().map_err(failed("cannot ask a vm for its name"));
+    let names = |domains: Vec<Domain>| domains.iter().map(name).collect::<Result<HashSet<_>, _>>();
     // Most domains run, and one list says so of all of them; only the others are asked one by one.
-    let running = list(VIR_CONNECT_LIST_DOMAINS_RUNNING)?;
-    let running = running.iter().map(name).collect::<Result<HashSet<_>, _>>()?;
+    let running = names(list(VIR_CONNECT_LIST_DOMAINS_RUNNING)?)?;
+    let autostarted = names(list(VIR_CONNECT_LIST_DOMAINS_AUTOSTART)?)?;
     for domain in list(0)? {
         let name = name(&domain)?;
         let Some(vm) = names::vm_of_domain(project, &name) else { continue };
@@ -141,8 +145,11 @@ fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) ->
         match owner {
             Owner::Us(record) => {
                 let phase = if running.contains(&name) { Some(Phase::Running) } else { phase(&domain, &id)? };
+                let Some(phase) = phase else { continue };
+                let autostart = autostarted.contains(&name);
                 let applied_at = Some(record.applied_at);
-                state.resources.extend(phase.map(|phase| (id, Actual { recorded: record.spec, phase, applied_at })));
+                let Some(seen) = seen::seen(&domain, project, &record.spec, autostart, phase)? else { continue };
+                state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
             }
             owner => state.foreign.extend(owner.describe("domain", &name).map(|words| (id, words))),
         }
@@ -189,7 +196,9 @@ fn stored(
                 let id = ResourceId::Volume(name.clone());
                 if let Some(size) = volumes::capacity(&volume, &id.to_string())? {
                     let recorded = Spec::Volume(Volume { name, size });
-                    state.resources.insert(id, Actual { recorded, phase: Phase::Running, applied_at: None });
+                    state
+                        .resources
+                        .insert(id, Actual { recorded, phase: Phase::Running, applied_at: None, seen: None });
                 }
             }
             Stored::Image { .. } => {
@@ -198,7 +207,9 @@ fn stored(
             }
         }
     }
-    state.resources.insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Running, applied_at: None });
+    state
+        .resources
+        .insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Running, applied_at: None, seen: None });
     Ok(())
 }
 
@@ -211,7 +222,7 @@ fn image(stored: Stored, whole: bool, state: &mut ActualState) {
         return;
     }
     let recorded = Spec::Image(Image { name, path: std::path::PathBuf::new(), format, length, digest });
-    state.resources.insert(id, Actual { recorded, phase, applied_at: None });
+    state.resources.insert(id, Actual { recorded, phase, applied_at: None, seen: None });
 }
 
 /// Notes the addresses that the project's networks and vms have. What the vm itself was given counts most.

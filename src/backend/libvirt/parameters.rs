@@ -32,7 +32,7 @@ pub(super) enum Of<'a> {
 
 /// Sets parameters of a running domain.
 pub(super) fn set(domain: &Domain, of: Of<'_>, parameters: &[Parameter]) -> Result<(), Error> {
-    let mut parameters: Vec<virTypedParameter> = parameters.iter().map(Parameter::to_c).collect();
+    let mut parameters: Vec<virTypedParameter> = parameters.iter().copied().map(Parameter::to_c).collect();
     let (list, count) = (parameters.as_mut_ptr(), c_int::try_from(parameters.len()).unwrap_or(0));
     let (domain, live) = (domain.as_ptr(), VIR_DOMAIN_AFFECT_LIVE);
     let name = match of {
@@ -60,7 +60,7 @@ pub(super) fn stay_off(domain: &Domain) -> Result<(), Error> {
 }
 
 impl Parameter {
-    fn to_c(&self) -> virTypedParameter {
+    fn to_c(self) -> virTypedParameter {
         let (name, kind) = match self {
             Self::U32(name, _) => (name, VIR_TYPED_PARAM_UINT),
             Self::U64(name, _) => (name, VIR_TYPED_PARAM_ULLONG),
@@ -74,7 +74,7 @@ impl Parameter {
         for (to, byte) in parameter.field[..room].iter_mut().zip(name.bytes()) {
             *to = byte.cast_signed() as c_char;
         }
-        match *self {
+        match self {
             Self::U32(_, value) => parameter.value.ui = value,
             Self::U64(_, value) => parameter.value.ul = value,
             Self::I64(_, value) => parameter.value.l = value,

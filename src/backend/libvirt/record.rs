@@ -65,6 +65,20 @@ pub(super) fn of_domain(
     }
 }
 
+/// The project that a domain's metadata names; `None` where it names none, or the domain is gone by now.
+pub(super) fn project_of_domain(domain: &Domain) -> Option<String> {
+    let kind = VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
+    let xml = domain.get_metadata(kind, Some(NAMESPACE), VIR_DOMAIN_AFFECT_CURRENT).ok()?;
+    Document::parse(&xml).ok()?.root_element().attribute("project").map(ToOwned::to_owned)
+}
+
+/// The same of a network's definition.
+pub(super) fn project_in_definition(xml: &str) -> Option<String> {
+    let document = Document::parse(xml).ok()?;
+    let element = document.descendants().find(|node| node.tag_name().namespace() == Some(NAMESPACE))?;
+    element.attribute("project").map(ToOwned::to_owned)
+}
+
 /// A network's definition as it was last given, not as it was when the network was started.
 pub(super) fn definition(network: &Network) -> Result<String, Error> {
     network.get_xml_desc(VIR_NETWORK_XML_INACTIVE).or_else(|error| match error.code() {

@@ -23,6 +23,7 @@ use super::volumes::{self, path_of};
 use super::xml::{self, Fittings, Kernel};
 use super::{Call, agent, parameters};
 use crate::backend::{ErrorKind, HypervisorError};
+use crate::model::hardware::Firmware;
 use crate::model::{Boot, Disk, Vm};
 use crate::names::{ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
@@ -57,6 +58,27 @@ pub(super) fn define(call: Call<'_>, offer: &Offer, record: &Record, vm: &Vm) ->
         return Err(failed(format!("cannot set whether {id} starts with the hypervisor"))(error));
     }
     Ok(())
+}
+
+/// Replaces a definition; the domain may run meanwhile.
+pub(super) fn redefine(
+    call: Call<'_>,
+    offer: &Offer,
+    record: &Record,
+    from: &Vm,
+    vm: &Vm,
+) -> Result<(), HypervisorError> {
+    let id = ResourceId::Vm(vm.name.clone());
+    let uefi = |vm: &Vm| vm.hardware.firmware == Some(Firmware::Uefi);
+    if let Some(found) = find(call.connect, call.project, &vm.name)?
+        && uefi(from)
+        && !uefi(vm)
+        && state(&found, &id)?.is_some_and(|(state, _)| is_off(state))
+    {
+        // Nobody would know of the firmware's variables any more.
+        undefine(call, &vm.name)?;
+    }
+    define(call, offer, record, vm)
 }
 
 fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, HypervisorError> {

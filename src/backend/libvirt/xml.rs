@@ -11,11 +11,12 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::hardware::{Hardware, PERIOD};
+use super::hardware::{Hardware, PERIOD, Tuning};
 use super::{merge, names, record};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::cloud_init::disk_serial;
-use crate::model::{Disk, Host, ImageFormat, Network, NetworkMode, Vm};
+use crate::model::hardware::Limits;
+use crate::model::{Disk, Host, ImageFormat, Interface, Network, NetworkMode, Vm};
 use crate::names::ProjectName;
 use crate::state::record::Record;
 
@@ -78,6 +79,7 @@ struct DomainXml<'a> {
     uuid: String,
     vm: &'a str,
     hw: Hardware,
+    limits: Tuning,
     period: u64,
     x86: bool,
     arch: Option<String>,
@@ -91,10 +93,7 @@ struct DomainXml<'a> {
 /// A domain.
 pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String, HypervisorError> {
     let project = &record.project;
-    let interface = |interface: &crate::model::Interface| DomainInterface {
-        mac: interface.mac.to_string(),
-        network: names::network(project, &interface.network),
-    };
+    let interface = |interface: &Interface| DomainInterface::of(project, interface);
     let disks = domain_disks(vm, with.root, with.disks);
     let x86 = with.arch.as_deref().is_some_and(|arch| matches!(arch, "x86_64" | "i686"));
     let machine = vm.hardware.machine.clone().or(with.machine);
@@ -109,6 +108,7 @@ pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String,
         uuid: names::uuid("vm", project, vm.name.as_str()),
         vm: vm.name.as_str(),
         hw: Hardware::of(vm, with.cpu_mode, x86, pcie),
+        limits: Tuning::of(&vm.hardware.limits),
         period: PERIOD,
         x86,
         seed: with.seed.map(|path| DomainSeed { path, target: names::target(disks.len()) }),
@@ -125,11 +125,53 @@ pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String,
     }
 }
 
-fn domain_disks(vm: &Vm, root: Option<String>, paths: Vec<String>) -> Vec<DomainDisk> {
-    let serial = |disk: &Disk| match disk {
+impl DomainInterface {
+    fn of(project: &ProjectName, interface: &Interface) -> Self {
+        Self { mac: interface.mac.to_string(), network: names::network(project, &interface.network) }
+    }
+}
+
+#[derive(Serialize)]
+struct AttachedDisk {
+    disk: DomainDisk,
+    limits: Tuning,
+}
+
+/// A disk by itself, for a domain that runs.
+pub(super) fn attached_disk(
+    disk: &Disk,
+    path: String,
+    target: String,
+    limits: &Limits,
+) -> Result<String, HypervisorError> {
+    let disk = DomainDisk { path, target, serial: serial(disk) };
+    render("disk.xml.j2", AttachedDisk { disk, limits: Tuning::of(limits) })
+}
+
+#[derive(Serialize)]
+struct AttachedInterface {
+    interface: DomainInterface,
+    limits: Tuning,
+}
+
+/// An interface by itself, for a domain that runs.
+pub(super) fn attached_interface(
+    project: &ProjectName,
+    interface: &Interface,
+    limits: &Limits,
+) -> Result<String, HypervisorError> {
+    let interface = DomainInterface::of(project, interface);
+    render("interface.xml.j2", AttachedInterface { interface, limits: Tuning::of(limits) })
+}
+
+fn serial(disk: &Disk) -> String {
+    match disk {
         Disk::Volume { volume } => disk_serial(volume),
         Disk::Own { name, .. } => disk_serial(name),
-    };
+    }
+}
+
+fn domain_disks(vm: &Vm, root: Option<String>, paths: Vec<String>) -> Vec<DomainDisk> {
     let root = root.map(|path| (path, "root".to_owned()));
     let others = paths.into_iter().zip(vm.disks.iter().map(serial));
     let numbered = root.into_iter().chain(others).enumerate();
@@ -294,6 +336,8 @@ fn templates() -> &'static Environment<'static> {
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         let files = [
             ("domain.xml.j2", include_str!("domain.xml.j2")),
+            ("disk.xml.j2", include_str!("disk.xml.j2")),
+            ("interface.xml.j2", include_str!("interface.xml.j2")),
             ("network.xml.j2", include_str!("network.xml.j2")),
             ("pool.xml.j2", include_str!("pool.xml.j2")),
             ("volume.xml.j2", include_str!("volume.xml.j2")),

@@ -18,7 +18,8 @@ pub(super) fn of(step: &Step) -> Vec<(String, String)> {
     let changes = step.changes.iter().map(|change| {
         let old = change.old.as_deref().map_or_else(none, tame);
         let new = change.new.as_deref().map_or_else(none, tame);
-        (tame(&change.field), format!("{old} → {new}"))
+        let whose = if change.drift { " (somebody else's change is put back)" } else { "" };
+        (tame(&change.field), format!("{old} → {new}{whose}"))
     });
     made.into_iter().map(|(label, value)| (label.to_owned(), value)).chain(changes).collect()
 }

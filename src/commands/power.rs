@@ -1,0 +1,103 @@
+//! `start`, `stop`, `restart`, `pause`, `unpause`, `kill`: what is there → plan → run.
+//!
+//! Reads the file for the project's name alone: what was last applied has order and gates.
+
+use std::collections::BTreeSet;
+
+use crate::cli::{Backwards, Forwards, Global, Restart, Stop};
+use crate::commands::stage::Access;
+use crate::commands::{request, run, stage};
+use crate::compose::suggest;
+use crate::error::{Error, Exit};
+use crate::execute::OnFailure;
+use crate::names::{ProjectName, VmName};
+use crate::plan::{self, Company, Power, Selection};
+use crate::render::output;
+use crate::state::ActualState;
+
+/// Starts vms.
+pub(super) fn start(global: &Global, options: &Forwards) -> Result<Exit, Error> {
+    power(global, Power::Start, &options.vms, needed(options.no_deps))
+}
+
+/// Shuts vms down.
+pub(super) fn stop(global: &Global, options: &Stop) -> Result<Exit, Error> {
+    power(global, Power::Stop(options.timeout), &options.vms.vms, dependents(&options.vms))
+}
+
+/// Shuts vms down and starts them again.
+pub(super) fn restart(global: &Global, options: &Restart) -> Result<Exit, Error> {
+    let company = if options.with_dependents { Company::Dependents } else { needed(options.no_deps) };
+    power(global, Power::Restart(options.timeout), &options.vms, company)
+}
+
+/// Holds vms.
+pub(super) fn pause(global: &Global, options: &Backwards) -> Result<Exit, Error> {
+    power(global, Power::Pause, &options.vms, dependents(options))
+}
+
+/// Lets held vms go on.
+pub(super) fn unpause(global: &Global, options: &Forwards) -> Result<Exit, Error> {
+    power(global, Power::Unpause, &options.vms, needed(options.no_deps))
+}
+
+/// Switches vms off.
+pub(super) fn kill(global: &Global, options: &Backwards) -> Result<Exit, Error> {
+    power(global, Power::Kill, &options.vms, dependents(options))
+}
+
+fn needed(nobody: bool) -> Company {
+    if nobody { Company::Nobody } else { Company::Needed }
+}
+
+fn dependents(options: &Backwards) -> Company {
+    if options.with_dependents { Company::Dependents } else { Company::Nobody }
+}
+
+fn power(global: &Global, power: Power, vms: &[VmName], company: Company) -> Result<Exit, Error> {
+    let project = stage::project_name(global, &request(global)?)?;
+    let sight = stage::observe(global, &project, Access::Write)?;
+    known(&project, &sight.actual, vms)?;
+    let selection = Selection { vms: vms.iter().cloned().collect(), company };
+    let plan = plan::power(&project, &sight.actual, power, &selection)?;
+    if plan.is_empty() {
+        output::note(&format!("nothing to do: {}", already(power, vms)));
+        return Ok(Exit::Done);
+    }
+    // What is being started can be undone as `up` is; a guest that has shut down is not started again for another's sake.
+    let on_failure = match power {
+        Power::Start | Power::Restart(_) | Power::Unpause => OnFailure::Rollback,
+        Power::Stop(_) | Power::Pause | Power::Kill => OnFailure::Continue,
+    };
+    Ok(run::run(global, sight, &plan, &run::How { on_failure, parallel: None }))
+}
+
+/// Refuses names that no vm has, and a project that has no vm.
+fn known(project: &ProjectName, actual: &ActualState, vms: &[VmName]) -> Result<(), Error> {
+    let there: BTreeSet<&VmName> = actual.resources.keys().filter_map(|id| id.as_vm()).collect();
+    let Some(missing) = vms.iter().find(|vm| !there.contains(vm)) else {
+        if there.is_empty() {
+            let what = format!("project `{project}` has no vms on the hypervisor");
+            return Err(Error::Missing { what, hint: "`vmcompose up` makes them".to_owned() });
+        }
+        return Ok(());
+    };
+    let near = suggest::did_you_mean(missing.as_str(), there.iter().map(|vm| vm.as_str()));
+    let listed = "`vmcompose ps -a` shows the vms; `vmcompose up` makes those that are missing".to_owned();
+    let what = format!("vm `{missing}` of project `{project}` does not exist on the hypervisor");
+    Err(Error::Missing { what, hint: near.unwrap_or(listed) })
+}
+
+fn already(power: Power, vms: &[VmName]) -> String {
+    let who = match vms {
+        [] => "every vm".to_owned(),
+        [vm] => format!("vm `{vm}`"),
+        _ => "each of these vms".to_owned(),
+    };
+    match power {
+        Power::Start | Power::Restart(_) => format!("{who} runs already"),
+        Power::Stop(_) | Power::Kill => format!("{who} is stopped already"),
+        Power::Pause => format!("{who} is paused or stopped already"),
+        Power::Unpause => format!("{who} is not paused"),
+    }
+}

@@ -1,0 +1,124 @@
+//! Which change of a vm's spec has which effect: one table, which the documentation is made from.
+//!
+//! Owns the table and what narrows it down in a particular case. Knows nothing of operations.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Boot, Disk, Vm};
+use crate::state::Shape;
+
+/// What a change costs, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// It is only recorded with the vm.
+    Recorded,
+    /// It is made while the vm runs.
+    Live,
+    /// The guest is shut down, and started again as a changed machine.
+    Reboot,
+    /// The vm is made anew, with new disks of its own.
+    Replace,
+    /// It cannot be made.
+    Impossible,
+}
+
+impl Class {
+    /// Its word in the documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recorded | Self::Live => "live",
+            Self::Reboot => "reboot",
+            Self::Replace => "replace",
+            Self::Impossible => "refused",
+        }
+    }
+}
+
+/// A field, what a change of it costs, and how it is made.
+pub type Entry = (&'static str, Class, &'static str);
+
+/// Every field of a vm's spec but its name.
+pub const TABLE: [Entry; 31] = [
+    ("accel", Class::Reboot, ""),
+    ("annotations", Class::Recorded, "recorded with the vm"),
+    ("autostart", Class::Live, ""),
+    ("boot", Class::Replace, "another image; a kernel, initrd or command line at a reboot"),
+    ("cloud_init", Class::Replace, "a guest reads its seed at its first boot only"),
+    ("cpu", Class::Reboot, ""),
+    ("cpus", Class::Live, "more, within `max_cpus` as it was when the vm was started; else at a reboot"),
+    ("depends_on", Class::Recorded, "recorded with the vm"),
+    ("devices", Class::Reboot, ""),
+    ("disk", Class::Impossible, "the size of the root disk"),
+    ("disks", Class::Live, "attached and detached; the guest has to let go. A size is refused"),
+    ("firmware", Class::Reboot, "its variables begin anew"),
+    ("graphics", Class::Reboot, ""),
+    ("healthcheck", Class::Recorded, "recorded with the vm"),
+    ("hostname", Class::Replace, "where the guest has a seed; else live, in the network's DNS"),
+    ("hugepages", Class::Reboot, ""),
+    ("interfaces", Class::Live, "attached and detached; another address at a reboot"),
+    ("labels", Class::Recorded, "recorded with the vm"),
+    ("limits", Class::Live, ""),
+    ("machine", Class::Reboot, ""),
+    ("max_cpus", Class::Reboot, ""),
+    ("max_memory", Class::Reboot, ""),
+    ("memory", Class::Live, "within `max_memory` as it was when the vm was started; else at a reboot"),
+    ("protect", Class::Recorded, "recorded with the vm"),
+    ("replica_of", Class::Recorded, "recorded with the vm"),
+    ("restart", Class::Reboot, ""),
+    ("secure_boot", Class::Reboot, "its variables begin anew"),
+    ("stop_grace_period", Class::Recorded, "recorded with the vm"),
+    ("tpm", Class::Reboot, ""),
+    ("watchdog", Class::Reboot, ""),
+    ("xml", Class::Reboot, ""),
+];
+
+/// What the change of one field, by its path within the spec, costs for this vm.
+pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>) -> Class {
+    let top = path.split('.').next().unwrap_or(path);
+    let entry = TABLE.iter().find(|(field, ..)| *field == top);
+    // A field that the table does not have is a mistake that a test finds; nothing is risked for it.
+    let listed = entry.map_or(Class::Impossible, |(_, class, _)| *class);
+    match top {
+        "boot" if only_kernel(&from.boot, &to.boot) => Class::Reboot,
+        "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
+        "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,
+        "interfaces" if moved(from, to) => Class::Reboot,
+        "disks" if resized(from, to) => Class::Impossible,
+        _ => listed,
+    }
+}
+
+fn only_kernel(from: &Boot, to: &Boot) -> bool {
+    matches!((from, to), (Boot::Kernel { .. }, Boot::Kernel { .. }))
+}
+
+/// Whether the vm, as it was started, can have that while it runs. A processor is taken away only by a reboot: guests do
+/// not give up those that they booted with.
+fn fits(field: &str, to: &Vm, running: &Shape) -> bool {
+    match field {
+        "memory" => to.memory <= running.max_memory,
+        _ => to.cpus >= running.cpus && to.cpus <= running.max_cpus,
+    }
+}
+
+/// Whether an interface stays and gets another address: its guest asks for it when it boots.
+fn moved(from: &Vm, to: &Vm) -> bool {
+    let other = |nic: &crate::model::Interface| {
+        from.interfaces.iter().any(|old| old.mac == nic.mac && (old.ip, &old.network) != (nic.ip, &nic.network))
+    };
+    to.interfaces.iter().any(other)
+}
+
+fn resized(from: &Vm, to: &Vm) -> bool {
+    let size = |vm: &Vm, wanted: &str| {
+        vm.disks.iter().find_map(|disk| match disk {
+            Disk::Own { name, size } if name.as_str() == wanted => Some(*size),
+            _ => None,
+        })
+    };
+    to.disks.iter().any(|disk| match disk {
+        Disk::Own { name, size: new } => size(from, name.as_str()).is_some_and(|old| old != *new),
+        Disk::Volume { .. } => false,
+    })
+}

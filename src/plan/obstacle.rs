@@ -59,6 +59,18 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// The hypervisor cannot do it.
+    #[error("{resource} asks for {what}, which this hypervisor does not offer")]
+    NotOffered {
+        /// Which.
+        resource: ResourceId,
+        /// What it asks for.
+        what: String,
+        /// What there is instead.
+        instead: Option<String>,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
     /// `protect: true` forbids it.
     #[error("{resource} is protected and would be replaced")]
     Replaced {
@@ -82,7 +94,8 @@ impl Obstacle {
             Self::Foreign { origin, .. }
             | Self::BusySubnet { origin, .. }
             | Self::Unchangeable { origin, .. }
-            | Self::Replaced { origin, .. } => origin.as_ref(),
+            | Self::Replaced { origin, .. }
+            | Self::NotOffered { origin, .. } => origin.as_ref(),
             Self::Protected { .. } => None,
         }
     }
@@ -96,6 +109,29 @@ fn fields(changes: &[FieldChange]) -> String {
         format!("{} {old} → {new}", change.field)
     };
     changes.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// What a vm that is made or changed asks of the hypervisor in vain. One that is there as it should be proves by that that
+/// it can be.
+pub(super) fn not_offered(
+    desired: &DesiredState,
+    actual: &ActualState,
+    id: &ResourceId,
+) -> impl Iterator<Item = Obstacle> {
+    let spec = &desired.specs[id];
+    let there = actual.resources.get(id).is_some_and(|found| found.recorded == *spec);
+    let lacks = match (spec.as_vm(), &actual.offer) {
+        (Some(vm), Some(offer)) if !there => offer.lacks(vm),
+        _ => Vec::new(),
+    };
+    let origin = desired.origins.get(id).cloned();
+    let resource = id.clone();
+    lacks.into_iter().map(move |(what, instead)| Obstacle::NotOffered {
+        resource: resource.clone(),
+        what,
+        instead,
+        origin: origin.clone(),
+    })
 }
 
 /// What keeps one resource from being made or changed.

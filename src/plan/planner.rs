@@ -10,7 +10,7 @@ use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::change::{Change, change};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::follow::follow;
-use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected};
+use crate::plan::obstacle::{Obstacle, PlanError, not_offered, obstacle, protected};
 use crate::plan::operation::{Operation, VmDisk, VmSeed};
 use crate::plan::recipe::{creation, deletion, starting, update};
 use crate::plan::{Action, Cause, Effect, Gate, Milestone, Plan, Step, StepId, Wave};
@@ -83,7 +83,7 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
     for (wave, ids) in desired.graph.waves().into_iter().enumerate() {
         for id in ids {
             let found = actual.resources.get(id);
-            obstacles.extend(obstacle(desired, actual, id, found));
+            obstacles.extend(obstacle(desired, actual, id, found).into_iter().chain(not_offered(desired, actual, id)));
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
             let draft = decide(spec, &gate(desired, id), seed, found, wave).map(|draft| afresh(draft, actual));

@@ -2,6 +2,7 @@
 //!
 //! Owns both states; a backend fills in the actual one, the planner compares them. Knows nothing of files or libvirt.
 
+pub mod offer;
 pub mod record;
 pub mod seen;
 
@@ -11,6 +12,7 @@ use crate::graph::{CycleError, Graph};
 use crate::model::{Boot, Disk, Image, Origin, Project, Spec, Surroundings, Vm};
 use crate::names::{ImageName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 
+pub use offer::Offer;
 pub use seen::{Seen, Shape};
 
 /// What is wanted of a whole project.
@@ -90,6 +92,8 @@ pub struct ActualState {
     pub loose_disks: BTreeSet<(VmName, VolumeName)>,
     /// Seeds of vms of the project's that no recorded vm has, for the same reasons.
     pub loose_seeds: BTreeSet<VmName>,
+    /// What the hypervisor can do; `None` where that is not known.
+    pub offer: Option<Box<Offer>>,
     /// Addresses in use.
     pub surroundings: Surroundings,
 }

@@ -10,7 +10,7 @@ use vmcompose::names::VmName;
 use vmcompose::plan::effects::{Class, TABLE};
 use vmcompose::plan::{Action, Cause, Effect, Step, plan};
 use vmcompose::state::seen::{Foreign, Seen, Shape};
-use vmcompose::state::{ActualState, Phase};
+use vmcompose::state::{ActualState, Offer, Phase};
 use vmcompose::units::{Bytes, Span};
 
 use super::specs::{UP, applied, desired, edit, id, lines, name, refusal, vm};
@@ -288,4 +288,26 @@ fn who_says_restart_goes_along_and_who_does_not_stays() {
     let after: Vec<Spec> = std::iter::once(changed).chain(others).collect();
     let plan = plan(&desired(&after), &applied(&desired(&before)), &UP).expect("a plan");
     assert_eq!(lines(&plan), ["1 ↻ db <- ", "2 ↻ api <- db!", "3 ↻ web <- api!"]);
+}
+
+#[test]
+fn what_the_hypervisor_does_not_offer_is_refused_where_it_would_be_made_and_nowhere_else() {
+    let offer = Offer {
+        machines: ["pc".to_owned(), "q35".to_owned()].into(),
+        max_cpus: Some(3),
+        cpu_modes: ["maximum".to_owned()].into(),
+        limits: true,
+        ..Offer::default()
+    };
+    let wanted = desired(&[Spec::Vm(Box::new(full())), Spec::Vm(Box::new(other()))]);
+    let here = ActualState { offer: Some(Box::new(offer.clone())), ..ActualState::default() };
+    let lacks = refusal(&wanted, &here, UP)
+        .replace("vm `db` asks for ", "")
+        .replace(", which this hypervisor does not offer", "");
+    assert_eq!(
+        lacks.lines().collect::<Vec<_>>(),
+        ["4 cpus", "`firmware: uefi`", "`tpm`", "`graphics: vnc`", "usb devices of the host", "`hugepages`"]
+    );
+    let there = ActualState { offer: Some(Box::new(offer)), ..running(&[full(), other()]) };
+    assert!(plan(&wanted, &there, &UP).expect("a plan").is_empty());
 }

@@ -6,6 +6,7 @@
 //! it is. No handle of libvirt's outlives a call, and nothing here decides what should be done.
 
 mod agent;
+mod capabilities;
 mod cloud_init;
 mod connections;
 mod error;
@@ -45,8 +46,8 @@ use crate::model::Spec;
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
 use crate::plan::operation::VmDisk;
-use crate::state::ActualState;
 use crate::state::record::Record;
+use crate::state::{self, ActualState};
 
 /// A hypervisor behind libvirt.
 pub struct Libvirt {
@@ -54,6 +55,7 @@ pub struct Libvirt {
     place: Place,
     turns: Turns,
     offer: OnceLock<Offer>,
+    ability: OnceLock<Option<Box<state::Offer>>>,
 }
 
 /// What an operation needs besides itself: a connection, where that leads, whose turn it is, and for whom it is done.
@@ -84,7 +86,7 @@ impl Libvirt {
     pub fn connect(uri: Option<&str>) -> Result<Self, HypervisorError> {
         let connections = Connections::open(uri)?;
         let place = connections.with(|connect| Place::of(connect, connections.uri()))?;
-        Ok(Self { connections, place, turns: Turns::default(), offer: OnceLock::new() })
+        Ok(Self { connections, place, turns: Turns::default(), offer: OnceLock::new(), ability: OnceLock::new() })
     }
 
     /// The URI of the hypervisor, as libvirt reports it.
@@ -129,6 +131,17 @@ impl Libvirt {
     }
 }
 
+impl Libvirt {
+    /// What domains can have here; asked once.
+    fn ability(&self, connect: &Connect) -> Result<Option<Box<state::Offer>>, HypervisorError> {
+        if let Some(ability) = self.ability.get() {
+            return Ok(ability.clone());
+        }
+        let ability = capabilities::offer(connect, &self.place, self.offer(connect)?)?;
+        Ok(self.ability.get_or_init(|| ability).clone())
+    }
+}
+
 impl fmt::Debug for Libvirt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Libvirt").field("uri", &self.connections.uri()).finish_non_exhaustive()
@@ -137,7 +150,13 @@ impl fmt::Debug for Libvirt {
 
 impl Hypervisor for Libvirt {
     fn observe(&self, project: &ProjectName) -> Result<ActualState, HypervisorError> {
-        self.connections.with(|connect| observe::observe(connect, &self.place, project))
+        self.connections.with(|connect| {
+            let mut state = observe::observe(connect, &self.place, project)?;
+            if !self.place.test {
+                state.offer = self.ability(connect)?;
+            }
+            Ok(state)
+        })
     }
 
     fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {

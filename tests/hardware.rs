@@ -142,7 +142,8 @@ fn a_guest_changes_while_it_runs_and_what_others_did_is_put_back() {
     stack.run(&["up"]).expect(0);
     stack.run(&["plan", "--exit-code"]).expect(0);
     assert_eq!(virsh(&["domid", &domain]), booted, "it ran on");
-    assert_eq!(stack.run(&["exec", "db", "--", "nproc"]).expect(0).stdout.trim(), "2");
+    // Whether a guest takes a new processor into use by itself is the guest's own business.
+    assert_eq!(virsh(&["vcpucount", &domain, "--live", "--active"]).trim(), "2");
 
     virsh(&["autostart", "--disable", &domain]);
     virsh(&["schedinfo", &domain, "--live", "--set", "cpu_shares=7"]);

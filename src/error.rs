@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::backend::{ErrorKind, HypervisorError};
+use crate::backend::{Concern, ErrorKind, HypervisorError};
 use crate::compose::Diagnostics;
 use crate::execute::{Failure, Outcome, Problem};
 use crate::image::ImageError;
@@ -97,6 +97,13 @@ pub enum Error {
         /// Who, where and since when, in words.
         holder: String,
     },
+    /// It would harm something that is in use or kept.
+    Refused {
+        /// What keeps it from being done, in words.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
     /// There is nothing to work on.
     Missing {
         /// What, in words.
@@ -114,12 +121,14 @@ impl Error {
             Self::Compose(_) | Self::Plan(PlanError::Cycle(_)) => Exit::Compose,
             Self::Images(_) => Exit::Resource,
             Self::Hypervisor(error) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
+            Self::Hypervisor(error) if error.kind == ErrorKind::Interrupted => Exit::Interrupted,
+            Self::Hypervisor(error) if error.concern == Concern::Resource => Exit::Resource,
             Self::Hypervisor(_) => Exit::Vm,
             Self::Plan(PlanError::Blocked(obstacles)) => {
                 let busy = |obstacle: &Obstacle| matches!(obstacle, Obstacle::BusySubnet { .. });
                 if obstacles.iter().all(busy) { Exit::Resource } else { Exit::Refused }
             }
-            Self::Unconfirmed { .. } | Self::Locked { .. } => Exit::Refused,
+            Self::Unconfirmed { .. } | Self::Locked { .. } | Self::Refused { .. } => Exit::Refused,
             Self::Io { .. } | Self::Missing { .. } => Exit::Usage,
         }
     }
@@ -151,7 +160,7 @@ impl Error {
             Self::Locked { .. } => {
                 vec!["nothing was changed; wait for the other run to end, or interrupt it".to_owned()]
             }
-            Self::Missing { hint, .. } => vec![hint.clone()],
+            Self::Missing { hint, .. } | Self::Refused { hint, .. } => vec![hint.clone()],
         }
     }
 }
@@ -176,6 +185,12 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::BusySubnet { .. } => {
             "nothing was changed; choose another subnet, or leave it out to have a free one chosen".to_owned()
         }
+        Obstacle::Unchangeable { resource: ResourceId::Volume(name), .. } => {
+            format!(
+                "nothing was changed; `volume export {name} FILE`, `volume rm {name}` and `volume import FILE {name}` \
+                 carry its data over"
+            )
+        }
         Obstacle::Unchangeable { .. } => {
             "nothing was changed; `vmcompose down` and `up` make it anew, named volumes survive that".to_owned()
         }
@@ -183,6 +198,10 @@ fn remedy(obstacle: &Obstacle) -> String {
             let instead = instead.as_ref().map(|words| format!("; {words}")).unwrap_or_default();
             format!("nothing was changed{instead}")
         }
+        Obstacle::Shrinks { has, .. } => {
+            format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
+        }
+        Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
         Obstacle::Protected { .. } | Obstacle::Replaced { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }
@@ -199,7 +218,7 @@ impl fmt::Display for Error {
             Self::Unconfirmed { what } => write!(f, "{what} has to be confirmed"),
             Self::Io { path, source } => write!(f, "`{}`: {source}", path.display()),
             Self::Locked { holder } => write!(f, "another run works on this project: {holder}"),
-            Self::Missing { what, .. } => f.write_str(what),
+            Self::Missing { what, .. } | Self::Refused { what, .. } => f.write_str(what),
         }
     }
 }

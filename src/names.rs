@@ -195,6 +195,9 @@ pub enum ResourceId {
     Vm(VmName),
 }
 
+/// What the names of the two pools begin with on the hypervisor.
+pub const POOL_PREFIX: &str = "vmcompose-";
+
 /// The two storage pools that vmcompose keeps on a hypervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

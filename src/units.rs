@@ -47,6 +47,12 @@ impl Bytes {
     pub const fn kib_ceil(self) -> u64 {
         self.0.div_ceil(1 << 10)
     }
+
+    /// The same, rounded up to whole KiB: hypervisors make disks of no other size.
+    #[must_use]
+    pub const fn whole_kib(self) -> Self {
+        Self(self.kib_ceil() << 10)
+    }
 }
 
 impl FromStr for Bytes {

@@ -4,6 +4,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use support::qemu::{Stack, enabled};
@@ -79,4 +80,44 @@ fn an_error_of_cloud_init_names_its_module_and_undoes_everything() {
         assert!(up.stderr.contains(words), "`{words}` is not in:\n{}", up.stderr);
     }
     assert_eq!(stack.belongings(), Vec::<String>::new());
+}
+
+#[test]
+fn a_root_disk_grows_and_the_guest_takes_it_at_its_next_boot() {
+    if !enabled() {
+        return;
+    }
+    // Without a seed cloud-init does nothing at a boot, growing included.
+    let (_folder, file) = project(&format!(
+        "    cloud_init: {{timezone: Europe/Berlin}}\n    healthcheck: {{cloud_init: true, {PATIENCE}}}\n"
+    ));
+    let stack = Stack::new(&[&file]);
+    stack.run(&["up", "--progress", "plain"]).expect(0);
+    let mebibytes = |command: &str| -> u64 {
+        let told = stack.run(&["exec", "db", "--", "sh", "-c", command]).expect(0).stdout;
+        told.trim().parse::<u64>().expect("a number of bytes") >> 20
+    };
+    let (disk, root) = ("lsblk -bdno SIZE /dev/vda", "df -B1 --output=size / | tail -1");
+    assert_eq!(mebibytes(disk), 4096);
+    let before = mebibytes(root);
+    assert!(before < 4096, "{before}");
+
+    let text = fs::read_to_string(&file).expect("written before");
+    fs::write(&file, text.replace("disk: 4GiB", "disk: 6GiB")).expect("written");
+    let plan = stack.run(&["plan"]).expect(0).stdout;
+    assert!(plan.contains("disk        4GiB → 6GiB"), "{plan}");
+    stack.run(&["up", "--progress", "plain"]).expect(0);
+    assert_eq!((mebibytes(disk), mebibytes(root)), (6144, before), "the disk has grown, the file system not yet");
+
+    let boot = || stack.run(&["exec", "db", "--", "cat", "/proc/sys/kernel/random/boot_id"]);
+    let first = boot().expect(0).stdout;
+    // What the agent answers to this depends on how fast it goes.
+    stack.run(&["exec", "db", "--", "systemctl", "reboot"]);
+    let deadline = Instant::now() + Duration::from_mins(8);
+    while !matches!(boot(), run if run.code == 0 && run.stdout != first) {
+        assert!(Instant::now() < deadline, "it did not come back");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    stack.run(&["exec", "db", "--", "cloud-init", "status", "--wait"]).expect(0);
+    assert!(mebibytes(root) > before + 1900, "{} of {before}", mebibytes(root));
 }

@@ -6,6 +6,7 @@ mod compose {
     mod diagnostics;
     mod files;
     pub(crate) mod fixture;
+    mod greedy;
     mod guest;
     mod hostile;
     mod images;
@@ -15,5 +16,6 @@ mod compose {
     mod merging;
     mod replicas;
     mod schema;
+    mod storage;
     mod templates;
 }

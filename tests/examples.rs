@@ -14,6 +14,7 @@ use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::compose::{self, Request, Sources};
 use vmcompose::execute::{self, OnFailure, Outcome};
 use vmcompose::image;
+use vmcompose::model::catalog::{Arch, locate};
 use vmcompose::model::{Image, ImageFrom, ImageRole, Surroundings};
 use vmcompose::names::{ImageName, ResourceId};
 use vmcompose::plan::{Goal, Options, Plan, plan};
@@ -53,7 +54,7 @@ impl Example {
             let kernel = image.name.as_str().as_bytes().to_vec();
             let bytes = if image.role == ImageRole::Disk { support::qcow2() } else { kernel };
             std::fs::write(&path, bytes).expect("written");
-            image.from = ImageFrom::Path(path);
+            (image.from, image.checksum) = (ImageFrom::Path(path), None);
         }
         let images = image::inspect(&image::files(&project.images).expect("files only")).expect("images");
         let hypervisor = Arc::new(Faulty::new(world.connect()));
@@ -111,6 +112,21 @@ fn every_example_is_planned_the_same_way_each_time() {
     for folder in folders() {
         let text = |example: &Example| render::plan::text(&example.plan(Goal::Up), &Palette::PLAIN);
         assert_eq!(text(&Example::new(&folder)), text(&Example::new(&folder)), "{}", folder.display());
+    }
+}
+
+#[test]
+fn the_cloud_images_by_url_are_those_that_are_known_by_name() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose-examples/cloud-images");
+    let request = Request { directory, ..Request::default() };
+    let sources = compose::gather(&request).expect("read");
+    let images = compose::parse(&sources, &request, &Surroundings::default()).expect("valid").project.images;
+    let known = [("debian", "debian:12"), ("ubuntu", "ubuntu:24.04"), ("fedora", "fedora:43")];
+    assert_eq!(images.len(), known.len());
+    for (name, short) in known {
+        let image = &images[&ImageName::new(name).expect("legal")];
+        let located = locate(short, None, Path::new("/"), Some(Arch::X86_64)).expect("known");
+        assert_eq!((&image.from, &image.checksum), (&located.from, &located.checksum), "{short}");
     }
 }
 

@@ -81,3 +81,38 @@ fn a_foreign_vm_is_not_touched() {
     foreign.undefine().expect("gone");
     desk.run(&["down"]).expect(0);
 }
+
+const JOB: &str = "\
+vms:
+  job: { boot: { kernel: kernel } }
+  report: { boot: { kernel: kernel }, depends_on: { job: { condition: completed } } }
+";
+
+#[test]
+fn a_vm_that_has_done_its_work_opens_the_gate_of_who_waits_for_that_and_stays_off() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(JOB);
+    let keeper = desk.keeper.as_ref().expect("online");
+    let name = format!("{}-job", desk.project);
+    let run = std::thread::scope(|scope| {
+        let up = scope.spawn(|| desk.run(&["up"]));
+        // The guest's work: to run, and to power itself off.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        let works = || Domain::lookup_by_name(keeper, &name).is_ok_and(|domain| domain.is_active() == Ok(true));
+        while !works() {
+            assert!(std::time::Instant::now() < deadline, "it is not started");
+            std::thread::yield_now();
+        }
+        assert!(Domain::lookup_by_name(keeper, &format!("{}-report", desk.project)).is_err(), "it waits");
+        Domain::lookup_by_name(keeper, &name).and_then(|domain| domain.shutdown()).expect("it ends");
+        up.join().expect("it ran")
+    });
+    let said = run.expect(0).stderr;
+    assert!(said.contains("vm `job`: completed") && said.contains("vm `report`: started"), "{said}");
+    assert!(desk.run(&["plan", "--exit-code"]).expect(0).stdout.contains("nothing to do"));
+    desk.run(&["up"]).expect(0);
+    assert_eq!(states(&desk), "job stopped, report running");
+    desk.run(&["down"]).expect(0);
+}

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use support::{apply, observe};
 use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::backend::{Attempt, ErrorKind, Health, Hypervisor};
-use vmcompose::model::{Boot, Image, ImageFormat, Probe};
+use vmcompose::model::{Boot, Image, ImageFormat, Probe, health::Http};
 use vmcompose::names::{Pool, ProjectName, ResourceId};
 use vmcompose::plan::Operation;
 use vmcompose::plan::operation::VmDisk;
@@ -155,7 +155,7 @@ fn a_guest_must_live_its_whole_life() {
     stage.apply(Operation::StartVm(db.name.clone()));
     assert_eq!(stage.probe(&agent), failing("the guest agent is not connected"));
     stage.until_passing(&agent);
-    let http = |path: &str| attempt("db", "10.211.7.10", Probe::Http { host: None, port: 80, path: path.to_owned() });
+    let http = |path: &str| attempt("db", "10.211.7.10", Probe::Http(Box::new(Http::get(None, 80, path.to_owned()))));
     stage.until_passing(&http("/healthz"));
     assert_eq!(stage.probe(&http("/nothing")), failing("HTTP 404 Not Found"));
     assert_eq!(stage.probe(&attempt("db", "10.211.7.10", Probe::Tcp { host: None, port: 80 })), Health::Passing);

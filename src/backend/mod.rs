@@ -3,6 +3,8 @@
 //! Owns the contract and its errors. The engine knows nothing below it, a backend nothing above it.
 
 pub mod libvirt;
+mod reach;
+pub mod storage;
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -84,6 +86,27 @@ pub struct HypervisorError {
     pub detail: Option<String>,
     /// What the user could do about it.
     pub hint: Option<String>,
+    /// What it is about, where the operation or the probe does not say that already.
+    #[serde(default, skip_serializing_if = "Concern::is_vm")]
+    pub concern: Concern,
+}
+
+/// What an error is about, as far as exit codes tell it apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Concern {
+    /// A vm, or nothing in particular.
+    #[default]
+    Vm,
+    /// Storage, an image or a network.
+    Resource,
+}
+
+impl Concern {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_vm(&self) -> bool {
+        *self == Self::Vm
+    }
 }
 
 /// Sorts of failure, as far as they are handled differently.
@@ -100,6 +123,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The vm does not run, so that no probe can pass.
     NotRunning,
+    /// The user wanted it to stop.
+    Interrupted,
     /// The hypervisor refused or failed.
     Rejected,
 }
@@ -107,7 +132,13 @@ pub enum ErrorKind {
 impl HypervisorError {
     /// An error without the hypervisor's own words.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), detail: None, hint: None }
+        Self { kind, message: message.into(), detail: None, hint: None, concern: Concern::Vm }
+    }
+
+    /// The same, about storage, an image or a network.
+    #[must_use]
+    pub fn about_resource(self) -> Self {
+        Self { concern: Concern::Resource, ..self }
     }
 
     /// Adds what the user could do about it.

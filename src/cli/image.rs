@@ -36,6 +36,7 @@ Examples:
 Examples:
   vmcompose image list
   vmcompose image list --known
+  vmcompose image rm $(vmcompose image list -q)
   vmcompose image list --format json | jq -r '.images[].id'"
     )]
     List(List),
@@ -55,7 +56,7 @@ Examples:
 
     /// Delete images from the cache
     ///
-    /// Vms are not touched: the hypervisor has copies of its own.
+    /// Vms are not touched: the hypervisor has copies of its own. Asks where the compose file of this folder uses an image.
     #[command(after_long_help = "\
 Examples:
   vmcompose image rm golden")]
@@ -89,6 +90,9 @@ pub struct List {
     /// The names that can be written for `source`, one per line
     #[arg(long, conflicts_with = "format")]
     pub known: bool,
+    /// Ids only
+    #[arg(short, long, conflicts_with_all = ["format", "known"])]
+    pub quiet: bool,
 }
 
 /// Options of `image import`.
@@ -117,6 +121,9 @@ pub struct Rm {
     /// Names of imports, URLs, or starts of ids
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// Options of `image prune`.

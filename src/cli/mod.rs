@@ -4,9 +4,11 @@
 
 mod global;
 pub mod image;
+pub mod pool;
 mod power;
 mod read;
 mod shell;
+pub mod volume;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -203,6 +205,14 @@ Examples:
     /// Download images and look after the cache of them
     #[command(subcommand)]
     Image(image::Image),
+
+    /// Look after volumes: who uses them, what they take up; copy them out and in, delete them
+    #[command(subcommand)]
+    Volume(volume::Volume),
+
+    /// Look after the storage pools of the hypervisor
+    #[command(subcommand)]
+    Pool(pool::Pool),
 
     /// Write a commented vmcompose.yaml to start from; never over one that is there
     #[command(after_long_help = "\

@@ -1,6 +1,7 @@
 //! `down`: the same line towards an emptier state. Needs no file where the project is named.
 
 use crate::cli::{Down, Global};
+use crate::commands::run::Ended;
 use crate::commands::stage::Access;
 use crate::commands::{request, run, stage};
 use crate::error::{Error, Exit};
@@ -10,6 +11,13 @@ use crate::state::DesiredState;
 
 /// Takes everything down.
 pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
+    match once(global, options)? {
+        Ended::Preliminary => once(global, options).map(Ended::exit),
+        Ended::Finally(exit) => Ok(exit),
+    }
+}
+
+fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
     let project = stage::project_name(global, &request(global)?)?;
     let sight = stage::observe(global, &project, Access::Write)?;
     let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
@@ -19,5 +27,5 @@ pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
         run::confirm(&plan, options.yes)?;
     }
     let how = run::How { on_failure: OnFailure::Continue, parallel: options.parallel };
-    Ok(run::run(global, sight, &plan, &how))
+    Ok(Ended::of(&plan, run::run(global, sight, &plan, &how)))
 }

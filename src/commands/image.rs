@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::cli::Global;
 use crate::cli::image::{Image, Import, Info, List, Prune, Pull, Rm};
-use crate::commands::media::{How, Requests, cache, drawn, fetch, fetch_and_pin, pins};
+use crate::commands::media::{How, Requests, cache, drawn, fetch, fetch_and_pin, forget_stale, pins};
 use crate::commands::{print, request};
 use crate::compose;
 use crate::error::{Error, Exit};
@@ -24,11 +24,11 @@ pub(super) fn image(global: &Global, command: &Image) -> Result<Exit, Error> {
     let cache = cache()?;
     match command {
         Image::Pull(options) => pull(global, &cache, options)?,
-        Image::Update => fetch_project(global, &cache, Mode::Update)?,
+        Image::Update => update(global, &cache)?,
         Image::List(options) => list(global, &cache, options)?,
         Image::Import(options) => import(&cache, options)?,
         Image::Info(options) => info(global, &cache, options)?,
-        Image::Rm(options) => rm(&cache, options)?,
+        Image::Rm(options) => rm(global, &cache, options)?,
         Image::Prune(options) => prune(global, &cache, options)?,
     }
     Ok(Exit::Done)
@@ -45,7 +45,7 @@ fn pull(global: &Global, cache: &Cache, options: &Pull) -> Result<(), Error> {
             .map_err(|error| Error::Missing { what: error.to_string(), hint: error.hint().unwrap_or_default() })?;
         let name = label(text, number);
         let (from, checksum) = (located.from, located.checksum);
-        requests.insert(name.clone(), ImageRequest { name, from, checksum, role: ImageRole::Disk });
+        requests.insert(name.clone(), ImageRequest { name, from, checksum, role: ImageRole::Disk, format: None });
     }
     let how = How { cache, mode: Mode::Normal, drawn: drawn(global), cancelled: &NEVER };
     let (fetched, _) = fetch(&requests, &Pins::default(), &how)?;
@@ -77,6 +77,23 @@ fn fetch_project(global: &Global, cache: &Cache, mode: Mode) -> Result<(), Error
     print_places(&fetched)
 }
 
+/// Updates what any profile uses, unless some are named, and forgets what was pinned for images that none uses any more.
+fn update(global: &Global, cache: &Cache) -> Result<(), Error> {
+    let mut request = request(global)?;
+    let all = request.profiles.is_empty();
+    if all {
+        request.profiles.push("*".to_owned());
+    }
+    let sources = compose::gather(&request)?;
+    let requests = compose::parse(&sources, &request, &Surroundings::default())?.project.images;
+    let how = How { cache, mode: Mode::Update, drawn: drawn(global), cancelled: &NEVER };
+    let (fetched, _) = fetch_and_pin(&requests, sources.directory(), &how)?;
+    if all {
+        forget_stale(&requests, sources.directory(), &how)?;
+    }
+    print_places(&fetched)
+}
+
 /// An interrupt ends the process; what has come so far is gone on with the next time.
 const NEVER: fn() -> bool = || false;
 
@@ -89,7 +106,11 @@ fn list(global: &Global, cache: &Cache, options: &List) -> Result<(), Error> {
     if options.known {
         return print(&well_known_names().collect::<Vec<_>>().join("\n"));
     }
-    let rows = rows(global, cache, cache.list().map_err(fault)?);
+    let entries = cache.list().map_err(fault)?;
+    if options.quiet {
+        return print(&entries.iter().map(Entry::id).collect::<Vec<_>>().join("\n"));
+    }
+    let rows = rows(global, cache, entries);
     print(&images::images(&rows, options.format, &Palette::stdout()))
 }
 
@@ -146,11 +167,19 @@ fn found(cache: &Cache, text: &str) -> Result<Vec<Entry>, Error> {
     Ok(entries)
 }
 
-fn rm(cache: &Cache, options: &Rm) -> Result<(), Error> {
+fn rm(global: &Global, cache: &Cache, options: &Rm) -> Result<(), Error> {
     // All are looked up before any is deleted: a slip in the second name must not cost the first image.
     let mut entries = Vec::new();
     for text in &options.images {
         entries.extend(found(cache, text)?);
+    }
+    // A folder without a compose file uses nothing.
+    if let Ok((requests, pins)) = used_by(global) {
+        let used = entries.iter().filter(|entry| image::in_use(&requests, &pins, entry)).map(Entry::id);
+        let used: Vec<String> = used.map(|id| format!("`{id}`")).collect();
+        if !used.is_empty() {
+            confirmed(&format!("deleting {}, which the compose file uses,", used.join(", ")), options.yes)?;
+        }
     }
     for entry in entries {
         cache.remove(&entry).map_err(fault)?;
@@ -159,18 +188,17 @@ fn rm(cache: &Cache, options: &Rm) -> Result<(), Error> {
     Ok(())
 }
 
+fn confirmed(what: &str, yes: bool) -> Result<(), Error> {
+    let ask = || ask(&format!("{what}?")).map_err(|source| Error::Io { path: PathBuf::from("stdin"), source });
+    if yes || ask()? == Answer::Yes { Ok(()) } else { Err(Error::Unconfirmed { what: what.to_owned() }) }
+}
+
 fn prune(global: &Global, cache: &Cache, options: &Prune) -> Result<(), Error> {
     let (requests, pins) = if options.all { (Requests::new(), Pins::default()) } else { used_by(global)? };
     let used = |entry: &Entry| image::in_use(&requests, &pins, entry);
     let unused = cache.list().map_err(fault)?.iter().filter(|entry| !used(entry)).count();
-    if unused > 0 && !options.yes {
-        let question = format!("Delete {unused} images from the cache?");
-        match ask(&question).map_err(|source| Error::Io { path: PathBuf::from("stdin"), source })? {
-            Answer::Yes => {}
-            Answer::No | Answer::Nobody => {
-                return Err(Error::Unconfirmed { what: format!("deleting {unused} images from the cache") });
-            }
-        }
+    if unused > 0 {
+        confirmed(&format!("deleting {unused} images from the cache"), options.yes)?;
     }
     let pruned = cache.prune(&used).map_err(fault)?;
     for entry in &pruned.entries {

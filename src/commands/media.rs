@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::Global;
 use crate::error::Error;
-use crate::image::{self, Cache, Digests, Fault, Fetch, Fetched, ImageError, LOCK_FILE, LockFileError, Mode};
-use crate::image::{Patience, Pins, Progress};
-use crate::model::{Image, ImageRequest, ImageSource};
+use crate::image::Progress;
+use crate::image::{self, AtHand, Cache, Digests, Fetch, Fetched, LOCK_FILE, LockFileError, Mode, Patience, Pins};
+use crate::model::{Image, ImageFrom, ImageRequest};
 use crate::names::ImageName;
 use crate::render::downloads::Downloads;
 use crate::render::{self, output};
@@ -40,6 +40,8 @@ pub(super) struct How<'a> {
 /// The images of a project, on this machine.
 pub(super) struct Brought {
     pub(super) images: BTreeMap<ImageName, Image>,
+    /// Those that are not here, and what is known of them.
+    pub(super) missing: BTreeMap<ImageName, Image>,
     /// Whether something was waited for, so that what else was looked at may have changed.
     pub(super) waited: bool,
 }
@@ -71,33 +73,26 @@ pub(super) fn bring(
         // Files that are here already need no folder for others: a service may have no home.
         Err(error) => {
             let sources = image::files(requests).ok_or(error)?;
-            return Ok(Brought { images: image::inspect(&sources)?, waited: false });
+            let images = image::inspect(&sources)?;
+            image::as_declared(requests, &images)?;
+            return Ok(Brought { images, missing: BTreeMap::new(), waited: false });
         }
     };
-    let (sources, digests, waited) = match reach {
+    match reach {
         Reach::Look => {
-            let sources = at_hand(requests, &cache, &pins(folder)?)?;
-            (sources, Digests::of(&cache).read_only(), false)
+            let AtHand { sources, missing } = image::at_hand(requests, &cache, &pins(folder)?)?;
+            let images = image::inspect_known(&sources, &Digests::of(&cache).read_only())?;
+            image::as_declared(requests, &images)?;
+            Ok(Brought { images, missing, waited: false })
         }
         Reach::Fetch(mode) => {
             let how = How { cache: &cache, mode, drawn, cancelled };
             let (fetched, waited) = fetch_and_pin(requests, folder, &how)?;
-            (fetched.sources, Digests::of(&cache), waited)
+            let images = image::inspect_known(&fetched.sources, &Digests::of(&cache))?;
+            image::as_declared(requests, &images)?;
+            Ok(Brought { images, missing: BTreeMap::new(), waited })
         }
-    };
-    Ok(Brought { images: image::inspect_known(&sources, &digests)?, waited })
-}
-
-fn at_hand(requests: &Requests, cache: &Cache, pins: &Pins) -> Result<BTreeMap<ImageName, ImageSource>, Error> {
-    let found = image::at_hand(requests, cache, pins)?;
-    if found.missing.is_empty() {
-        return Ok(found.sources);
     }
-    let away = |name: ImageName| {
-        let place = requests.get(&name).map(|request| request.from.to_string()).unwrap_or_default();
-        ImageError { name, fault: Fault::Away { place } }
-    };
-    Err(Error::Images(found.missing.into_iter().map(away).collect()))
 }
 
 /// Downloads what is missing, and pins what came in the lock file beside the compose file. Tells whether it took its time.
@@ -105,13 +100,29 @@ pub(super) fn fetch_and_pin(requests: &Requests, folder: &Path, how: &How<'_>) -
     let before = pins(folder)?;
     let (fetched, waited) = fetch(requests, &before, how)?;
     if how.mode != Mode::Locked && fetched.pins != before {
-        let lock = folder.join(LOCK_FILE);
-        fetched.pins.write(&lock).map_err(lock_error)?;
-        if matches!(how.drawn, render::Mode::Fancy | render::Mode::Plain) {
-            output::note(&format!("wrote `{}`", lock.display()));
-        }
+        write(&fetched.pins, folder, how)?;
     }
     Ok((fetched, waited))
+}
+
+/// Takes out of the lock file what none of the images comes from any more.
+pub(super) fn forget_stale(requests: &Requests, folder: &Path, how: &How<'_>) -> Result<(), Error> {
+    let before = pins(folder)?;
+    let mut kept = before.clone();
+    kept.keep_only(requests.values().filter_map(|request| match &request.from {
+        ImageFrom::Url(url) => Some(url),
+        _ => None,
+    }));
+    if kept == before { Ok(()) } else { write(&kept, folder, how) }
+}
+
+fn write(pins: &Pins, folder: &Path, how: &How<'_>) -> Result<(), Error> {
+    let lock = folder.join(LOCK_FILE);
+    pins.write(&lock).map_err(lock_error)?;
+    if matches!(how.drawn, render::Mode::Fancy | render::Mode::Plain) {
+        output::note(&format!("wrote `{}`", lock.display()));
+    }
+    Ok(())
 }
 
 /// Downloads what is missing, and draws that.

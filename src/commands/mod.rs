@@ -7,17 +7,20 @@ mod down;
 mod exec;
 mod image;
 mod init;
+mod interrupt;
 mod lock;
 mod ls;
 mod man;
 mod media;
 mod plan;
+mod pool;
 mod power;
 mod ps;
 mod run;
 mod show;
 mod stage;
 mod up;
+mod volume;
 
 pub use completion::answer_shell;
 
@@ -50,6 +53,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Schema(options) => show::schema(&options),
         Command::Graph(options) => show::graph(&global, &options),
         Command::Image(command) => image::image(&global, &command),
+        Command::Volume(command) => volume::volume(&global, &command),
+        Command::Pool(command) => pool::pool(&global, &command),
         Command::Init => init::init(&global),
         Command::Ls(options) => ls::ls(&global, &options),
         Command::Completion(options) => completion::completion(&options),

@@ -29,6 +29,30 @@ pub(super) struct How {
     pub(super) parallel: Option<NonZeroUsize>,
 }
 
+/// How a run ended, for whoever may have to plan once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It started what was in the way of seeing the rest.
+    Preliminary,
+    /// There is no more to come.
+    Finally(Exit),
+}
+
+impl Ended {
+    /// What the run of a plan amounts to.
+    pub(super) fn of(plan: &Plan, exit: Exit) -> Self {
+        if exit == Exit::Done && plan.is_preliminary() { Self::Preliminary } else { Self::Finally(exit) }
+    }
+
+    /// How the command ends where nothing follows.
+    pub(super) fn exit(self) -> Exit {
+        match self {
+            Self::Preliminary => Exit::Done,
+            Self::Finally(exit) => exit,
+        }
+    }
+}
+
 /// Asks before bytes that a user may have written are deleted. Elsewhere than on a terminal, `--yes` has to be given.
 pub(super) fn confirm(plan: &Plan, yes: bool) -> Result<(), Error> {
     let loses: Vec<String> = plan

@@ -10,10 +10,10 @@ use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::Global;
 use crate::commands::lock::{self, Lock};
-use crate::commands::media::{self, Reach};
+use crate::commands::media::{self, Reach, Requests};
 use crate::compose::{self, Diagnostics, Parsed, Request};
 use crate::error::Error;
-use crate::model::{Digest, Image, ImageFormat, ImageRequest, Project, Surroundings};
+use crate::model::{Digest, Image, ImageFormat, ImageRequest, Project, Spec, Surroundings};
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::PlanError;
 use crate::render::{Palette, diagnostic, output};
@@ -76,19 +76,45 @@ pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(D
         (images.join().expect("looking at images does not panic"), observed)
     });
     let mut sight = observed?;
-    let media::Brought { images, waited } = images?;
+    let media::Brought { mut images, missing, waited } = images?;
     if waited {
         // The lock holds off other runs of this project, not others who use the hypervisor.
         sight.actual = sight.hypervisor.observe(&project.name)?;
     }
     // Most often the addresses that the file's names lead to are free, or already those of these very vms.
+    let requests = first.project.images.clone();
     let project = if agree(&first.project, &sight.actual.surroundings) {
         first.project
     } else {
         compose::parse(&sources, request, &sight.actual.surroundings)?.project
     };
+    if missing.values().any(Image::is_unknown) {
+        images.extend(missing.into_values().map(|image| {
+            let image = assumed(image, &requests, &sight.actual);
+            (image.name.clone(), image)
+        }));
+        output::note("hint: a plan downloads nothing; `vmcompose image pull` does, and so does `vmcompose up`");
+    } else {
+        images.extend(missing);
+    }
     let desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
     Ok((desired, sight))
+}
+
+/// An image that is not on this machine, for a plan: as the lock file has it, else as the hypervisor has it, else unknown.
+fn assumed(image: Image, requests: &Requests, actual: &ActualState) -> Image {
+    if !image.is_unknown() {
+        return image;
+    }
+    let place = requests.get(&image.name).map(|request| request.from.to_string()).unwrap_or_default();
+    let there = match actual.resources.get(&ResourceId::Image(image.name.clone())).map(|actual| &actual.recorded) {
+        Some(Spec::Image(there)) => Some(there.clone()),
+        _ => None,
+    };
+    let known =
+        if there.is_some() { "the hypervisor's copy is taken for the same" } else { "what it holds is unknown" };
+    output::note(&format!("image `{}` is not on this machine yet, and {known}: `{place}`", image.name));
+    there.unwrap_or(image)
 }
 
 fn agree(project: &Project, surroundings: &Surroundings) -> bool {

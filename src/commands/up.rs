@@ -2,6 +2,7 @@
 
 use crate::cli::{Global, Up};
 use crate::commands::media::Reach;
+use crate::commands::run::Ended;
 use crate::commands::{request, run, stage};
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
@@ -10,11 +11,19 @@ use crate::plan::{self, Goal, Options};
 
 /// Brings everything up, and waits until it is healthy.
 pub(super) fn up(global: &Global, options: &Up) -> Result<Exit, Error> {
+    // Where a pool was stopped, the first plan starts it, and the second is made of what is in it.
+    match once(global, options)? {
+        Ended::Preliminary => once(global, options).map(Ended::exit),
+        Ended::Finally(exit) => Ok(exit),
+    }
+}
+
+fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     let mode = if options.locked { Mode::Locked } else { Mode::Normal };
     let (desired, sight) = stage::set(global, &request(global)?, Reach::Fetch(mode))?;
     let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
     let plan = plan::plan(&desired, &sight.actual, &wanted)?;
     run::confirm(&plan, options.yes)?;
     let how = run::How { on_failure: OnFailure::Rollback, parallel: options.parallel };
-    Ok(run::run(global, sight, &plan, &how))
+    Ok(Ended::of(&plan, run::run(global, sight, &plan, &how)))
 }

@@ -38,18 +38,27 @@ const ATTEMPTS: usize = 100;
 /// Decodes a value as a whole. Returns `None` where anything does not fit; the mistakes are then in `mistakes`.
 pub(crate) fn decode<T: DeserializeOwned>(node: &Node, path: &str, mistakes: &mut Vec<Diagnostic>) -> Option<T> {
     let before = mistakes.len();
-    let (value, whole) = attempts(node, path, mistakes);
+    let (value, whole) = attempts(node, &|_| path, mistakes);
     value.filter(|_| whole && mistakes.len() == before)
 }
 
-/// Decodes as much of a value as fits; what does not is in `mistakes`.
-pub(crate) fn decode_partly<T: DeserializeOwned>(node: &Node, path: &str, mistakes: &mut Vec<Diagnostic>) -> Option<T> {
+/// Decodes as much of a value as fits; what does not is in `mistakes`. How messages name the value, `vms.web`, may
+/// depend on where the mistake stands.
+pub(crate) fn decode_partly<'a, T: DeserializeOwned>(
+    node: &Node,
+    path: &dyn Fn(Place) -> &'a str,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<T> {
     attempts(node, path, mistakes).0
 }
 
 /// serde stops at the first mistake. So what is wrong is noted and cut out, and the rest is tried again, until it fits.
-/// Also returns whether nothing was cut out. `path` is how messages name the value: `vms.web`.
-fn attempts<T: DeserializeOwned>(node: &Node, path: &str, mistakes: &mut Vec<Diagnostic>) -> (Option<T>, bool) {
+/// Also returns whether nothing was cut out.
+fn attempts<'a, T: DeserializeOwned>(
+    node: &Node,
+    path: &dyn Fn(Place) -> &'a str,
+    mistakes: &mut Vec<Diagnostic>,
+) -> (Option<T>, bool) {
     let mut pruned = Pruned::new();
     for _ in 0..ATTEMPTS {
         let fault = match T::deserialize(Decoder { node, pruned: &pruned }) {

@@ -250,7 +250,8 @@ impl Expansion<'_, '_> {
             return None;
         }
         if items.is_none() {
-            let what = if matches!(node.kind, Kind::Scalar(_)) { format!("`{value}`") } else { node.describe() };
+            let shown = || format!("`{}`", value.to_string().chars().take(80).collect::<String>());
+            let what = if matches!(node.kind, Kind::Scalar(_)) { shown() } else { node.describe() };
             let not = Diagnostic::error(format!("`for_each` needs a list or a mapping, not {what}"));
             self.mistakes
                 .push(not.at(place, "not a list").hint("a template gives one as `for_each: \"{{ vars.sites }}\"`"));

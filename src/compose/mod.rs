@@ -42,6 +42,7 @@ use expand::{Draft, Expanded};
 use lower::settle::{self, Wish};
 use lower::{Instance, Resources, Scope, declared, network};
 use node::{Entry, Key, Kind, Node};
+use place::{Extent, Place};
 use schema::guest::Fqdn;
 use schema::vm::{self, Lost, VmNetworks};
 use template::Templates;
@@ -154,7 +155,7 @@ fn run(
         templates.finish(&mut instance.spec.node, &context, blame);
         shelf.put_in(&mut instance.spec.node, &context, &mut templates, blame);
     }
-    let vms = decoded(&instances, mistakes);
+    let vms = decoded(&instances, &sources.defaults(), mistakes);
     let resources =
         Resources { volumes: declared(&root, "volumes", mistakes), images: declared(&root, "images", mistakes) };
     let scope = Scope { project: &name, texts, directories: &sources.directories, home, off: &off };
@@ -177,14 +178,21 @@ fn wishes(instances: &[Instance<Draft>]) -> (Vec<Instance<Wish>>, bool) {
     (wishes, !ignored.is_empty())
 }
 
-fn decoded(instances: &[Instance<Draft>], mistakes: &mut Vec<Diagnostic>) -> Vec<Instance<vm::Vm>> {
+/// Every vm. What is wrong with a default is named as such, not as the first vm's that got it.
+fn decoded(
+    instances: &[Instance<Draft>],
+    defaults: &[Extent],
+    mistakes: &mut Vec<Diagnostic>,
+) -> Vec<Instance<vm::Vm>> {
     let mut all = Vec::with_capacity(instances.len());
     let unsupported = Unsupported::below(&["vms", "*"]);
     for instance in instances {
         let node = &instance.spec.node;
         let path = format!("vms.{}", instance.group.as_ref().unwrap_or(&instance.name));
         unsupported.check(node, mistakes);
-        let vm = decode_partly::<Option<vm::Vm>>(node, &path, mistakes);
+        let is_default = |place: Place| defaults.iter().any(|defaults| defaults.contains(place.at));
+        let name = |place| if is_default(place) { "defaults" } else { path.as_str() };
+        let vm = decode_partly::<Option<vm::Vm>>(node, &name, mistakes);
         let mut vm = vm.flatten().unwrap_or_default();
         vm.lost = lost(node, &vm);
         all.push(instance.with(vm));

@@ -32,6 +32,11 @@ impl Extent {
         self.start as usize..self.end as usize
     }
 
+    /// Whether the other one lies in it.
+    pub(crate) fn contains(self, other: Self) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
+    }
+
     /// The `inner` bytes of it, counted from its start.
     pub(crate) fn slice(self, inner: Range<usize>) -> Self {
         let start = self.start as usize;

@@ -65,6 +65,18 @@ impl Sources {
         &self.root.environment
     }
 
+    /// Where the `defaults` of all files stand.
+    pub(crate) fn defaults(&self) -> Vec<Extent> {
+        let mut units = vec![&self.root];
+        let mut layers: Vec<&Layer> = self.bases.values().collect();
+        while let Some(unit) = units.pop() {
+            layers.extend(&unit.layers);
+            units.extend(&unit.includes);
+        }
+        let documents = layers.iter().flat_map(|layer| &layer.documents);
+        documents.filter_map(|document| document.get("defaults")).map(|defaults| defaults.at).collect()
+    }
+
     /// The project's folder: that of its first file.
     pub fn directory(&self) -> &Path {
         &self.directory

@@ -1,23 +1,27 @@
 //! Templates in the values of a tree: minijinja, strict, and with an end.
 //!
-//! Owns the environment of templates, their limits and the words for what is wrong with one. What they can see is in
-//! `context`; the filters beyond minijinja's own are in `filter`. Knows nothing of compose keys.
+//! Owns what a project's templates may do together and the words for what is wrong with one. What they can see is in
+//! `context`; what they are worked out by is in `engine`, in a thread that `worker` keeps within its memory and time.
+//! Knows nothing of compose keys.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
 use std::ops::Range;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::ValueKind;
-use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
+use minijinja::{Environment, ErrorKind, Value};
 
 use super::diagnostic::Diagnostic;
 use super::node::{Kind, Node};
 use super::place::{Place, Texts};
 use super::suggest;
 
+use engine::{Failure, Rendered};
+use worker::{Excess, Worker};
+
 pub(crate) mod context;
+mod engine;
 mod filter;
+mod memory;
+mod worker;
 
 /// Instructions that one template may take. A loop over all vms of a large project takes a tenth of it.
 const FUEL: u64 = 500_000;
@@ -34,6 +38,7 @@ pub(crate) fn is_template(text: &str) -> bool {
 /// Renders templates, within the limits of one project.
 pub(crate) struct Templates<'a> {
     environment: Environment<'static>,
+    worker: Worker,
     texts: &'a Texts,
     fuel: u64,
     output: usize,
@@ -44,21 +49,8 @@ const LATER: [&str; 2] = ["vms", "networks"];
 
 impl<'a> Templates<'a> {
     pub(crate) fn new(texts: &'a Texts) -> Self {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_debug(true);
-        environment.set_fuel(Some(FUEL));
-        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
-            environment.set_syntax(syntax);
-        }
-        // Python's `True` and `None` mean nothing in the files that templates make.
-        environment.set_formatter(|out, state, value| match value.kind() {
-            ValueKind::Bool => out.write_str(if value.is_true() { "true" } else { "false" }).map_err(Into::into),
-            ValueKind::None => out.write_str("null").map_err(Into::into),
-            _ => minijinja::escape_formatter(out, state, value),
-        });
-        filter::add(&mut environment);
-        Self { environment, texts, fuel: ALL_FUEL, output: OUTPUT }
+        let worker = Worker::new(engine::environment);
+        Self { environment: engine::environment(), worker, texts, fuel: ALL_FUEL, output: OUTPUT }
     }
 
     /// Renders every template in a tree. One that needs addresses is left for [`Self::finish`].
@@ -107,35 +99,32 @@ impl<'a> Templates<'a> {
     }
 
     /// Whether a template speaks of other vms or networks.
-    fn needs_addresses(&self, text: &str) -> bool {
-        LATER.iter().any(|name| text.contains(name))
-            && self
-                .environment
-                .template_from_str(text)
-                .is_ok_and(|template| LATER.iter().any(|name| template.undeclared_variables(false).contains(*name)))
+    fn needs_addresses(&mut self, text: &str) -> bool {
+        if !LATER.iter().any(|name| text.contains(name)) {
+            return false;
+        }
+        let text = text.to_owned();
+        // What goes wrong here goes wrong again where it is rendered, and is reported there.
+        self.worker.run(move |environment| engine::mentions(environment, &text, &LATER)).unwrap_or(false)
     }
 
     /// Renders one text.
     pub(crate) fn text(&mut self, text: &str, context: &Value, place: Place) -> Result<String, Box<Diagnostic>> {
-        self.refuel(place)?;
-        let mut out = Limited { bytes: Vec::new(), left: self.output };
-        let rendered = self.environment.template_from_str(text).and_then(|template| {
-            template
-                .render_captured_to(context.clone(), &mut out)
-                .map(|captured| captured.state().fuel_levels().map_or(FUEL, |(consumed, _)| consumed))
-        });
+        let (fuel, room) = (self.refuel(place)?, self.output);
+        let rendered = if engine::is_plain(text) {
+            Ok(engine::render(&mut self.environment, text, context, fuel, room))
+        } else {
+            let (text, context) = (text.to_owned(), context.clone());
+            self.worker.run(move |environment| engine::render(environment, &text, &context, fuel, room))
+        };
         match rendered {
-            Ok(consumed) => {
+            Ok(Ok(Rendered { text, consumed })) => {
                 self.fuel = self.fuel.saturating_sub(consumed);
-                self.output = self.output.saturating_sub(out.bytes.len());
-                Ok(String::from_utf8_lossy(&out.bytes).into_owned())
+                self.output = self.output.saturating_sub(text.len());
+                Ok(text)
             }
-            Err(error) => {
-                let found = if out.bytes.len() >= out.left { Some(too_long(place)) } else { None };
-                // How much it took before it failed is not known.
-                self.fuel = self.fuel.saturating_sub(if error.kind() == ErrorKind::OutOfFuel { FUEL } else { 1000 });
-                Err(Box::new(found.unwrap_or_else(|| self.describe(&error, text, Moved::default(), context, place))))
-            }
+            Ok(Err(failure)) => Err(Box::new(self.failed(&failure, text, Moved::default(), context, place))),
+            Err(excess) => Err(Box::new(exceeded(excess, place))),
         }
     }
 
@@ -145,15 +134,21 @@ impl<'a> Templates<'a> {
         let trimmed = text.trim();
         let inner = trimmed.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).unwrap_or(trimmed);
         let source = format!("{BEFORE}{inner}) %}}");
-        self.refuel(place)?;
-        let value = self.environment.template_from_str(&source).and_then(|template| {
-            let captured = template.render_captured(context.clone())?;
-            Ok(captured.state().lookup("value").unwrap_or_default())
-        });
-        let skipped = text.find(inner).unwrap_or(0);
+        let (fuel, room) = (self.refuel(place)?, self.output);
+        let given = context.clone();
+        let value = self.worker.run(move |environment| engine::value(environment, &source, &given, fuel, room));
         self.fuel = self.fuel.saturating_sub(1000);
-        let moved = Moved { before: BEFORE.len(), skipped };
-        value.map_err(|error| Box::new(self.describe(&error, text, moved, context, place)))
+        match value {
+            Ok(Ok((value, weight))) => {
+                self.output = self.output.saturating_sub(weight);
+                Ok(value)
+            }
+            Ok(Err(failure)) => {
+                let moved = Moved { before: BEFORE.len(), skipped: text.find(inner).unwrap_or(0) };
+                Err(Box::new(self.failed(&failure, text, moved, context, place)))
+            }
+            Err(excess) => Err(Box::new(exceeded(excess, place))),
+        }
     }
 
     /// The complaint about a text whose one expression is not defined.
@@ -163,31 +158,25 @@ impl<'a> Templates<'a> {
         undefined(inner, context, Place { at, via: place.via })
     }
 
-    fn refuel(&mut self, place: Place) -> Result<(), Box<Diagnostic>> {
-        if self.fuel == 0 {
-            let dry = Diagnostic::error("the templates of the project take too long together");
-            return Err(Box::new(dry.at(place, "this one was not rendered any more")));
-        }
-        self.environment.set_fuel(Some(FUEL.min(self.fuel)));
-        Ok(())
+    /// What the next template may take.
+    fn refuel(&self, place: Place) -> Result<u64, Box<Diagnostic>> {
+        if self.fuel == 0 { Err(Box::new(exceeded(Excess::Others, place))) } else { Ok(FUEL.min(self.fuel)) }
     }
 
-    /// minijinja's complaint in our words.
-    fn describe(
-        &self,
-        error: &minijinja::Error,
-        text: &str,
-        moved: Moved,
-        context: &Value,
-        place: Place,
-    ) -> Diagnostic {
-        let range = error.range().map(|range| whole_name(text, moved.back(&range)));
+    /// Counts what a template took that failed, and says what is wrong with it.
+    fn failed(&mut self, failure: &Failure, text: &str, moved: Moved, context: &Value, place: Place) -> Diagnostic {
+        let (kind, detail) = match failure {
+            Failure::TooLong => return too_long(place),
+            Failure::Template { kind, detail, .. } => (*kind, detail),
+        };
+        // How much it took before it failed is not known.
+        self.fuel = self.fuel.saturating_sub(if kind == ErrorKind::OutOfFuel { FUEL } else { 1000 });
+        let range = failure.range().map(|range| whole_name(text, moved.back(&range)));
         let part = range.clone().and_then(|range| text.get(range)).map_or("", str::trim);
         let at = range.map_or(place, |range| Place { at: self.texts.find(place.at, text, range), via: place.via });
-        let detail = error.detail().unwrap_or("").to_owned();
-        match error.kind() {
+        match kind {
             ErrorKind::UndefinedError => undefined(part, context, at),
-            ErrorKind::OutOfFuel => Diagnostic::error("this template takes too long; does it ever end?").at(at, "here"),
+            ErrorKind::OutOfFuel => exceeded(Excess::Time, at),
             ErrorKind::SyntaxError => Diagnostic::error(format!("not a template: {detail}"))
                 .at(at, "here")
                 .hint("for braces that are meant for the guest write `{% raw %}…{% endraw %}`"),
@@ -197,12 +186,29 @@ impl<'a> Templates<'a> {
     }
 }
 
-/// minijinja points at `.b.c` of `a.b.c`; the name begins before that.
+fn exceeded(excess: Excess, place: Place) -> Diagnostic {
+    let (what, here) = match excess {
+        Excess::Memory => ("this template needs too much memory; does it ever end?", "here"),
+        Excess::Time => ("this template takes too long; does it ever end?", "here"),
+        Excess::Crash => ("the template fails, and so does the template engine", "here"),
+        Excess::Others => ("the templates of the project take too long together", "this one was not rendered any more"),
+    };
+    Diagnostic::error(what).at(place, here)
+}
+
+/// minijinja points at `.b.c` of `a.b.c`, and the name begins before that; and at the filter in `a.b|upper`, where what
+/// it is given is what is wrong.
 fn whole_name(text: &str, range: Range<usize>) -> Range<usize> {
     let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
-    let starts_inside = text.get(range.clone()).is_some_and(|t| t.starts_with('.'));
-    let before = text.get(..range.start).filter(|_| starts_inside).unwrap_or("");
-    range.start - (before.len() - before.trim_end_matches(part).len())..range.end
+    let head = text.get(..range.start).unwrap_or("");
+    let filtered = head.trim_end().strip_suffix('|').map(str::trim_end).filter(|given| given.ends_with(part));
+    let end = filtered.map_or(range.end, str::len);
+    let before = match filtered {
+        None if !text.get(range.clone()).is_some_and(|text| text.starts_with('.')) => return range,
+        None => head,
+        Some(given) => given,
+    };
+    before.trim_end_matches(part).len()..end
 }
 
 /// How minijinja's source differs from the text of the file: what was put before it, and what was left out of it.
@@ -223,27 +229,6 @@ impl Moved {
 enum Pass {
     First,
     Second,
-}
-
-/// Takes so many bytes and no more.
-struct Limited {
-    bytes: Vec<u8>,
-    left: usize,
-}
-
-impl Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.left {
-            self.left = self.bytes.len();
-            return Err(io::Error::other("too long"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 fn too_long(place: Place) -> Diagnostic {

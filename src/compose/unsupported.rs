@@ -9,7 +9,6 @@ use super::node::{Entry, Kind, Node};
 const UNSUPPORTED: &[&str] = &[
     "secrets",
     "limits",
-    "images.*.format",
     "networks.*.bridge",
     "networks.*.subnet6",
     "networks.*.mtu",
@@ -18,9 +17,6 @@ const UNSUPPORTED: &[&str] = &[
     "networks.*.dhcp",
     "networks.*.dns",
     "networks.*.routes",
-    "volumes.*.shared",
-    "volumes.*.pool",
-    "volumes.*.labels",
     "vms.*.shares",
     "vms.*.ports",
     "vms.*.cloud_init.secrets",
@@ -28,15 +24,8 @@ const UNSUPPORTED: &[&str] = &[
     "vms.*.provision",
     "vms.*.ssh.user",
     "vms.*.ssh.port",
-    "vms.*.healthcheck.ssh",
     "vms.*.healthcheck.console",
-    "vms.*.healthcheck.host",
-    "vms.*.healthcheck.start_interval",
-    "vms.*.healthcheck.success_threshold",
-    "vms.*.healthcheck.deadline",
-    "vms.*.healthcheck.probes.[].ssh",
     "vms.*.healthcheck.probes.[].console",
-    "vms.*.healthcheck.probes.[].host",
 ];
 
 /// Whether a key does something already; its path with any word for a resource's name.

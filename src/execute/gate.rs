@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Problem;
 use crate::backend::{Attempt, ErrorKind, Health, Hypervisor, HypervisorError};
-use crate::model::{Healthcheck, Probe};
+use crate::model::health::{Healthcheck, Http, Probe};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Gate;
 
@@ -70,7 +70,8 @@ async fn pass<H: Hypervisor>(
 ) -> Result<bool, Problem> {
     let start = Instant::now();
     let name = shown(&attempt);
-    let mut failures = 0;
+    let within = healthcheck.deadline.map(|deadline| deadline.0);
+    let (mut failures, mut passes) = (0, 0);
     for number in 1.. {
         // An attempt changes nothing, so one that nobody waits for any more may end by itself, within its timeout.
         let tried = tokio::select! {
@@ -79,25 +80,49 @@ async fn pass<H: Hypervisor>(
             tried = once(watch, &attempt) => tried,
         };
         let answer = match tried {
-            Ok(Health::Passing) => return Ok(true),
-            Ok(Health::Failing(answer)) => answer,
+            Ok(Health::Passing) => {
+                passes += 1;
+                failures = 0;
+                if passes >= healthcheck.success_threshold {
+                    return Ok(true);
+                }
+                format!("passed {passes} of {} times in a row", healthcheck.success_threshold)
+            }
+            Ok(Health::Failing(answer)) => {
+                passes = 0;
+                failures += 1;
+                answer
+            }
             Err(error) => return Err(Problem::Hopeless { probe: name, error }),
         };
         let waited = start.elapsed();
         let booting = waited < healthcheck.start_period.0;
-        failures = if booting { 0 } else { failures + 1 };
+        if booting {
+            failures = 0;
+        }
         tell(Waiting { attempt: number, probe: name.clone(), answer: answer.clone() });
-        if failures > 0 && failures >= healthcheck.retries {
+        let over = within.is_some_and(|within| waited >= within);
+        if over || (failures > 0 && failures >= healthcheck.retries) {
             let waited_s = (waited.as_secs_f64() * 10.0).round() / 10.0;
             return Err(Problem::Unhealthy { probe: name, attempts: number, waited_s, answer });
         }
-        let pause = if booting { quick(waited, healthcheck) } else { healthcheck.interval.0 };
+        // The last attempt is made when the time is over: what it sees is what the failure tells.
+        let left = within.map_or(Duration::MAX, |within| within.saturating_sub(waited));
         tokio::select! {
             () = watch.halt.cancelled() => return Ok(false),
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause(waited, booting, healthcheck).min(left)) => {}
         }
     }
     Ok(false)
+}
+
+/// Time until the next attempt.
+fn pause(waited: Duration, booting: bool, healthcheck: &Healthcheck) -> Duration {
+    match healthcheck.start_interval {
+        _ if !booting => healthcheck.interval.0,
+        Some(interval) => interval.0,
+        None => quick(waited, healthcheck),
+    }
 }
 
 /// While a guest boots, the next attempt comes after a twentieth of the time waited so far: quick guests are seen
@@ -118,7 +143,8 @@ fn shown(attempt: &Attempt) -> String {
     let address = attempt.address.map(|ip| ip.to_string());
     match attempt.probe.clone() {
         Probe::Tcp { host, port } => Probe::Tcp { host: host.or(address), port }.to_string(),
-        Probe::Http { host, port, path } => Probe::Http { host: host.or(address), port, path }.to_string(),
+        Probe::Http(http) => Probe::Http(Box::new(Http { host: http.host.clone().or(address), ..*http })).to_string(),
+        Probe::Ssh { host, port } => Probe::Ssh { host: host.or(address), port }.to_string(),
         other => other.to_string(),
     }
 }

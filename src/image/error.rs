@@ -84,12 +84,6 @@ pub enum Fault {
         /// The name that was asked for.
         imported: String,
     },
-    /// It would have to be downloaded or unpacked first, and whoever asks does not do that.
-    #[error("is not on this machine yet: `{place}`")]
-    Away {
-        /// Where it comes from.
-        place: String,
-    },
     /// The cache cannot be read or written.
     #[error("cannot be kept: `{}`: {}", .path.display(), reason(.source))]
     Cache {
@@ -140,6 +134,14 @@ pub enum Unfit {
     #[error("is named like {says}, but is {is}")]
     Named {
         /// What the name promises.
+        says: &'static str,
+        /// What the bytes are.
+        is: &'static str,
+    },
+    /// The file declares something else than its bytes are.
+    #[error("is declared as {says}, but is {is}")]
+    Declared {
+        /// What stands in the file.
         says: &'static str,
         /// What the bytes are.
         is: &'static str,
@@ -215,7 +217,9 @@ impl Fault {
             Self::Unfit { unfit: Unfit::Qcow2(Qcow2Error::Backing(_) | Qcow2Error::ExternalData), .. } => {
                 "`qemu-img convert -O qcow2 FILE NEW` makes one file of both"
             }
-            Self::Away { .. } => "a plan downloads nothing; `vmcompose image pull` does, and so does `vmcompose up`",
+            Self::Unfit { unfit: Unfit::Declared { .. }, .. } => {
+                "correct `format`, or leave it out: its bytes say what it is"
+            }
             Self::Unknown { .. } => {
                 "`vmcompose image list` shows what is there; `vmcompose image import NAME FILE` adds"
             }

@@ -16,7 +16,7 @@ use super::lockfile::{Pin, Pins};
 use super::progress::Progress;
 use super::remote::{Remote, from_url};
 use super::sums;
-use crate::model::{ImageFrom, ImageRequest, ImageRole, ImageSource, Url};
+use crate::model::{Checksum, Image, ImageFrom, ImageRequest, ImageRole, ImageSource, Url};
 use crate::names::ImageName;
 
 /// What counts as the right bytes of a URL.
@@ -120,12 +120,12 @@ fn imported(cache: &Cache, name: &str) -> Result<Entry, Fault> {
 }
 
 /// What can be used without a network, and what would have to be fetched first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AtHand {
     /// The files that are here.
     pub sources: BTreeMap<ImageName, ImageSource>,
-    /// The images that are not.
-    pub missing: Vec<ImageName>,
+    /// The images that are not: what the lock file knows of them, or that nothing is known.
+    pub missing: BTreeMap<ImageName, Image>,
 }
 
 /// Looks for boot media on this machine only, and writes nothing: for commands that only look.
@@ -139,11 +139,23 @@ pub fn at_hand(
     for request in requests.values() {
         match here(request, cache, pins) {
             Ok(Some(path)) => drop(found.sources.insert(request.name.clone(), source(request, path))),
-            Ok(None) => found.missing.push(request.name.clone()),
+            Ok(None) => drop(found.missing.insert(request.name.clone(), pinned(request, pins))),
             Err(fault) => errors.push(fault.of(&request.name)),
         }
     }
     if errors.is_empty() { Ok(found) } else { Err(errors) }
+}
+
+/// What is known of an image that is not here.
+fn pinned(request: &ImageRequest, pins: &Pins) -> Image {
+    let ImageRequest { name, from, checksum, role, .. } = request;
+    let contradicted = |pin: &Pin| {
+        let literal = checksum.as_ref().filter(|sum| !matches!(sum, Checksum::Listed(_)));
+        literal.is_some_and(|sum| !pin.sums().meet(sum))
+    };
+    let pin = if let ImageFrom::Url(url) = from { pins.get(url) } else { None };
+    let image = pin.filter(|pin| !contradicted(pin)).and_then(|pin| pin.image(name, *role));
+    image.unwrap_or_else(|| Image::unknown(name.clone()))
 }
 
 fn here(request: &ImageRequest, cache: &Cache, pins: &Pins) -> Result<Option<PathBuf>, Fault> {
@@ -152,7 +164,7 @@ fn here(request: &ImageRequest, cache: &Cache, pins: &Pins) -> Result<Option<Pat
         ImageFrom::Imported(name) => return Ok(Some(cache.path(&imported(cache, name)?))),
         ImageFrom::Url(url) => {
             let wanted = Wanted { identity: sums::identity(url), role: request.role, pin: pins.get(url) };
-            let literal = request.checksum.as_ref().filter(|sum| !matches!(sum, crate::model::Checksum::Listed(_)));
+            let literal = request.checksum.as_ref().filter(|sum| !matches!(sum, Checksum::Listed(_)));
             let entries = cache.list()?;
             entries.into_iter().find(|entry| wanted.is(entry) && literal.is_none_or(|sum| entry.published.meet(sum)))
         }

@@ -12,6 +12,7 @@ use ureq::http::{Response, header};
 use ureq::tls::{RootCerts, TlsConfig};
 
 use super::error::{Fault, Problem};
+use super::proxy;
 
 /// How long to wait for a server, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +124,8 @@ fn transfer(agent: &Agent, ask: &Ask, sender: &SyncSender<Message>) -> Result<()
     for (name, value) in &ask.headers {
         request = request.header(name, value);
     }
-    let response = request.config().https_only(ask.secure).build().call().map_err(failure)?;
+    let proxy = proxy::of(&ask.url, |name| std::env::var(name).ok());
+    let response = request.config().https_only(ask.secure).proxy(proxy).build().call().map_err(failure)?;
     let head = head(&response);
     if sender.send(Ok(Piece::Head(head))).is_err() {
         return Ok(());

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::write_atomically;
 use super::sums::{self, Sums};
-use crate::model::Url;
+use crate::model::{Digest, Image, ImageFormat, ImageRole, Url};
+use crate::names::ImageName;
+use crate::units::Bytes;
 
 /// Name of the file, beside the compose file.
 pub const LOCK_FILE: &str = "vmcompose.lock";
@@ -39,11 +41,36 @@ pub struct Pin {
     /// The server's name for this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+    /// The disk that they are, unpacked; a kernel has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<PinnedDisk>,
+}
+
+/// A disk image that was once downloaded: enough to plan with where it is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedDisk {
+    /// How it is laid out.
+    pub format: ImageFormat,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its SHA-256.
+    pub sha256: String,
 }
 
 impl Pin {
-    pub(crate) fn new(sums: &Sums, etag: Option<String>) -> Self {
-        Self { sha256: sums.sha256.clone(), sha512: sums.sha512.clone(), length: sums.length, etag }
+    pub(crate) fn new(sums: &Sums, etag: Option<String>, disk: Option<PinnedDisk>) -> Self {
+        Self { sha256: sums.sha256.clone(), sha512: sums.sha512.clone(), length: sums.length, etag, disk }
+    }
+
+    /// The boot medium that it is, wherever that is; `None` where the lock file does not say enough.
+    pub(crate) fn image(&self, name: &ImageName, role: ImageRole) -> Option<Image> {
+        let (format, length, sha256) = match role {
+            ImageRole::Kernel => (ImageFormat::Raw, self.length, &self.sha256),
+            ImageRole::Disk => self.disk.as_ref().map(|disk| (disk.format, disk.length, &disk.sha256))?,
+        };
+        let digest = Digest::new(&sha256.get(..Digest::LEN)?.to_ascii_lowercase())?;
+        Some(Image { name: name.clone(), path: PathBuf::new(), format, length: Bytes(length), digest })
     }
 
     pub(crate) fn sums(&self) -> Sums {
@@ -129,7 +156,8 @@ impl Pins {
         }
         let hex = |text: &str, digits| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
         for (url, pin) in &document.images {
-            if !hex(&pin.sha256, 64) || !hex(&pin.sha512, 128) {
+            let disk = pin.disk.as_ref().is_none_or(|disk| hex(&disk.sha256, 64));
+            if !hex(&pin.sha256, 64) || !hex(&pin.sha512, 128) || !disk {
                 return Err(malformed(format!("the digests of `{url}` are not hexadecimal")));
             }
         }

@@ -146,6 +146,14 @@ pub struct Disk {
     pub virtual_size: Bytes,
 }
 
+/// The same of a disk that only holds data.
+pub(crate) fn volume(name: &str, start: &[u8], length: u64) -> Result<Disk, Unfit> {
+    match disk(name, start, length) {
+        Err(Unfit::Bootless) => Ok(Disk { format: ImageFormat::Raw, virtual_size: Bytes(length) }),
+        looked_at => looked_at,
+    }
+}
+
 /// Looks at a disk image by its name, its first bytes and its length, and refuses what no machine could start from.
 pub(crate) fn disk(name: &str, start: &[u8], length: u64) -> Result<Disk, Unfit> {
     let kind = kind(start);

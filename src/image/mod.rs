@@ -20,6 +20,7 @@ mod local;
 mod lockfile;
 mod magic;
 mod progress;
+mod proxy;
 mod qcow2;
 mod remote;
 mod settle;
@@ -36,7 +37,7 @@ pub use fetch::{AtHand, Fetch, Fetched, Mode, at_hand, fetch, in_use};
 pub use http::Patience;
 pub use import::import;
 pub use known::Digests;
-pub use lockfile::{LOCK_FILE, LockFileError, Pin, Pins};
+pub use lockfile::{LOCK_FILE, LockFileError, Pin, PinnedDisk, Pins};
 pub use magic::Disk;
 pub use progress::Progress;
 pub use qcow2::Qcow2Error;
@@ -83,6 +84,21 @@ pub fn inspect_known(
     if errors.is_empty() { Ok(images) } else { Err(errors) }
 }
 
+/// Holds images against the formats that were declared of them.
+pub fn as_declared(
+    requests: &BTreeMap<ImageName, ImageRequest>,
+    images: &BTreeMap<ImageName, Image>,
+) -> Result<(), Vec<ImageError>> {
+    let fault = |(name, image): (&ImageName, &Image)| {
+        let request = requests.get(name)?;
+        let says = request.format.filter(|says| *says != image.format)?;
+        let unfit = Unfit::Declared { says: says.as_str(), is: image.format.as_str() };
+        Some(Fault::unfit(&request.from, unfit).of(name))
+    };
+    let errors: Vec<ImageError> = images.iter().filter_map(fault).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
 fn look(source: &ImageSource, digests: &Digests) -> Result<Image, Fault> {
     let path = &source.path;
     let unreadable = |error| Fault::Unreadable { path: path.clone(), source: error };
@@ -102,11 +118,22 @@ fn look(source: &ImageSource, digests: &Digests) -> Result<Image, Fault> {
 /// Looks at a disk image: how it is laid out, and how large the guest sees it. What no machine could start from is an
 /// error.
 pub fn disk(path: &Path) -> Result<Disk, Fault> {
+    looked_at(path, magic::disk).map(|(disk, _)| disk)
+}
+
+/// Looks at a file that is to become a volume, and how long it is. No machine has to start from it; but a qcow2 that needs
+/// other files is refused here too.
+pub fn volume_file(path: &Path) -> Result<(Disk, Bytes), Fault> {
+    looked_at(path, magic::volume)
+}
+
+fn looked_at(path: &Path, look: fn(&str, &[u8], u64) -> Result<Disk, Unfit>) -> Result<(Disk, Bytes), Fault> {
     let (start, length) =
         magic::start_of(path).map_err(|source| Fault::Unreadable { path: path.to_owned(), source })?;
     if length == 0 {
         return Err(Fault::Empty { place: path.display().to_string() });
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    magic::disk(&name, &start, length).map_err(|unfit| Fault::unfit(path.display(), unfit))
+    let disk = look(&name, &start, length).map_err(|unfit| Fault::unfit(path.display(), unfit))?;
+    Ok((disk, Bytes(length)))
 }

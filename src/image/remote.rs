@@ -3,13 +3,15 @@
 //! Owns what a URL's bytes are held against: the compose file, the publisher's list, the lock file. Knows nothing of how
 //! they come.
 
+use std::path::Path;
+
 use ureq::Agent;
 
 use super::cache::{Entry, Partial, now};
 use super::download::{Brought, Download, Text, Version, discard, download, text};
 use super::error::{Fault, LockFault, Problem};
 use super::fetch::{Fetch, Found, Mode, Wanted, moved};
-use super::lockfile::Pin;
+use super::lockfile::{Pin, PinnedDisk};
 use super::progress::Progress;
 use super::settle::settle;
 use super::sums::{self, Sums, listed};
@@ -97,8 +99,15 @@ fn use_cached(entry: &Entry, remote: &Remote<'_>) -> Found {
     let cache = remote.with.cache;
     cache.touch(entry);
     (remote.tell)(Progress::Ready { cached: true });
-    let pin = Pin::new(&entry.published, entry.etag.clone());
-    (cache.path(entry), entry.url.clone().map(|url| (url, pin)))
+    let path = cache.path(entry);
+    let pin = pin_of(entry, &path);
+    (path, entry.url.clone().map(|url| (url, pin)))
+}
+
+fn pin_of(entry: &Entry, path: &Path) -> Pin {
+    let disk = (entry.role == ImageRole::Disk).then(|| super::disk(path).ok()).flatten();
+    let (length, sha256) = (entry.content.length, entry.content.sha256.clone());
+    Pin::new(&entry.published, entry.etag.clone(), disk.map(|disk| PinnedDisk { format: disk.format, length, sha256 }))
 }
 
 /// One URL that is being brought, with its lock held.
@@ -184,7 +193,6 @@ fn admit(job: &Job<'_>, version: Version, published: Sums, remote: &Remote<'_>) 
             let _ = discard(&job.partial);
         }
     })?;
-    let pin = Pin::new(&published, version.etag.clone());
     let entry = Entry {
         name: None,
         url: Some(job.wanted.identity.clone()),
@@ -200,5 +208,7 @@ fn admit(job: &Job<'_>, version: Version, published: Sums, remote: &Remote<'_>) 
     let entry = cache.admit(entry, &settled.name, &settled.file)?;
     discard(&job.partial)?;
     (remote.tell)(Progress::Ready { cached: false });
-    Ok((cache.path(&entry), Some((job.wanted.identity.clone(), pin))))
+    let path = cache.path(&entry);
+    let pin = pin_of(&entry, &path);
+    Ok((path, Some((job.wanted.identity.clone(), pin))))
 }

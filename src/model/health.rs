@@ -2,10 +2,14 @@
 //!
 //! Owns conditions, probes and the patience of a healthcheck. Knows nothing of how a probe is carried out.
 
+mod probe;
+
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use probe::{Http, Probe, Status, Tls};
 
 use crate::units::Span;
 
@@ -21,6 +25,9 @@ pub enum Condition {
     Healthy,
     /// Its cloud-init has finished without error, and its healthcheck passes where it has one.
     Ready,
+    /// It did its work and powered itself off.
+    #[serde(alias = "service_completed_successfully")]
+    Completed,
 }
 
 impl fmt::Display for Condition {
@@ -29,6 +36,7 @@ impl fmt::Display for Condition {
             Self::Started => "started",
             Self::Healthy => "healthy",
             Self::Ready => "ready",
+            Self::Completed => "completed",
         })
     }
 }
@@ -36,7 +44,7 @@ impl fmt::Display for Condition {
 /// When a vm counts as healthy: all probes pass.
 ///
 /// Attempts begin at once and quickly, and settle at one per `interval`. A failure counts only after `start_period`;
-/// `retries` failures in a row after that and the vm is unhealthy.
+/// `retries` failures in a row after that and the vm is unhealthy, and so it is when `deadline` has passed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Healthcheck {
     /// What is tried; all must pass.
@@ -49,6 +57,24 @@ pub struct Healthcheck {
     pub retries: u32,
     /// Time to boot, in which failures do not count.
     pub start_period: Span,
+    /// Time between two attempts within the start period; chosen by the time waited so far where `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_interval: Option<Span>,
+    /// Successes in a row that make it healthy.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub success_threshold: u32,
+    /// The whole time that it may take; without it, failures in a row alone decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Span>,
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_once(threshold: &u32) -> bool {
+    *threshold == 1
 }
 
 impl Healthcheck {
@@ -63,15 +89,32 @@ impl Healthcheck {
     /// Default time to boot where cloud-init is waited for: it may install packages. Its errors are told at once.
     pub const FIRST_BOOT: Span = Span::secs(600);
 
-    /// What makes a vm without a healthcheck ready.
-    pub fn ready() -> Self {
+    /// Default time for a vm that does its work and powers itself off.
+    pub const WORK: Span = Span::secs(3600);
+
+    /// These probes with the patience that is usual, after this time to boot.
+    pub fn of(probes: Vec<Probe>, start_period: Span) -> Self {
         Self {
-            probes: vec![Probe::CloudInit],
+            probes,
             interval: Self::INTERVAL,
             timeout: Self::TIMEOUT,
             retries: Self::RETRIES,
-            start_period: Self::FIRST_BOOT,
+            start_period,
+            start_interval: None,
+            success_threshold: 1,
+            deadline: None,
         }
+    }
+
+    /// What makes a vm without a healthcheck ready.
+    pub fn ready() -> Self {
+        Self::of(vec![Probe::CloudInit], Self::FIRST_BOOT)
+    }
+
+    /// What a vm must reach whose end others wait for, `within` this time.
+    pub fn completed(within: Option<Span>) -> Self {
+        let within = within.unwrap_or(Self::WORK);
+        Self { retries: 1, deadline: Some(within), ..Self::of(vec![Probe::Completed], within) }
     }
 
     /// The same healthcheck, and cloud-init besides.
@@ -82,47 +125,5 @@ impl Healthcheck {
             self.start_period = self.start_period.max(Self::FIRST_BOOT);
         }
         self
-    }
-}
-
-/// One thing to try.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Probe {
-    /// A TCP connection is accepted.
-    Tcp {
-        /// Where to; the vm's first address by default.
-        host: Option<String>,
-        /// The port.
-        port: u16,
-    },
-    /// An HTTP GET is answered with 2xx.
-    Http {
-        /// Where to; the vm's first address by default.
-        host: Option<String>,
-        /// The port.
-        port: u16,
-        /// Path and query.
-        path: String,
-    },
-    /// The guest agent answers.
-    Agent,
-    /// A command in the guest, run by its agent, exits 0.
-    Exec(Vec<String>),
-    /// cloud-init has finished without error, as the guest agent can see.
-    #[serde(rename = "cloud_init")]
-    CloudInit,
-}
-
-impl fmt::Display for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = |host: &Option<String>| host.clone().unwrap_or_default();
-        match self {
-            Self::Tcp { host, port } => write!(f, "tcp {}:{port}", place(host)),
-            Self::Http { host, port, path } => write!(f, "http {}:{port}{path}", place(host)),
-            Self::Agent => f.write_str("agent"),
-            Self::CloudInit => f.write_str("cloud-init"),
-            Self::Exec(command) => write!(f, "exec {}", command.join(" ")),
-        }
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::url::{Url, UrlError};
@@ -23,11 +24,13 @@ pub struct ImageRequest {
     pub checksum: Option<Checksum>,
     /// What it is for.
     pub role: ImageRole,
+    /// How its bytes are laid out, where the file says so.
+    pub format: Option<ImageFormat>,
 }
 
 impl From<ImageSource> for ImageRequest {
     fn from(source: ImageSource) -> Self {
-        Self { name: source.name, from: ImageFrom::Path(source.path), checksum: None, role: source.role }
+        Self { name: source.name, from: ImageFrom::Path(source.path), checksum: None, role: source.role, format: None }
     }
 }
 
@@ -141,7 +144,7 @@ pub enum ImageRole {
 pub struct Image {
     /// Its name.
     pub name: ImageName,
-    /// Where its bytes are on this machine; empty when it is only known from the hypervisor.
+    /// Where its bytes are on this machine; empty when they are not, and it is known from the hypervisor or a lock file.
     pub path: PathBuf,
     /// How the bytes are laid out.
     pub format: ImageFormat,
@@ -151,8 +154,21 @@ pub struct Image {
     pub digest: Digest,
 }
 
+impl Image {
+    /// One that nobody has seen yet.
+    pub fn unknown(name: ImageName) -> Self {
+        let digest = Digest(Digest::UNKNOWN.to_owned());
+        Self { name, path: PathBuf::new(), format: ImageFormat::Qcow2, length: Bytes(0), digest }
+    }
+
+    /// Whether nobody has seen it yet; its format and length mean nothing then.
+    pub fn is_unknown(&self) -> bool {
+        self.digest.0 == Digest::UNKNOWN
+    }
+}
+
 /// How an image's bytes are laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageFormat {
     /// QEMU's own format, version 2 or 3.
@@ -179,6 +195,8 @@ pub struct Digest(String);
 impl Digest {
     /// Number of hexadecimal digits.
     pub const LEN: usize = 12;
+    /// In place of the digits of an image that nobody has seen yet.
+    const UNKNOWN: &str = "unknown";
 
     /// Takes a text of [`Digest::LEN`] lower-case hexadecimal digits.
     pub fn new(text: &str) -> Option<Self> {
@@ -208,11 +226,29 @@ pub struct ImageRef {
     pub digest: Option<Digest>,
     /// Its layout; `None` likewise.
     pub format: Option<ImageFormat>,
+    /// The volume on the hypervisor that it is, where it is one of the user's own; then nothing else is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeRef>,
+}
+
+/// A volume of the user's own, in a pool of the user's own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct VolumeRef {
+    /// The pool, as libvirt knows it.
+    pub pool: String,
+    /// The volume in it.
+    pub volume: String,
+}
+
+impl fmt::Display for VolumeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.pool, self.volume)
+    }
 }
 
 impl ImageRef {
     /// A reference to an image nobody has looked at.
     pub fn unseen(name: ImageName) -> Self {
-        Self { name, digest: None, format: None }
+        Self { name, digest: None, format: None, volume: None }
     }
 }

@@ -26,6 +26,7 @@ pub use hardware::Hardware;
 pub use health::{Condition, Healthcheck, Probe};
 pub use image::{
     Checksum, ChecksumError, Digest, Image, ImageFormat, ImageFrom, ImageRef, ImageRequest, ImageRole, ImageSource,
+    VolumeRef,
 };
 pub use network::{Host, Network, NetworkMode};
 pub use url::{Url, UrlError};
@@ -65,13 +66,27 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A named volume: an empty qcow2 disk that survives `down`.
+/// A named volume: a disk that is empty at first and survives `down`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Volume {
     /// Its name.
     pub name: VolumeName,
     /// What the guest sees; allocated as it is written.
     pub size: Bytes,
+    /// Whether several vms may have it at once. Its bytes are kept as they are then, because two emulators cannot keep
+    /// one qcow2 file's tables in order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
+    /// The pool of the user's own that it is kept in; `None` for ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+}
+
+impl Volume {
+    /// A volume for one vm at a time, in our own pool.
+    pub fn new(name: VolumeName, size: Bytes) -> Self {
+        Self { name, size, shared: false, pool: None }
+    }
 }
 
 /// What a vm starts from.
@@ -266,6 +281,7 @@ impl Spec {
         match self {
             Self::Pool(_) | Self::Network(_) => Vec::new(),
             Self::Image(_) => vec![exists(ResourceId::Pool(Pool::Images))],
+            Self::Volume(volume) if volume.pool.is_some() => Vec::new(),
             Self::Volume(_) => vec![exists(ResourceId::Pool(Pool::Disks))],
             Self::Vm(vm) => vm.requires(),
         }
@@ -274,7 +290,9 @@ impl Spec {
 
 impl Vm {
     fn requires(&self) -> Vec<(ResourceId, Condition)> {
-        let images = self.boot.images().map(|image| ResourceId::Image(image.name.clone()));
+        // What lies in a pool of the user's own is nothing that anybody here makes.
+        let ours = self.boot.images().filter(|image| image.volume.is_none());
+        let images = ours.map(|image| ResourceId::Image(image.name.clone()));
         let networks = self.interfaces.iter().map(|interface| ResourceId::Network(interface.network.clone()));
         let disks = self.disks.iter().map(|disk| match disk {
             Disk::Volume { volume } => ResourceId::Volume(volume.clone()),

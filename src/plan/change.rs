@@ -9,7 +9,7 @@ use crate::model::{Disk, Interface, Spec, Vm};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::effects::{Class, class};
 use crate::plan::operation::{Device, Operation, VmDisk, VmSeed};
-use crate::plan::recipe::{creation, deletion, starting};
+use crate::plan::recipe::{creation, deletion};
 use crate::plan::{Action, Cause, Effect};
 use crate::state::seen::{Difference, comparable, disk_name};
 use crate::state::{Actual, Phase, Shape};
@@ -47,7 +47,13 @@ pub(super) fn replaces(from: &Vm, to: &Vm, actual: &Actual) -> bool {
 }
 
 /// What has to be done to a vm that is there; `None` where it is as it should be.
-pub(super) fn change(from: &Vm, to: &Vm, actual: &Actual, seed: Option<VmSeed>) -> Option<Change> {
+pub(super) fn change(
+    from: &Vm,
+    to: &Vm,
+    actual: &Actual,
+    seed: Option<VmSeed>,
+    start: Vec<Operation>,
+) -> Option<Change> {
     let (wanted, drift) = differences(from, to, actual);
     let running = actual.seen.as_ref().and_then(|seen| seen.running.as_ref());
     let of_file = wanted.iter().map(|change| class(&change.field, from, to, running)).max();
@@ -55,8 +61,7 @@ pub(super) fn change(from: &Vm, to: &Vm, actual: &Actual, seed: Option<VmSeed>) 
     let class = of_file.max(of_drift)?;
     let cause = if wanted.is_empty() { Cause::Drifted } else { Cause::Changed };
     let spec = Spec::Vm(Box::new(to.clone()));
-    let start = starting(&spec, actual.phase);
-    let off = matches!(actual.phase, Phase::Stopped | Phase::Crashed);
+    let off = matches!(actual.phase, Phase::Stopped | Phase::Crashed | Phase::Completed);
     let (action, effect, operations) = match class {
         Class::Replace => {
             let operations = deletion(actual).into_iter().chain(creation(&spec, seed)).collect();

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Boot, Disk, Vm};
+use crate::model::{Boot, Vm};
 use crate::state::Shape;
 
 /// What a change costs, the least first.
@@ -49,8 +49,8 @@ pub const TABLE: [Entry; 31] = [
     ("cpus", Class::Live, "more, within `max_cpus` as it was when the vm was started; else at a reboot"),
     ("depends_on", Class::Recorded, "recorded with the vm"),
     ("devices", Class::Reboot, ""),
-    ("disk", Class::Impossible, "the size of the root disk"),
-    ("disks", Class::Live, "attached and detached; the guest has to let go. A size is refused"),
+    ("disk", Class::Live, "it grows; it never shrinks"),
+    ("disks", Class::Live, "attached and detached; the guest has to let go. Their sizes grow, and never shrink"),
     ("firmware", Class::Reboot, "its variables begin anew"),
     ("graphics", Class::Reboot, ""),
     ("healthcheck", Class::Recorded, "recorded with the vm"),
@@ -84,7 +84,6 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>) -> 
         "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
         "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,
         "interfaces" if moved(from, to) => Class::Reboot,
-        "disks" if resized(from, to) => Class::Impossible,
         _ => listed,
     }
 }
@@ -108,17 +107,4 @@ fn moved(from: &Vm, to: &Vm) -> bool {
         from.interfaces.iter().any(|old| old.mac == nic.mac && (old.ip, &old.network) != (nic.ip, &nic.network))
     };
     to.interfaces.iter().any(other)
-}
-
-fn resized(from: &Vm, to: &Vm) -> bool {
-    let size = |vm: &Vm, wanted: &str| {
-        vm.disks.iter().find_map(|disk| match disk {
-            Disk::Own { name, size } if name.as_str() == wanted => Some(*size),
-            _ => None,
-        })
-    };
-    to.disks.iter().any(|disk| match disk {
-        Disk::Own { name, size: new } => size(from, name.as_str()).is_some_and(|old| old != *new),
-        Disk::Volume { .. } => false,
-    })
 }

@@ -7,9 +7,11 @@ mod change;
 pub mod diff;
 pub mod effects;
 mod follow;
+mod growth;
 pub mod obstacle;
 pub mod operation;
 pub mod planner;
+mod pools;
 pub mod power;
 mod recipe;
 
@@ -24,7 +26,7 @@ pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
 pub use power::{Company, Power, Selection, power};
 
-use crate::model::{Healthcheck, Origin};
+use crate::model::{Healthcheck, Origin, Probe};
 use crate::names::{ProjectName, ResourceId, VmName};
 
 /// What will be done to a project.
@@ -249,10 +251,22 @@ pub enum Gate {
     },
 }
 
+impl Gate {
+    /// Whether the vm has to do its work and power itself off.
+    pub fn is_completion(&self) -> bool {
+        matches!(self, Self::Healthy { healthcheck, .. } if healthcheck.probes == [Probe::Completed])
+    }
+}
+
 impl fmt::Display for Gate {
+    /// Begins with the word for what is reached: "healthy (tcp :5432)".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
+            Self::Healthy { healthcheck, .. } if self.is_completion() => {
+                write!(f, "completed")?;
+                healthcheck.deadline.map_or(Ok(()), |within| write!(f, " (within {within})"))
+            }
             Self::Healthy { healthcheck, .. } => {
                 let probes: Vec<String> = healthcheck.probes.iter().map(ToString::to_string).collect();
                 write!(f, "healthy ({})", probes.join(", "))
@@ -270,6 +284,12 @@ impl Plan {
     /// Whether it would change anything.
     pub fn is_empty(&self) -> bool {
         self.steps().all(|step| step.operations.is_empty())
+    }
+
+    /// Whether it only starts pools, so that the next look shows what is in them, and the next plan what remains.
+    pub fn is_preliminary(&self) -> bool {
+        let mut operations = self.steps().flat_map(|step| &step.operations).peekable();
+        operations.peek().is_some() && operations.all(|operation| matches!(operation, Operation::StartPool(_)))
     }
 
     /// How many steps have this action.

@@ -9,7 +9,9 @@ use crate::model::{Network, Origin, Spec};
 use crate::names::{NetworkName, ResourceId};
 use crate::plan::change::{impossible, replaces};
 use crate::plan::diff::{FieldChange, changes};
+use crate::plan::growth::{is_size, resizes};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
+use crate::units::Bytes;
 
 /// Why there is no plan: everything that stands in its way, at once.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -79,6 +81,32 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// A disk would have to become smaller, which would cut off what is at its end.
+    #[error("{disk} cannot shrink from {has} to {wants}")]
+    Shrinks {
+        /// The volume, or the vm whose disk it is.
+        resource: ResourceId,
+        /// The disk, in words.
+        disk: String,
+        /// The size that it has.
+        has: Bytes,
+        /// The size that the file asks for.
+        wants: Bytes,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// What is asked for is to be in a pool that cannot have it.
+    #[error("{resource}: {problem}")]
+    Pool {
+        /// What needs the pool.
+        resource: ResourceId,
+        /// What is wrong with the pool, in words.
+        problem: String,
+        /// What the user could do about it.
+        hint: String,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
     /// `protect: true` forbids it.
     #[error("{resource} is protected and would be deleted")]
     Protected {
@@ -95,7 +123,9 @@ impl Obstacle {
             | Self::BusySubnet { origin, .. }
             | Self::Unchangeable { origin, .. }
             | Self::Replaced { origin, .. }
-            | Self::NotOffered { origin, .. } => origin.as_ref(),
+            | Self::NotOffered { origin, .. }
+            | Self::Shrinks { origin, .. }
+            | Self::Pool { origin, .. } => origin.as_ref(),
             Self::Protected { .. } => None,
         }
     }
@@ -160,9 +190,31 @@ pub(super) fn obstacle(
     }
     let fixed: Vec<FieldChange> = match (&found.recorded, spec) {
         (Spec::Vm(from), Spec::Vm(to)) => impossible(from, to, found),
-        _ => changes(&found.recorded, spec).into_iter().filter(|change| !changeable(spec, change)).collect(),
+        _ => changes(&found.recorded, spec)
+            .into_iter()
+            .filter(|change| !changeable(spec, change) && !is_size(spec, change))
+            .collect(),
     };
     (!fixed.is_empty()).then(|| Obstacle::Unchangeable { resource: id.clone(), changes: fixed, origin: origin() })
+}
+
+/// The disks that would have to become smaller.
+pub(super) fn shrinking(desired: &DesiredState, actual: &ActualState, id: &ResourceId) -> Vec<Obstacle> {
+    let shrinks = |disk: String, has, wants| {
+        let origin = desired.origins.get(id).cloned();
+        (wants < has).then_some(Obstacle::Shrinks { resource: id.clone(), disk, has, wants, origin })
+    };
+    let found = actual.resources.get(id).map(|found| &found.recorded);
+    match (&desired.specs[id], found) {
+        (Spec::Vm(vm), Some(_)) => resizes(vm, actual)
+            .into_iter()
+            .filter_map(|resize| shrinks(format!("disk `{}` of {id}", resize.disk), resize.has, resize.wants))
+            .collect(),
+        (Spec::Volume(wanted), Some(Spec::Volume(found))) => {
+            shrinks(id.to_string(), found.size, wanted.size.whole_kib()).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn busy(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Option<Obstacle> {

@@ -48,10 +48,29 @@ pub enum Operation {
     StopNetwork(NetworkName),
     /// Makes an empty named volume.
     CreateVolume(Volume),
+    /// Makes a named volume larger, also under a vm that runs. Nothing undoes it: to make it smaller would cut off what is
+    /// at its end.
+    GrowVolume {
+        /// As it shall be.
+        volume: Volume,
+        /// What the guest saw before.
+        from: Bytes,
+    },
     /// Removes a named volume with all that is on it.
     DeleteVolume(Volume),
     /// Makes a disk of a vm's own.
     CreateDisk(VmDisk),
+    /// Makes a disk of a vm's own larger, also while the vm runs. Nothing undoes it either.
+    GrowDisk {
+        /// Whose.
+        vm: VmName,
+        /// Which of its disks.
+        disk: VolumeName,
+        /// What the guest saw before.
+        from: Bytes,
+        /// What it shall see.
+        to: Bytes,
+    },
     /// Removes a disk of a vm's own with all that is on it.
     DeleteDisk(VmDisk),
     /// Makes the disk from which a vm learns what to do at its first boot; one that is there is written anew.
@@ -221,7 +240,7 @@ impl VmSeed {
 }
 
 impl Operation {
-    /// What undoes it; `None` where nothing does, because bytes are gone.
+    /// What undoes it; `None` where nothing does, because bytes are gone, or would be by undoing it.
     ///
     /// Where both are defined, `undo` of `undo` is the operation itself, up to the grace of a stop: a rollback does
     /// not wait for a guest that this run booted.
@@ -258,7 +277,12 @@ impl Operation {
             Self::ResumeVm(name) => Self::PauseVm(name.clone()),
             Self::PauseVm(name) => Self::ResumeVm(name.clone()),
             Self::StopVm { name, .. } => Self::StartVm(name.clone()),
-            Self::DeleteImage(_) | Self::DeleteVolume(_) | Self::DeleteDisk(_) | Self::DeleteSeed(_) => return None,
+            Self::DeleteImage(_)
+            | Self::DeleteVolume(_)
+            | Self::DeleteDisk(_)
+            | Self::DeleteSeed(_)
+            | Self::GrowVolume { .. }
+            | Self::GrowDisk { .. } => return None,
         })
     }
 
@@ -278,8 +302,11 @@ impl Operation {
             | Self::Attach { vm, .. }
             | Self::Detach { vm, .. } => ResourceId::Vm(vm.clone()),
             Self::StartNetwork(name) | Self::StopNetwork(name) => ResourceId::Network(name.clone()),
-            Self::CreateVolume(volume) | Self::DeleteVolume(volume) => ResourceId::Volume(volume.name.clone()),
+            Self::CreateVolume(volume) | Self::GrowVolume { volume, .. } | Self::DeleteVolume(volume) => {
+                ResourceId::Volume(volume.name.clone())
+            }
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => ResourceId::Vm(disk.vm.clone()),
+            Self::GrowDisk { vm, .. } => ResourceId::Vm(vm.clone()),
             Self::CreateSeed(seed) => ResourceId::Vm(seed.vm.clone()),
             Self::DefineVm(vm) | Self::UndefineVm(vm) => ResourceId::Vm(vm.name.clone()),
             Self::DeleteSeed(name)
@@ -296,6 +323,7 @@ impl Operation {
     pub fn object(&self) -> String {
         match self {
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => format!("disk `{}` of vm `{}`", disk.disk, disk.vm),
+            Self::GrowDisk { vm, disk, .. } => format!("disk `{disk}` of vm `{vm}`"),
             other => other.resource().to_string(),
         }
     }
@@ -318,8 +346,10 @@ impl fmt::Display for Operation {
             Self::StartNetwork(name) => write!(f, "start network `{name}`"),
             Self::StopNetwork(name) => write!(f, "stop network `{name}`"),
             Self::CreateVolume(volume) => write!(f, "create volume `{}`", volume.name),
+            Self::GrowVolume { volume, .. } => write!(f, "grow volume `{}` to {}", volume.name, volume.size),
             Self::DeleteVolume(volume) => write!(f, "delete volume `{}`", volume.name),
             Self::CreateDisk(disk) => write!(f, "create disk `{}` of vm `{}`", disk.disk, disk.vm),
+            Self::GrowDisk { vm, disk, to, .. } => write!(f, "grow disk `{disk}` of vm `{vm}` to {to}"),
             Self::DeleteDisk(disk) => write!(f, "delete disk `{}` of vm `{}`", disk.disk, disk.vm),
             Self::CreateSeed(seed) => write!(f, "create the cloud-init seed of vm `{}`", seed.vm),
             Self::DeleteSeed(vm) => write!(f, "delete the cloud-init seed of vm `{vm}`"),

@@ -10,8 +10,10 @@ use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::change::{Change, change};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::follow::follow;
-use crate::plan::obstacle::{Obstacle, PlanError, not_offered, obstacle, protected};
+use crate::plan::growth::growth;
+use crate::plan::obstacle::{Obstacle, PlanError, not_offered, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmDisk, VmSeed};
+use crate::plan::pools::pool_trouble;
 use crate::plan::recipe::{creation, deletion, starting, update};
 use crate::plan::{Action, Cause, Effect, Gate, Milestone, Plan, Step, StepId, Wave};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
@@ -39,6 +41,9 @@ pub enum Goal {
 
 /// Makes the plan that leads from `actual` to `desired`.
 pub fn plan(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result<Plan, PlanError> {
+    if let Some(first) = pools_first(desired, actual) {
+        return Ok(first);
+    }
     match options.goal {
         Goal::Up => up(desired, actual, options.remove_orphans),
         Goal::Down { volumes } => down(desired, actual, volumes),
@@ -74,6 +79,20 @@ impl Draft {
     }
 }
 
+/// Starts our own pools where they are stopped, and nothing else. What is in them can only be seen once they run: whoever
+/// took it for missing would make it anew, and undo that by deleting what was there before.
+fn pools_first(desired: &DesiredState, actual: &ActualState) -> Option<Plan> {
+    let start = |(id, found): (&ResourceId, &Actual)| match (id, found.phase) {
+        (ResourceId::Pool(pool), Phase::Stopped) => {
+            let cause = Cause::NotRunning { phase: found.phase.as_str().to_owned() };
+            Some((id.clone(), Draft::new(id.clone(), Action::Start, cause, vec![Operation::StartPool(*pool)])))
+        }
+        _ => None,
+    };
+    let drafts: BTreeMap<ResourceId, Draft> = actual.resources.iter().filter_map(start).collect();
+    (!drafts.is_empty()).then(|| number(desired, drafts, Vec::new(), Vec::new(), Vec::new()))
+}
+
 fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Result<Plan, PlanError> {
     let with_orphans = if remove_orphans { None } else { with_orphans(desired, actual) };
     let desired = with_orphans.as_ref().unwrap_or(desired);
@@ -83,10 +102,15 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
     for (wave, ids) in desired.graph.waves().into_iter().enumerate() {
         for id in ids {
             let found = actual.resources.get(id);
-            obstacles.extend(obstacle(desired, actual, id, found).into_iter().chain(not_offered(desired, actual, id)));
+            obstacles.extend(obstacle(desired, actual, id, found));
+            obstacles.extend(shrinking(desired, actual, id));
+            obstacles.extend(pool_trouble(desired, actual, id));
+            obstacles.extend(not_offered(desired, actual, id));
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
-            let draft = decide(spec, &gate(desired, id), seed, found, wave).map(|draft| afresh(draft, actual));
+            let gate = gate(desired, id);
+            let draft = decide(spec, &gate, seed, found, wave).map(|draft| afresh(draft, actual));
+            let draft = grown(draft, spec, &gate, actual, wave);
             drafts.extend(draft.map(|draft| (id.clone(), draft)));
         }
     }
@@ -159,15 +183,17 @@ fn decide(spec: &Spec, gate: &Gate, seed: Option<VmSeed>, found: Option<&Actual>
         let operations = stump.into_iter().chain(creation(spec, seed)).collect();
         return Some(draft(Action::Create, Cause::Incomplete, operations));
     }
+    let changes = changes(&actual.recorded, spec);
+    let update = update(&actual.recorded, spec, &changes);
+    // A vm that has done its work is as it should be.
+    let done = actual.phase == Phase::Completed && gate.is_completion();
+    let start = if done { Vec::new() } else { starting(spec, actual.phase) };
     if let (Spec::Vm(from), Spec::Vm(to)) = (&actual.recorded, spec)
-        && let Some(change) = change(from, to, actual, seed)
+        && let Some(change) = change(from, to, actual, seed, start.clone())
     {
         let Change { action, cause, changes, effect, operations } = change;
         return Some(Draft { changes, effect, ..draft(action, cause, operations) });
     }
-    let changes = changes(&actual.recorded, spec);
-    let update = update(&actual.recorded, spec, &changes);
-    let start = starting(spec, actual.phase);
     match (update, start.is_empty()) {
         (None, true) => None,
         (None, false) => {
@@ -196,6 +222,26 @@ fn afresh(mut draft: Draft, actual: &ActualState) -> Draft {
     draft
 }
 
+/// A vm that is there gets larger disks where the file asks for them: after what can be undone, and before it starts.
+fn grown(draft: Option<Draft>, spec: &Spec, gate: &Gate, actual: &ActualState, wave: usize) -> Option<Draft> {
+    let growth = spec.as_vm().map(|vm| growth(vm, actual)).unwrap_or_default();
+    if growth.is_empty() || draft.as_ref().is_some_and(|draft| matches!(draft.action, Action::Create | Action::Replace))
+    {
+        return draft;
+    }
+    let new = || Draft::new(spec.id(), Action::Update, Cause::Changed, Vec::new());
+    let mut draft = draft.unwrap_or_else(|| Draft { gate: gate.clone(), wave, ..new() });
+    let starts = |operation: &Operation| matches!(operation, Operation::StartVm(_) | Operation::ResumeVm(_));
+    let at = draft.operations.iter().position(starts).unwrap_or(draft.operations.len());
+    let (operations, changes): (Vec<Operation>, Vec<FieldChange>) = growth.into_iter().unzip();
+    draft.operations.splice(at..at, operations);
+    let told = |change: &FieldChange| draft.changes.iter().any(|known| known.field == change.field);
+    let untold: Vec<FieldChange> = changes.into_iter().filter(|change| !told(change)).collect();
+    draft.changes.extend(untold);
+    let action = if draft.action == Action::Restart { Action::Restart } else { Action::Update };
+    Some(Draft { action, cause: Cause::Changed, effect: draft.effect.or(Some(Effect::Live)), ..draft })
+}
+
 /// Deletes what lies about of a vm.
 fn loose(actual: &ActualState, vm: &VmName) -> Vec<Operation> {
     let own = actual.loose_disks.iter().filter(|(owner, _)| owner == vm);
@@ -220,12 +266,14 @@ fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
     desired.specs.values().filter_map(network).collect()
 }
 
-/// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that.
+/// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that; or its own
+/// end, where others wait for that.
 pub(super) fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
     let Some(vm) = desired.specs[id].as_vm() else { return Gate::None };
     let dependents = desired.graph.dependents(id);
-    let ready = dependents.iter().any(|(_, condition)| *condition == Condition::Ready);
-    let healthcheck = match (vm.healthcheck.clone(), ready) {
+    let asked = |wanted: Condition| dependents.iter().any(|(_, condition)| *condition == wanted);
+    let healthcheck = match (vm.healthcheck.clone(), asked(Condition::Ready)) {
+        (own, _) if asked(Condition::Completed) => Healthcheck::completed(own.and_then(|check| check.deadline)),
         (None, false) => return Gate::None,
         (None, true) => Healthcheck::ready(),
         (Some(healthcheck), false) => healthcheck,

@@ -137,11 +137,13 @@ fn operations(recorded: &Spec, phase: Phase, power: Power) -> Option<(Action, Ve
         let start = if power == Power::Start { starting(recorded, phase) } else { Vec::new() };
         return (!start.is_empty()).then_some((Action::Start, start));
     };
-    let off = matches!(phase, Phase::Stopped | Phase::Crashed);
+    let off = matches!(phase, Phase::Stopped | Phase::Completed | Phase::Crashed);
     let stop =
         |grace: Option<Span>| Operation::StopVm { name: vm.name.clone(), grace: grace.unwrap_or(vm.stop_grace_period) };
     Some(match (power, phase) {
-        (Power::Start, Phase::Running) | (Power::Stop(_) | Power::Kill, Phase::Stopped) => return None,
+        (Power::Start, Phase::Running) | (Power::Stop(_) | Power::Kill, Phase::Stopped | Phase::Completed) => {
+            return None;
+        }
         (Power::Start, _) => (Action::Start, starting(recorded, phase)),
         (Power::Stop(grace), _) => (Action::Stop, vec![stop(grace)]),
         (Power::Kill, _) => (Action::Stop, vec![stop(Some(Span::secs(0)))]),

@@ -46,13 +46,14 @@ pub(super) fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> O
         (Spec::Network(from), Spec::Network(to)) => {
             Some(Operation::UpdateNetwork { from: Box::new(from.clone()), to: Box::new(to.clone()) })
         }
+        (Spec::Volume(from), Spec::Volume(to)) => Some(Operation::GrowVolume { volume: to.clone(), from: from.size }),
         _ => None,
     }
 }
 
 /// Removes a resource: stops it first where it is active, and takes what belongs to it alone.
 pub(super) fn deletion(actual: &Actual) -> Vec<Operation> {
-    let active = actual.phase != Phase::Stopped;
+    let active = !matches!(actual.phase, Phase::Stopped | Phase::Completed);
     match &actual.recorded {
         Spec::Pool(pool) => vec![Operation::DeletePool(*pool)],
         Spec::Image(image) => vec![Operation::DeleteImage(image.clone())],

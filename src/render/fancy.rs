@@ -173,7 +173,7 @@ fn forward(progress: &Progress, track: &Track) -> String {
         StepState::Gating(None) if summary.gate.is_empty() => String::new(),
         StepState::Gating(None) => format!("waiting until {}", tame(&summary.gate)),
         StepState::Gating(Some(attempt)) => format!("healthy? {}", tame(&attempt.to_string())),
-        StepState::Done => done(summary.action, &summary.resource, !summary.gate.is_empty()).to_owned(),
+        StepState::Done => done(summary.action, &summary.resource, &summary.gate).to_owned(),
         StepState::Failed(failure) => problem(failure),
         StepState::Cancelled => "cancelled".to_owned(),
         StepState::NotStarted => "not started".to_owned(),

@@ -23,6 +23,7 @@ pub mod plan;
 pub mod progress;
 pub mod projects;
 pub mod reference;
+pub mod storage;
 pub mod style;
 pub mod table;
 mod words;

@@ -74,7 +74,9 @@ pub fn problem(failure: &Failure) -> String {
         }
         Problem::Interrupted => "interrupted".to_owned(),
         Problem::Blocked => "still there, because what uses it is".to_owned(),
-        Problem::Irreversible { operation } => format!("gone for good (`{operation}` was done before the failure)"),
+        Problem::Irreversible { operation } => {
+            format!("stays as it is now: `{operation}` was done before the failure and cannot be undone")
+        }
     }
 }
 
@@ -84,14 +86,15 @@ fn reached(progress: &Progress) -> String {
     let mut others: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for track in progress.tracks.iter().filter(|track| track.state == StepState::Done) {
         let summary = &track.summary;
-        let word = done(summary.action, &summary.resource, !summary.gate.is_empty());
+        let word = done(summary.action, &summary.resource, &summary.gate);
         match summary.resource {
             ResourceId::Vm(_) => *vms.entry(word).or_default() += 1,
             ref other => *others.entry((word, other.kind())).or_default() += 1,
         }
     }
     let mut parts: Vec<String> = Vec::new();
-    for word in ["healthy", "started", "restarted", "updated", "verified", "stopped", "paused", "deleted"] {
+    for word in ["completed", "healthy", "started", "restarted", "updated", "verified", "stopped", "paused", "deleted"]
+    {
         let of_vms = vms.get(word).map(|n| count(*n, "vm"));
         let of_others = others.iter().filter(|((of, _), _)| *of == word).map(|((_, kind), n)| count(*n, kind));
         let named: Vec<String> = of_vms.into_iter().chain(of_others).collect();

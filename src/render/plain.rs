@@ -79,7 +79,7 @@ fn finished(progress: &Progress, step: StepId, result: &StepResult) -> Option<St
     let spent = track.took(progress.elapsed).map(|time| format!(" ({})", took(time))).unwrap_or_default();
     Some(match result {
         StepResult::Done => {
-            let word = done(track.summary.action, resource, !track.summary.gate.is_empty());
+            let word = done(track.summary.action, resource, &track.summary.gate);
             format!("{resource}: {word}{spent}")
         }
         StepResult::Failed { failure } => format!("{resource}: failed: {}{spent}", problem(failure)),

@@ -86,7 +86,7 @@ impl From<Phase> for State {
             Phase::Running => Self::Running,
             Phase::Paused => Self::Paused,
             // Only an image can be incomplete.
-            Phase::Stopped | Phase::Incomplete => Self::Stopped,
+            Phase::Stopped | Phase::Completed | Phase::Incomplete => Self::Stopped,
             Phase::Crashed => Self::Crashed,
         }
     }

@@ -65,11 +65,12 @@ pub(super) fn doing(operation: &str, resource: &ResourceId) -> String {
     format!("{stem}ing {rest}").trim_end().to_owned()
 }
 
-/// What has been done to a resource once its step is done. `gated` says that its healthcheck has passed.
-pub(super) fn done(action: Action, resource: &ResourceId, gated: bool) -> &'static str {
+/// What has been done to a resource once its step is done. Of a gate that has opened, its first word says what was reached.
+pub(super) fn done(action: Action, resource: &ResourceId, gate: &str) -> &'static str {
     match (action, resource) {
         (Action::Delete, _) => "deleted",
-        _ if gated => "healthy",
+        _ if gate.starts_with("completed") => "completed",
+        _ if !gate.is_empty() => "healthy",
         (Action::Create, ResourceId::Image(_)) => "uploaded",
         (Action::Create | Action::Start, ResourceId::Vm(_)) | (Action::Start, _) => "started",
         (Action::Create, _) => "created",
@@ -89,6 +90,11 @@ pub(super) fn destroyed(operation: &Operation) -> Option<String> {
         Operation::DeleteVolume(volume) => Some(format!("volume `{}` ({})", volume.name, volume.size)),
         _ => None,
     }
+}
+
+/// Whether an operation makes a disk larger.
+pub(super) fn grows(operation: &Operation) -> bool {
+    matches!(operation, Operation::GrowVolume { .. } | Operation::GrowDisk { .. })
 }
 
 #[cfg(test)]

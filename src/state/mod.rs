@@ -9,8 +9,9 @@ pub mod seen;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{CycleError, Graph};
-use crate::model::{Boot, Disk, Image, Origin, Project, Spec, Surroundings, Vm};
+use crate::model::{Boot, Disk, Image, Origin, Project, Spec, Surroundings, Vm, Volume};
 use crate::names::{ImageName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::units::Bytes;
 
 pub use offer::Offer;
 pub use seen::{Seen, Shape};
@@ -42,7 +43,8 @@ impl DesiredState {
             add(Spec::Network(network.clone()));
         }
         for volume in project.volumes.values() {
-            add(Spec::Volume(volume.clone()));
+            // As it can be observed; else it would differ from itself.
+            add(Spec::Volume(Volume { size: volume.size.whole_kib(), ..volume.clone() }));
         }
         for vm in project.vms.values() {
             add(Spec::Vm(Box::new(seen(vm, images))));
@@ -50,7 +52,8 @@ impl DesiredState {
         if !images.is_empty() {
             add(Spec::Pool(Pool::Images));
         }
-        if !project.volumes.is_empty() || project.vms.values().any(has_disk) {
+        let kept = |volume: &Volume| volume.pool.is_none();
+        if project.volumes.values().any(kept) || project.vms.values().any(has_disk) {
             add(Spec::Pool(Pool::Disks));
         }
         let graph = Graph::build(specs.values())?;
@@ -94,8 +97,30 @@ pub struct ActualState {
     pub loose_seeds: BTreeSet<VmName>,
     /// What the hypervisor can do; `None` where that is not known.
     pub offer: Option<Box<Offer>>,
+    /// What a guest sees of the disks of vms' own: the size that they have, not the one that was asked for.
+    pub disk_sizes: BTreeMap<(VmName, VolumeName), Bytes>,
+    /// The pools of the hypervisor that are not ours, by name.
+    pub pools: BTreeMap<String, OtherPool>,
     /// Addresses in use.
     pub surroundings: Surroundings,
+}
+
+/// A pool of the user's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OtherPool {
+    /// What it is made of, as libvirt has it: `dir`, `logical`, …
+    pub kind: String,
+    /// Whether it is started.
+    pub active: bool,
+    /// The names of all that is in it; empty where it is not started.
+    pub volumes: BTreeSet<String>,
+}
+
+impl OtherPool {
+    /// Whether what is in it are files, which any vm can use as a disk.
+    pub fn holds_files(&self) -> bool {
+        matches!(self.kind.as_str(), "dir" | "fs" | "netfs")
+    }
 }
 
 /// One resource as it was found.
@@ -120,6 +145,8 @@ pub enum Phase {
     Paused,
     /// A vm that is shut off; a network or a pool that is not active.
     Stopped,
+    /// A vm that powered itself off.
+    Completed,
     /// A vm that ended in a fault.
     Crashed,
     /// An image whose upload was cut short.
@@ -132,7 +159,7 @@ impl Phase {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",
-            Self::Stopped => "stopped",
+            Self::Stopped | Self::Completed => "stopped",
             Self::Crashed => "crashed",
             Self::Incomplete => "incomplete",
         }

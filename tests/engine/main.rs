@@ -1,7 +1,9 @@
 //! The engine on libvirt's own test driver: order, gates, rollback with a fault at every operation.
 
 mod interrupts;
+mod patience;
 mod rig;
+mod storage;
 #[path = "../support/mod.rs"]
 mod support;
 

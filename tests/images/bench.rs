@@ -75,7 +75,7 @@ pub(crate) fn name(text: &str) -> ImageName {
 
 pub(crate) fn request(url: &str) -> ImageRequest {
     let from = ImageFrom::Url(url.parse().expect("a URL"));
-    ImageRequest { name: name("debian"), from, checksum: None, role: ImageRole::Disk }
+    ImageRequest { name: name("debian"), from, checksum: None, role: ImageRole::Disk, format: None }
 }
 
 pub(crate) fn with_checksum(url: &str, checksum: &str) -> ImageRequest {

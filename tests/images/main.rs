@@ -7,6 +7,7 @@ mod download;
 mod fitness;
 mod locked;
 mod protected;
+mod proxied;
 mod server;
 mod together;
 mod up;

@@ -72,6 +72,14 @@ impl Desk {
         said
     }
 
+    /// `plan --exit-code`, which must end so: the plan, and what was said beside it.
+    fn plan(&self, exit: i32) -> (String, String) {
+        let Output { status, stdout, stderr } = self.command(&["plan", "--exit-code"]).output().expect("runs");
+        let [plan, said] = [stdout, stderr].map(|text| String::from_utf8(text).expect("text"));
+        assert_eq!(status.code(), Some(exit), "{plan}{said}");
+        (plan, said)
+    }
+
     /// How often the image was asked for.
     fn asked(&self) -> usize {
         self.server.requests("/debian.qcow2").len()
@@ -117,15 +125,68 @@ fn two_vms_share_one_download_and_a_second_up_needs_none() {
 }
 
 #[test]
-fn a_plan_downloads_nothing_and_says_what_does() {
+fn a_plan_downloads_nothing_and_says_that_it_does_not_know_the_image() {
     let Some(desk) = Desk::new() else { return };
-    let said = desk.run(&["plan"], 5);
-    let expected = format!("image `debian` is not on this machine yet: `{}`", desk.server.url("/debian.qcow2"));
-    assert!(said.contains(&expected) && said.contains("vmcompose image pull"), "{said}");
+    let (plan, said) = desk.plan(10);
+    let expected = format!(
+        "image `debian` is not on this machine yet, and what it holds is unknown: `{}`",
+        desk.server.url("/debian.qcow2")
+    );
+    assert!(said.contains(&expected) && said.contains("hint: a plan downloads nothing"), "{said}");
+    assert!(plan.contains("+ image `debian`") && plan.contains("known when it is downloaded"), "{plan}");
+    assert!(plan.contains("+ vm `b`") && plan.contains("image `debian` (unknown)"), "{plan}");
     assert_eq!(desk.asked(), 0);
     assert!(!desk.path("cache").exists() && !desk.path("vmcompose.lock").exists(), "a plan wrote something");
     desk.run(&["image", "pull"], 0);
-    desk.run(&["plan", "--exit-code"], 10);
+    let (plan, said) = desk.plan(10);
+    assert!(plan.contains(&sha256(&qcow2(100_000))[..12]) && said.is_empty(), "{plan}{said}");
+}
+
+#[test]
+fn a_plan_knows_an_image_that_is_not_here_from_the_lock_file() {
+    let Some(desk) = Desk::new() else { return };
+    desk.run(&["image", "pull"], 0);
+    let (with, _) = desk.plan(10);
+    let asked = desk.asked();
+    fs::remove_dir_all(desk.path("cache")).expect("removed");
+    let (without, said) = desk.plan(10);
+    assert_eq!(without.replace(", downloaded first", ""), with);
+    assert!(without.contains(", downloaded first") && said.is_empty(), "{without}{said}");
+    assert_eq!((desk.asked(), desk.path("cache").exists()), (asked, false));
+    // The compose file asks for other bytes by now: the lock file says nothing of those.
+    desk.write(&desk.pair(&format!(", checksum: 'sha256:{}'", sha256(b"newer"))));
+    let (plan, said) = desk.plan(10);
+    assert!(plan.contains("known when it is downloaded") && said.contains("what it holds is unknown"), "{plan}{said}");
+}
+
+#[test]
+fn a_plan_of_what_runs_needs_neither_cache_nor_lock_file() {
+    let Some(desk) = Desk::new() else { return };
+    desk.run(&["up"], 0);
+    fs::remove_dir_all(desk.path("cache")).expect("removed");
+    assert_eq!(desk.plan(0).1, "");
+    fs::remove_file(desk.path("vmcompose.lock")).expect("removed");
+    let (plan, said) = desk.plan(0);
+    assert!(plan.starts_with("nothing to do"), "{plan}");
+    assert!(said.contains("the hypervisor's copy is taken for the same"), "{said}");
+}
+
+#[test]
+fn an_update_forgets_what_no_profile_uses_any_more() {
+    let Some(desk) = Desk::new() else { return };
+    desk.server.put("/other.qcow2", &qcow2(5), "1");
+    let other = desk.server.url("/other.qcow2");
+    desk.write(&desk.pair("").replace("b: {", &format!("c: {{ image: '{other}', profiles: [extra] }}, b: {{")));
+    let lock = || fs::read_to_string(desk.path("vmcompose.lock")).expect("written");
+    desk.run(&["--profile", "extra", "image", "pull"], 0);
+    desk.run(&["image", "pull"], 0);
+    desk.run(&["image", "update"], 0);
+    assert!(lock().contains(&other), "{}", lock());
+    desk.write(&desk.pair(""));
+    desk.run(&["image", "pull"], 0);
+    assert!(lock().contains(&other), "only an update forgets: {}", lock());
+    desk.run(&["image", "update"], 0);
+    assert!(!lock().contains(&other) && lock().contains("/debian.qcow2"), "{}", lock());
 }
 
 #[test]

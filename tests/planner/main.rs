@@ -5,6 +5,7 @@ mod laws;
 mod power;
 mod seeds;
 mod specs;
+mod storage;
 
 use specs::{DOWN, UP, applied, desired, edit, id, lines, name, planned, refusal, vm, volume};
 use vmcompose::graph::Graph;

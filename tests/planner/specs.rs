@@ -33,9 +33,9 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
         replica_of: None,
         hostname: called.to_owned(),
         boot: Boot::Image(ImageRef {
-            name: name("os"),
             digest: Digest::new("0123456789ab"),
             format: Some(ImageFormat::Qcow2),
+            ..ImageRef::unseen(name("os"))
         }),
         cpus: 1,
         memory: Bytes::mib(128),
@@ -47,13 +47,7 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
             ip: Ipv4Addr::new(10, 0, 0, 9),
         }],
         depends_on: waits_for.iter().map(on).collect(),
-        healthcheck: Some(Healthcheck {
-            probes: vec![Probe::Agent],
-            interval: Healthcheck::INTERVAL,
-            timeout: Healthcheck::TIMEOUT,
-            retries: Healthcheck::RETRIES,
-            start_period: Healthcheck::START_PERIOD,
-        }),
+        healthcheck: Some(Healthcheck::of(vec![Probe::Agent], Healthcheck::START_PERIOD)),
         stop_grace_period: Span::secs(30),
         autostart: false,
         protect: false,
@@ -92,7 +86,7 @@ pub(crate) fn image() -> Spec {
 }
 
 pub(crate) fn volume() -> Spec {
-    Spec::Volume(Volume { name: name("data"), size: Bytes::gib(1) })
+    Spec::Volume(Volume::new(name("data"), Bytes::gib(1)))
 }
 
 /// These vms and all that they need.

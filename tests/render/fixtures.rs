@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use vmcompose::model::health::Http;
 use vmcompose::model::{
     Accel, Boot, Condition, Dependency, Digest, Disk, Healthcheck, Image, ImageFormat, ImageRef, Interface, Mac,
     Network, NetworkMode, Origin, Probe, Spec, Vm, Volume,
@@ -44,7 +45,7 @@ pub(crate) fn network(name: &str, mode: NetworkMode, subnet: &str) -> Network {
 }
 
 pub(crate) fn volume() -> Volume {
-    Volume { name: VolumeName::new("pgdata").unwrap(), size: Bytes::gib(20) }
+    Volume::new(VolumeName::new("pgdata").unwrap(), Bytes::gib(20))
 }
 
 fn interface(network: &str, ip: [u8; 4]) -> Interface {
@@ -53,11 +54,12 @@ fn interface(network: &str, ip: [u8; 4]) -> Interface {
 }
 
 fn healthcheck(probes: Vec<Probe>) -> Healthcheck {
-    Healthcheck { probes, interval: Span::secs(2), timeout: Span::secs(5), retries: 15, start_period: Span::secs(90) }
+    Healthcheck::of(probes, Span::secs(90))
 }
 
 fn vm(name: &str) -> Vm {
-    let reference = ImageRef { name: image().name, digest: Some(image().digest), format: Some(ImageFormat::Qcow2) };
+    let reference =
+        ImageRef { digest: Some(image().digest), format: Some(ImageFormat::Qcow2), ..ImageRef::unseen(image().name) };
     Vm {
         name: VmName::new(name).unwrap(),
         replica_of: None,
@@ -109,7 +111,7 @@ pub(crate) fn api(number: u8) -> Vm {
         replica_of: Some(VmName::new("api").unwrap()),
         interfaces: vec![interface("front", [10, 20, 0, 10 + number]), interface("back", [10, 20, 1, 10 + number])],
         depends_on: depends(&[("db", Condition::Healthy)]),
-        healthcheck: Some(healthcheck(vec![Probe::Http { host: None, port: 8080, path: "/healthz".to_owned() }])),
+        healthcheck: Some(healthcheck(vec![Probe::Http(Box::new(Http::get(None, 8080, "/healthz".to_owned())))])),
         ..vm(&format!("api-{number}"))
     }
 }

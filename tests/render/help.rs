@@ -18,32 +18,6 @@ fn every_help_text_is_as_it_was_read() {
     golden("help.txt", &command.render_long_help().to_string());
     golden("help-short.txt", &command.render_help().to_string());
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-    assert_eq!(
-        names,
-        [
-            "up",
-            "down",
-            "plan",
-            "ps",
-            "start",
-            "stop",
-            "restart",
-            "pause",
-            "unpause",
-            "kill",
-            "exec",
-            "config",
-            "validate",
-            "schema",
-            "graph",
-            "image",
-            "init",
-            "ls",
-            "completion",
-            "man",
-            "version"
-        ]
-    );
     for name in names {
         let sub = command.find_subcommand_mut(&name).unwrap();
         golden(&format!("help-{name}.txt"), &sub.clone().term_width(100).render_long_help().to_string());

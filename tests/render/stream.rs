@@ -201,10 +201,9 @@ fn failed(plan: &Plan) -> Stream {
 
 pub(crate) fn refused(operation: &Operation, message: &str) -> Problem {
     let error = HypervisorError {
-        kind: ErrorKind::Rejected,
-        message: message.to_owned(),
         detail: Some("internal error: monitor\nclosed (code=1, domain=10)".to_owned()),
         hint: Some("see the log of QEMU on the hypervisor".to_owned()),
+        ..HypervisorError::new(ErrorKind::Rejected, message)
     };
     Problem::Operation { operation: operation.to_string(), error }
 }

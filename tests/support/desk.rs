@@ -33,6 +33,7 @@ impl Desk {
     }
 
     pub(crate) fn online(text: &str) -> Self {
+        virt::error::clear_error_callback();
         let keeper = Some(Connect::open(Some(URI)).expect("the daemon runs"));
         Self { keeper, ..Self::offline(text) }
     }

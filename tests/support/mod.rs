@@ -81,7 +81,7 @@ pub(crate) fn measured(path: &Path, name: &str, format: ImageFormat) -> Image {
 
 /// A reference to an image that was looked at.
 pub(crate) fn seen(image: &Image) -> ImageRef {
-    ImageRef { name: image.name.clone(), digest: Some(image.digest.clone()), format: Some(image.format) }
+    ImageRef { digest: Some(image.digest.clone()), format: Some(image.format), ..ImageRef::unseen(image.name.clone()) }
 }
 
 /// A project's name.
@@ -145,7 +145,7 @@ fn mac(ip: &str) -> Mac {
 
 /// A named volume.
 pub(crate) fn volume(name: &str, size: Bytes) -> Volume {
-    Volume { name: name.parse().expect("a legal name"), size }
+    Volume::new(name.parse().expect("a legal name"), size)
 }
 
 /// A vm's use of a named volume.

@@ -13,7 +13,7 @@ pub(super) fn failed(what: impl Into<String>) -> impl FnOnce(Error) -> Hyperviso
     move |error| {
         let message = format!("{}: {}", what.into(), reason(&error));
         let hint = hint(&error);
-        HypervisorError { kind: kind(error.code()), message, detail: Some(error.to_string()), hint }
+        HypervisorError { detail: Some(error.to_string()), hint, ..HypervisorError::new(kind(error.code()), message) }
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) fn unreachable(uri: Option<&str>, error: &Error) -> HypervisorError {
     let place = uri.map_or_else(|| "the default hypervisor".to_owned(), |uri| format!("`{uri}`"));
     let message = format!("cannot connect to {place}: {}", reason(error));
     let hint = connect_hint(error).map(ToOwned::to_owned);
-    HypervisorError { kind: ErrorKind::Unreachable, message, detail: Some(error.to_string()), hint }
+    HypervisorError { detail: Some(error.to_string()), hint, ..HypervisorError::new(ErrorKind::Unreachable, message) }
 }
 
 fn connect_hint(error: &Error) -> Option<&'static str> {
@@ -97,9 +97,8 @@ fn connect_hint(error: &Error) -> Option<&'static str> {
 /// The error of a connection that is gone.
 pub(super) fn lost(uri: &str, cause: HypervisorError) -> HypervisorError {
     HypervisorError {
-        kind: ErrorKind::Unreachable,
-        message: format!("the connection to `{uri}` was lost"),
         detail: cause.detail.or(Some(cause.message)),
         hint: Some("libvirt's daemon was stopped, or the network to it failed".to_owned()),
+        ..HypervisorError::new(ErrorKind::Unreachable, format!("the connection to `{uri}` was lost"))
     }
 }

@@ -16,6 +16,7 @@ use super::host::child;
 use super::names::{self, Stored};
 use super::parameters::{self, Of, Parameter};
 use super::seen::{self, devices};
+use super::xml::Source;
 use super::{Call, vms, volumes, xml};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::Disk;
@@ -128,7 +129,7 @@ enum Key {
 impl Key {
     fn of(call: Call<'_>, vm: &VmName, device: &Device) -> Result<Self, HypervisorError> {
         Ok(match device {
-            Device::Disk(disk) => Self::File(path(call, vm, disk)?),
+            Device::Disk(disk) => Self::File(source(call, vm, disk)?.path),
             Device::Interface(interface) => Self::Mac(interface.mac.to_string()),
             Device::Foreign(foreign) => Self::Described(foreign.description.clone()),
         })
@@ -150,15 +151,16 @@ impl Key {
     }
 }
 
-fn path(call: Call<'_>, vm: &VmName, disk: &Disk) -> Result<String, HypervisorError> {
+fn source(call: Call<'_>, vm: &VmName, disk: &Disk) -> Result<Source, HypervisorError> {
     match disk {
         Disk::Volume { volume } => {
-            let what = ResourceId::Volume(volume.clone()).to_string();
-            volumes::path(call, &Stored::Volume(volume.clone()), &what)
+            let (found, stored) = volumes::named(call, volume)?;
+            let path = volumes::path_of(&found, &ResourceId::Volume(volume.clone()).to_string())?;
+            Ok(Source { path, shared: matches!(stored, Stored::Volume { shared: true, .. }) })
         }
         Disk::Own { name, .. } => {
             let stored = Stored::Disk { vm: vm.clone(), disk: name.clone() };
-            volumes::path(call, &stored, &format!("disk `{name}` of vm `{vm}`"))
+            volumes::path(call, &stored, &format!("disk `{name}` of vm `{vm}`")).map(Source::own)
         }
     }
 }
@@ -178,8 +180,8 @@ pub(super) fn attach(call: Call<'_>, vm: &VmName, device: &Device, limits: &Limi
     }
     let description = match device {
         Device::Disk(disk) => {
-            let path = path(call, vm, disk)?;
-            xml::attached_disk(disk, path, free_target(&domain, vm)?, limits)?
+            let source = source(call, vm, disk)?;
+            xml::attached_disk(disk, source, free_target(&domain, vm)?, limits)?
         }
         Device::Interface(interface) => xml::attached_interface(call.project, interface, limits)?,
         Device::Foreign(foreign) => foreign.description.clone(),

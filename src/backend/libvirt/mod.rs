@@ -6,29 +6,38 @@
 //! it is. No handle of libvirt's outlives a call, and nothing here decides what should be done.
 
 mod agent;
+mod by_hand;
 mod capabilities;
 mod cloud_init;
 mod connections;
 mod error;
+mod grow;
 mod hardware;
 mod host;
+mod inventory;
 mod live;
 mod merge;
 mod names;
 mod networks;
 mod observe;
+mod others;
 mod parameters;
+mod pools;
 mod probe;
 mod projects;
 mod record;
 mod seeds;
 mod seen;
 mod storage;
+mod stores;
+mod transfer;
 mod update;
 mod upload;
 mod vms;
 mod volumes;
 mod xml;
+
+pub use self::by_hand::by_hand;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -174,10 +183,17 @@ impl Hypervisor for Libvirt {
             Operation::UploadImage(image) => on(&|call| upload::upload(call, image)),
             Operation::DeleteImage(image) => delete(Stored::image(image), what),
             Operation::CreateVolume(volume) => on(&|call| volumes::create_volume(call, volume)),
-            Operation::DeleteVolume(volume) => delete(Stored::Volume(volume.name.clone()), what),
+            Operation::GrowVolume { volume, .. } => {
+                on(&|call| grow::grow(call, &Stored::volume(volume), volume.size, &what))
+            }
+            Operation::DeleteVolume(volume) => delete(Stored::volume(volume), what),
             Operation::CreateDisk(disk) => on(&|call| volumes::create_disk(call, disk)),
             Operation::DeleteDisk(VmDisk { vm, disk, .. }) => {
                 delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, format!("disk `{disk}` of {what}"))
+            }
+            Operation::GrowDisk { vm, disk, to, .. } => {
+                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone() };
+                on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
             Operation::DeleteSeed(vm) => delete(Stored::Seed(vm.clone()), format!("the cloud-init seed of {what}")),

@@ -6,8 +6,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Digest, Image, ImageFormat};
-use crate::names::{ImageName, NetworkName, Pool, ProjectName, VmName, VolumeName};
+use crate::model::{Digest, Image, ImageFormat, Volume};
+use crate::names::{ImageName, NetworkName, POOL_PREFIX, Pool, ProjectName, VmName, VolumeName};
 use crate::units::Bytes;
 
 /// Stands between the parts of a volume's name; [`crate::names`] lets no name contain it.
@@ -49,14 +49,14 @@ pub(super) fn bridge(project: &ProjectName, network: &NetworkName) -> String {
 
 /// Name of a pool; all projects of a hypervisor share it.
 pub(super) fn pool(pool: Pool) -> String {
-    format!("vmcompose-{pool}")
+    format!("{POOL_PREFIX}{pool}")
 }
 
 /// A volume in one of the pools, as its name tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stored {
-    /// A named volume, in the pool of disks.
-    Volume(VolumeName),
+    /// A named volume, in the pool of disks or in one of the user's own. One that is shared is raw, and called so.
+    Volume { name: VolumeName, shared: bool, pool: Option<String> },
     /// A disk of a vm's own, in the pool of disks.
     Disk { vm: VmName, disk: VolumeName },
     /// What a vm is told at its first boot, in the pool of disks.
@@ -73,10 +73,32 @@ impl Stored {
         Self::Image { name, digest, length, format }
     }
 
-    /// The pool it is in.
+    /// A named volume.
+    pub(super) fn volume(volume: &Volume) -> Self {
+        Self::Volume { name: volume.name.clone(), shared: volume.shared, pool: volume.pool.clone() }
+    }
+
+    /// The pool of the user's own that it is in.
+    pub(super) fn elsewhere(&self) -> Option<&str> {
+        match self {
+            Self::Volume { pool, .. } => pool.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// How its bytes are laid out.
+    pub(super) fn format(&self) -> ImageFormat {
+        match self {
+            Self::Volume { shared: true, .. } | Self::Seed(_) => ImageFormat::Raw,
+            Self::Volume { .. } | Self::Disk { .. } => ImageFormat::Qcow2,
+            Self::Image { format, .. } => *format,
+        }
+    }
+
+    /// The one of our pools that it is in, or whose turns it takes.
     pub(super) fn pool(&self) -> Pool {
         match self {
-            Self::Volume(_) | Self::Disk { .. } | Self::Seed(_) => Pool::Disks,
+            Self::Volume { .. } | Self::Disk { .. } | Self::Seed(_) => Pool::Disks,
             Self::Image { .. } => Pool::Images,
         }
     }
@@ -84,7 +106,7 @@ impl Stored {
     /// Its name in the pool.
     pub(super) fn name(&self, project: &ProjectName) -> String {
         match self {
-            Self::Volume(volume) => format!("{project}.{volume}.qcow2"),
+            Self::Volume { name, .. } => format!("{project}.{name}.{}", self.format().as_str()),
             Self::Disk { vm, disk } => format!("{project}.{vm}.{disk}.qcow2"),
             Self::Seed(vm) => format!("{project}.{vm}.seed.iso"),
             Self::Image { name, digest, length, format } => {
@@ -97,7 +119,9 @@ impl Stored {
     pub(super) fn parse(project: &ProjectName, pool: Pool, name: &str) -> Option<Self> {
         let parts: Vec<&str> = name.split(SEPARATOR).collect();
         let stored = match (pool, parts.as_slice()) {
-            (Pool::Disks, [_, volume, "qcow2"]) => Self::Volume(volume.parse().ok()?),
+            (Pool::Disks, [_, volume, format @ ("qcow2" | "raw")]) => {
+                Self::Volume { name: volume.parse().ok()?, shared: *format == "raw", pool: None }
+            }
             (Pool::Disks, [_, vm, disk, "qcow2"]) => Self::Disk { vm: vm.parse().ok()?, disk: disk.parse().ok()? },
             (Pool::Disks, [_, vm, "seed", "iso"]) => Self::Seed(vm.parse().ok()?),
             (Pool::Images, [_, image, digest, length, format]) => Self::Image {
@@ -110,6 +134,14 @@ impl Stored {
         };
         // Only what is written exactly so is ours: `007` is a length too, but not one that we write.
         (stored.name(project) == name).then_some(stored)
+    }
+
+    /// The same in a pool of the user's own, where named volumes alone can be.
+    pub(super) fn parse_elsewhere(project: &ProjectName, pool: &str, name: &str) -> Option<Self> {
+        match Self::parse(project, Pool::Disks, name)? {
+            Self::Volume { name, shared, .. } => Some(Self::Volume { name, shared, pool: Some(pool.to_owned()) }),
+            _ => None,
+        }
     }
 }
 
@@ -174,7 +206,8 @@ mod tests {
             format,
         };
         vec![
-            Stored::Volume(volume("b-c")),
+            Stored::Volume { name: volume("b-c"), shared: false, pool: None },
+            Stored::Volume { name: volume("b-c"), shared: true, pool: None },
             Stored::Disk { vm: vm.clone(), disk: volume("seed") },
             Stored::Seed(vm),
             image(ImageFormat::Raw),
@@ -203,7 +236,7 @@ mod tests {
     #[test]
     fn a_name_that_we_would_not_write_is_not_ours() {
         let parse = |pool, name| Stored::parse(&project("a"), pool, name);
-        for name in ["a.b", "a.b.raw", "a.B.qcow2", "a..qcow2", "a.b.c.d.qcow2", "a.b.qcow2.part", "b.qcow2", ""] {
+        for name in ["a.b", "a.b.img", "a.B.qcow2", "a..qcow2", "a.b.c.d.qcow2", "a.b.qcow2.part", "b.qcow2", ""] {
             assert_eq!(parse(Pool::Disks, name), None, "{name}");
         }
         for name in ["a.c.0123456789ab.042.raw", "a.c.0123456789AB.42.raw", "a.c.0123456789ab.42.vdi", "a.c.qcow2"] {

@@ -19,8 +19,8 @@ use super::error::{failed, is_absent};
 use super::host::{self, Place};
 use super::names::{self, Stored};
 use super::record::{self, Owner};
-use super::{seen, storage, vms, volumes};
-use crate::backend::{ErrorKind, HypervisorError};
+use super::{others, probe, seen, storage, vms, volumes};
+use crate::backend::HypervisorError;
 use crate::model::{Image, Spec, Vm, Volume};
 use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
@@ -30,7 +30,7 @@ use crate::state::{Actual, ActualState, Phase};
 /// Looks at everything.
 pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -> Result<ActualState, HypervisorError> {
     let mut state = ActualState::default();
-    let bridges = networks(connect, project, &mut state)?;
+    let bridges = networks(connect, project, &mut state).map_err(HypervisorError::about_resource)?;
     // Which routes a machine elsewhere has is not known here, and the test driver has none.
     if place.local && !place.test {
         let others = host::routes().into_iter().filter(|(_, interface)| !bridges.contains(interface));
@@ -41,8 +41,10 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
     domains(connect, project, &mut state)?;
     let mut parts = Parts::default();
     for pool in [Pool::Images, Pool::Disks] {
-        stored(connect, place, project, pool, &mut state, &mut parts)?;
+        let seen = stored(connect, place, project, pool, &mut state, &mut parts);
+        seen.map_err(HypervisorError::about_resource)?;
     }
+    others::observe(connect, project, &mut state).map_err(HypervisorError::about_resource)?;
     leases(&mut state);
     state.loose_disks = parts.disks.into_iter().filter(|(vm, disk)| !has_disk(&state, vm, disk)).collect();
     state.loose_seeds = parts.seeds.into_iter().filter(|vm| !has_seed(&state, vm)).collect();
@@ -162,6 +164,7 @@ fn phase(domain: &Domain, id: &ResourceId) -> Result<Option<Phase>, HypervisorEr
         VIR_DOMAIN_PAUSED | VIR_DOMAIN_PMSUSPENDED => Phase::Paused,
         VIR_DOMAIN_CRASHED => Phase::Crashed,
         state if vms::is_off(state) && reason.cast_unsigned() == VIR_DOMAIN_SHUTOFF_CRASHED => Phase::Crashed,
+        state if vms::is_off(state) && probe::by_itself(reason) => Phase::Completed,
         state if vms::is_off(state) => Phase::Stopped,
         _ => Phase::Running,
     }))
@@ -183,19 +186,24 @@ fn stored(
         return Ok(());
     }
     if !storage::is_active(&found, pool)? {
-        // Whoever took its volumes for missing would make them anew, and undo that by deleting what was there before.
-        let message = format!("{id} is stopped, so that nobody can see what is in it");
-        return Err(HypervisorError::new(ErrorKind::Rejected, message)
-            .with_hint(format!("start it: `virsh pool-start {}`", names::pool(pool))));
+        // What is in it cannot be seen.
+        state
+            .resources
+            .insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Stopped, applied_at: None, seen: None });
+        return Ok(());
     }
     for (volume, stored) in volumes::list(&found, project, pool)? {
         match stored {
-            Stored::Disk { vm, disk } => parts.disks.push((vm, disk)),
+            Stored::Disk { vm, disk } => {
+                let size = volumes::capacity(&volume, &format!("disk `{disk}` of vm `{vm}`"))?;
+                state.disk_sizes.extend(size.map(|size| ((vm.clone(), disk.clone()), size)));
+                parts.disks.push((vm, disk));
+            }
             Stored::Seed(vm) => parts.seeds.push(vm),
-            Stored::Volume(name) => {
+            Stored::Volume { name, shared, pool } => {
                 let id = ResourceId::Volume(name.clone());
                 if let Some(size) = volumes::capacity(&volume, &id.to_string())? {
-                    let recorded = Spec::Volume(Volume { name, size });
+                    let recorded = Spec::Volume(Volume { name, size, shared, pool });
                     state
                         .resources
                         .insert(id, Actual { recorded, phase: Phase::Running, applied_at: None, seen: None });

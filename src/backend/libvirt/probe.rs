@@ -2,8 +2,6 @@
 //!
 //! Owns what is tried and the words for what came back. Patience is not here: an attempt that fails says so at once.
 
-use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use virt_sys::{
@@ -15,6 +13,7 @@ use super::agent::{self, AgentError, Exit};
 use super::cloud_init::{self, Verdict};
 use super::connections::Connections;
 use super::vms;
+use crate::backend::reach;
 use crate::backend::{Attempt, End, ErrorKind, Health, HypervisorError, Ran};
 use crate::model::Probe;
 use crate::names::{ProjectName, ResourceId, VmName};
@@ -29,27 +28,24 @@ pub(super) fn probe(
     if let Some(health) = connections.with(|connect| not_running(connect, project, attempt))? {
         return Ok(health);
     }
+    let words = |answer: Result<(), String>| answer.map_or_else(Health::Failing, |()| Health::Passing);
     match &attempt.probe {
-        Probe::Tcp { host, port } => {
-            Ok(connect(host.as_deref(), *port, attempt, deadline).map_or_else(Health::Failing, |_| Health::Passing))
-        }
-        Probe::Http { host, port, path } => Ok(get(host.as_deref(), *port, path, attempt, deadline)),
-        Probe::Agent => {
-            agent_call(connections, project, &attempt.vm, deadline, agent::ping).map(|answer| match answer {
-                Ok(()) => Health::Passing,
-                Err(words) => Health::Failing(words),
-            })
-        }
+        Probe::Agent => agent_call(connections, project, &attempt.vm, deadline, agent::ping).map(words),
         Probe::Exec(command) => Ok(match run(connections, project, &attempt.vm, deadline, command)? {
             Ok(exit) if exit.end == End::Code(0) => Health::Passing,
             Ok(exit) => Health::Failing(exit_words(&exit)),
             Err(words) => Health::Failing(words),
         }),
         Probe::CloudInit => cloud_init(connections, project, attempt, deadline),
+        Probe::Completed => Ok(Health::Failing("the vm still runs".to_owned())),
+        Probe::Tcp { .. } | Probe::Http(_) | Probe::Ssh { .. } | Probe::Host(_) => {
+            Ok(words(reach::reach(project, attempt, deadline)))
+        }
     }
 }
 
-/// An error where the vm does not run, a failure where it does so only later, `None` where it runs.
+/// An error where the vm does not run, a failure where it does so only later, `None` where it runs. Of a vm whose end
+/// is waited for, having ended is what passes.
 fn not_running(
     connect: &virt::connect::Connect,
     project: &ProjectName,
@@ -62,6 +58,9 @@ fn not_running(
     if state == VIR_DOMAIN_CRASHED {
         return Err(HypervisorError::new(ErrorKind::NotRunning, format!("{id} crashed")));
     }
+    if attempt.probe == Probe::Completed && vms::is_off(state) && by_itself(reason) {
+        return Ok(Some(Health::Passing));
+    }
     if vms::is_off(state) {
         let message = format!("{id} is shut off: {}", why_off(reason.cast_unsigned()));
         return Err(HypervisorError::new(ErrorKind::NotRunning, message));
@@ -73,6 +72,11 @@ fn not_running(
     })
 }
 
+/// Whether the guest itself powered the vm off.
+pub(super) fn by_itself(reason: i32) -> bool {
+    reason.cast_unsigned() == VIR_DOMAIN_SHUTOFF_SHUTDOWN
+}
+
 fn why_off(reason: u32) -> &'static str {
     match reason {
         VIR_DOMAIN_SHUTOFF_SHUTDOWN => "the guest powered itself off",
@@ -81,84 +85,6 @@ fn why_off(reason: u32) -> &'static str {
         VIR_DOMAIN_SHUTOFF_SAVED => "its memory was saved to disk",
         VIR_DOMAIN_SHUTOFF_FAILED => "it failed to start",
         _ => "it was not started",
-    }
-}
-
-/// Where a probe goes, as text for a URL and as addresses.
-fn target(host: Option<&str>, port: u16, attempt: &Attempt) -> Result<(String, Vec<SocketAddr>), String> {
-    let host = match (host, attempt.address) {
-        (Some(host), _) => host.to_owned(),
-        (None, Some(address)) => address.to_string(),
-        (None, None) => return Err("the vm has no address, and the probe names no host".to_owned()),
-    };
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = (bare, port).to_socket_addrs().map_err(|error| format!("cannot resolve `{bare}`: {error}"))?;
-    let addresses: Vec<SocketAddr> = addresses.collect();
-    if addresses.is_empty() {
-        return Err(format!("`{bare}` has no address"));
-    }
-    let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
-    Ok((host, addresses))
-}
-
-fn connect(host: Option<&str>, port: u16, attempt: &Attempt, deadline: Instant) -> Result<TcpStream, String> {
-    let (_, addresses) = target(host, port, attempt)?;
-    let mut last = String::new();
-    for address in addresses {
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        match TcpStream::connect_timeout(&address, left) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = network_words(&error),
-        }
-    }
-    Err(last)
-}
-
-/// Why a connection failed, without the number of the error.
-fn network_words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
-        io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
-        io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
-        io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
-        io::ErrorKind::UnexpectedEof => "the connection was closed without an answer".to_owned(),
-        _ => error.to_string().to_lowercase(),
-    }
-}
-
-fn get(host: Option<&str>, port: u16, path: &str, attempt: &Attempt, deadline: Instant) -> Health {
-    let (host, _) = match target(host, port, attempt) {
-        Ok(target) => target,
-        Err(words) => return Health::Failing(words),
-    };
-    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    // What is asked is what is judged: no redirect is followed, no proxy of this user's comes between.
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(left))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .user_agent(concat!("vmcompose/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into();
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    match agent.get(format!("http://{host}:{port}{slash}{path}")).call() {
-        Ok(response) if response.status().is_success() => Health::Passing,
-        Ok(response) => Health::Failing(format!("HTTP {}", response.status())),
-        Err(error) => Health::Failing(http_words(&error)),
-    }
-}
-
-fn http_words(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Io(error) => network_words(error),
-        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
-        ureq::Error::HostNotFound => "the host's name cannot be resolved".to_owned(),
-        ureq::Error::ConnectionFailed => "connection failed".to_owned(),
-        ureq::Error::Protocol(error) => format!("no HTTP: {error}"),
-        error => error.to_string(),
     }
 }
 

@@ -103,7 +103,7 @@ fn disk(device: Node<'_, '_>, xml: &str, project: &ProjectName, vm: &Vm, shape: 
     let Some(path) = file(device) else { return };
     let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path);
     match Stored::parse(project, Pool::Disks, name) {
-        Some(Stored::Volume(volume)) => drop(shape.disks.insert(format!("volume {volume}"))),
+        Some(Stored::Volume { name, .. }) => drop(shape.disks.insert(format!("volume {name}"))),
         Some(Stored::Disk { vm: owner, disk }) if owner == vm.name => {
             if disk.as_str() != crate::plan::operation::VmDisk::ROOT {
                 shape.disks.insert(disk.to_string());

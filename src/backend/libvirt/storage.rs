@@ -82,12 +82,16 @@ pub(super) fn make_sure(call: Call<'_>, pool: Pool) -> Result<StoragePool, Hyper
 /// What is in the way of our pool, in words, where something is: pools carry no metadata, so a folder of files under
 /// our name is ours wherever it lies, and anything else is not.
 pub(super) fn foreign(pool: &StoragePool, of: Pool) -> Result<Option<String>, HypervisorError> {
-    let xml = pool.get_xml_desc(0).map_err(failed(format!("cannot read the definition of pool `{of}`")))?;
-    let kind = roxmltree::Document::parse(&xml)
-        .ok()
-        .and_then(|document| document.root_element().attribute("type").map(ToOwned::to_owned))
-        .unwrap_or_default();
+    let kind = kind(pool, of.as_str())?;
     Ok((kind != "dir").then(|| format!("a pool `{}` of type `{kind}` that vmcompose did not make", names::pool(of))))
+}
+
+/// What a pool is made of: `dir`, `logical`, …
+pub(super) fn kind(pool: &StoragePool, name: &str) -> Result<String, HypervisorError> {
+    let xml = pool.get_xml_desc(0).map_err(failed(format!("cannot read the definition of pool `{name}`")))?;
+    let document = roxmltree::Document::parse(&xml).ok();
+    let kind = document.as_ref().and_then(|document| document.root_element().attribute("type"));
+    Ok(kind.unwrap_or_default().to_owned())
 }
 
 fn refuse_foreign(pool: &StoragePool, of: Pool) -> Result<(), HypervisorError> {

@@ -20,7 +20,7 @@ use super::host::{Offer, Place};
 use super::names::{self, Stored};
 use super::record::{self, Owner};
 use super::volumes::{self, path_of};
-use super::xml::{self, Fittings, Kernel};
+use super::xml::{self, Fittings, Kernel, Source};
 use super::{Call, agent, parameters};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::hardware::Firmware;
@@ -100,10 +100,11 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
     };
     let disks = vm.disks.iter().map(|disk| match disk {
         Disk::Volume { volume } => {
-            let what = ResourceId::Volume(volume.clone()).to_string();
-            volumes::path(call, &Stored::Volume(volume.clone()), &what)
+            let (found, stored) = volumes::named(call, volume)?;
+            let path = path_of(&found, &ResourceId::Volume(volume.clone()).to_string())?;
+            Ok(Source { path, shared: matches!(stored, Stored::Volume { shared: true, .. }) })
         }
-        Disk::Own { name, .. } => disk_path(name.clone()),
+        Disk::Own { name, .. } => disk_path(name.clone()).map(Source::own),
     });
     let disks = disks.collect::<Result<Vec<_>, _>>()?;
     let seed = vm.cloud_init.as_ref().map(|_| {

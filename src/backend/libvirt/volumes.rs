@@ -5,23 +5,27 @@
 
 use virt::storage_pool::StoragePool;
 use virt::storage_vol::StorageVol;
-use virt_sys::VIR_STORAGE_VOL_GET_PHYSICAL;
+use virt_sys::{VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE, VIR_STORAGE_VOL_GET_PHYSICAL};
 
 use super::Call;
 use super::error::{failed, is_absent, present};
 use super::host::Place;
-use super::names::Stored;
-use super::storage;
+use super::names::{self, Stored};
 use super::xml::{self, Backing};
+use super::{others, storage};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{ImageFormat, ImageRef, Volume};
-use crate::names::{Pool, ProjectName, ResourceId};
+use crate::names::{Pool, ProjectName, ResourceId, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::units::Bytes;
 
 /// The volume of this name, where pool and volume are there.
 pub(super) fn find(call: Call<'_>, stored: &Stored) -> Result<Option<StorageVol>, HypervisorError> {
-    let Some(pool) = storage::find_ours(call.connect, stored.pool())? else { return Ok(None) };
+    let pool = match stored.elsewhere() {
+        Some(name) => others::find(call.connect, name)?,
+        None => storage::find_ours(call.connect, stored.pool())?,
+    };
+    let Some(pool) = pool else { return Ok(None) };
     find_in(&pool, &stored.name(call.project))
 }
 
@@ -39,7 +43,31 @@ pub(super) fn path_of(volume: &StorageVol, what: &str) -> Result<String, Hypervi
     volume.get_path().map_err(failed(format!("cannot ask where {what} is")))
 }
 
-fn missing(what: &str) -> HypervisorError {
+/// A named volume, wherever it is.
+pub(super) fn named(call: Call<'_>, name: &VolumeName) -> Result<(StorageVol, Stored), HypervisorError> {
+    let what = ResourceId::Volume(name.clone()).to_string();
+    let ours = names::pool(Pool::Disks);
+    let pools = call.connect.list_all_storage_pools(VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE);
+    let pools = pools.map_err(failed("cannot list the pools"))?;
+    let mut called = Vec::new();
+    for pool in pools {
+        called.push((pool.get_name().map_err(failed("cannot ask a pool for its name"))?, pool));
+    }
+    // Ours first; the others in an order that is always the same.
+    called.sort_by_cached_key(|(pool, _)| (*pool != ours, pool.clone()));
+    for (pool, found) in called {
+        let elsewhere = (pool != ours).then_some(pool);
+        for shared in [false, true] {
+            let stored = Stored::Volume { name: name.clone(), shared, pool: elsewhere.clone() };
+            if let Some(volume) = find_in(&found, &stored.name(call.project))? {
+                return Ok((volume, stored));
+            }
+        }
+    }
+    Err(missing(&what))
+}
+
+pub(super) fn missing(what: &str) -> HypervisorError {
     HypervisorError::new(ErrorKind::NotFound, format!("{what} does not exist on the hypervisor"))
 }
 
@@ -107,7 +135,7 @@ pub(super) fn capacity(volume: &StorageVol, what: &str) -> Result<Option<Bytes>,
 
 pub(super) fn create_volume(call: Call<'_>, volume: &Volume) -> Result<(), HypervisorError> {
     let what = ResourceId::Volume(volume.name.clone()).to_string();
-    let stored = Stored::Volume(volume.name.clone());
+    let stored = Stored::volume(volume);
     create(call, &stored, volume.size, None, &what)
 }
 
@@ -120,17 +148,46 @@ pub(super) fn create_disk(call: Call<'_>, disk: &VmDisk) -> Result<(), Hyperviso
         })?;
         return create(call, &stored, size, None, &what);
     };
+    if let Some(source) = &reference.volume {
+        let volume = others::volume(call.connect, source)?;
+        let least = capacity(&volume, &what)?.ok_or_else(|| missing(&what))?;
+        let xml = volume.get_xml_desc(0).map_err(failed(format!("cannot look at `{source}`")))?;
+        let format = match storage::format_in(&xml).as_deref() {
+            Some("qcow2") => ImageFormat::Qcow2,
+            // Files that libvirt knows nothing of are as they are; so are those of the test driver.
+            Some("raw") | None => ImageFormat::Raw,
+            Some(_) if call.place.test => ImageFormat::Raw,
+            Some(other) => {
+                let message = format!("`{source}` is a {other} file; an image has to be qcow2 or raw");
+                return Err(HypervisorError::new(ErrorKind::Unsupported, message));
+            }
+        };
+        if let Some(says) = reference.format.filter(|says| *says != format && !call.place.test) {
+            let message =
+                format!("image `{}` is declared as {}, but is {}", reference.name, says.as_str(), format.as_str());
+            return Err(HypervisorError::new(ErrorKind::Rejected, message));
+        }
+        let size = at_least(disk.size, least, reference, &what)?;
+        return create(call, &stored, size, Some(Backing::new(path_of(&volume, &what)?, format)), &what);
+    }
     let medium = image(call, reference)?;
     let least = virtual_size(call, &medium, reference)?;
-    let size = disk.size.unwrap_or(least);
-    if size < least {
-        let message = format!("{what} is {size}, but its image `{}` needs {least}", reference.name);
-        return Err(HypervisorError::new(ErrorKind::Rejected, message)
-            .with_hint(format!("write `disk: {least}` or more, or leave `disk` out")));
-    }
+    let size = at_least(disk.size, least, reference, &what)?;
     let Stored::Image { format, .. } = medium.stored else { return Err(missing(&what)) };
     let backing = Backing::new(path_of(&medium.volume, &what)?, format);
     create(call, &stored, size, Some(backing), &what)
+}
+
+/// The size of an overlay: no smaller than what it is on.
+fn at_least(size: Option<Bytes>, least: Bytes, image: &ImageRef, what: &str) -> Result<Bytes, HypervisorError> {
+    match size {
+        Some(size) if size < least => {
+            let message = format!("{what} is {size}, but its image `{}` needs {least}", image.name);
+            Err(HypervisorError::new(ErrorKind::Rejected, message)
+                .with_hint(format!("write `disk: {least}` or more, or leave `disk` out")))
+        }
+        size => Ok(size.unwrap_or(least)),
+    }
 }
 
 /// What a guest sees of an image. libvirt reads it from the image's header, once it has noticed that there is one.
@@ -166,25 +223,46 @@ fn create(
     what: &str,
 ) -> Result<(), HypervisorError> {
     // libvirt hands sizes on in KiB.
-    let size = Bytes(size.kib_ceil() << 10);
-    let pool = storage::make_sure(call, stored.pool())?;
+    let size = size.whole_kib();
+    let pool = match stored.elsewhere() {
+        Some(name) => others::usable(call.connect, name)?,
+        None => storage::make_sure(call, stored.pool())?,
+    };
     let _turn = call.turns.volumes(stored.pool());
     if let Some(found) = find_in(&pool, &stored.name(call.project))? {
-        return same(&found, size, backing.as_ref(), what);
+        let in_pool = pool.get_name().unwrap_or_default();
+        return same(&found, size, backing.as_ref(), &in_pool, what);
     }
     let xml = xml::volume(&xml::Volume {
         name: stored.name(call.project),
         capacity: size.0,
         empty: true,
-        format: "qcow2",
+        format: stored.format().as_str(),
         backing,
     })?;
     StorageVol::create_xml(&pool, &xml, 0).map_err(failed(format!("cannot create {what}")))?;
     Ok(())
 }
 
+/// A volume on a file that has been looked at before; only for the test driver, where formats mean nothing.
+pub(super) fn create_over(
+    call: Call<'_>,
+    stored: &Stored,
+    size: Bytes,
+    on: Option<String>,
+    what: &str,
+) -> Result<(), HypervisorError> {
+    create(call, stored, size, on.map(|path| Backing::new(path, ImageFormat::Qcow2)), what)
+}
+
 /// A disk that is there already is the one wanted when a guest would see no difference; its content is not looked at.
-fn same(found: &StorageVol, size: Bytes, backing: Option<&Backing>, what: &str) -> Result<(), HypervisorError> {
+fn same(
+    found: &StorageVol,
+    size: Bytes,
+    backing: Option<&Backing>,
+    pool: &str,
+    what: &str,
+) -> Result<(), HypervisorError> {
     let has = capacity(found, what)?.unwrap_or(size);
     let xml = found.get_xml_desc(0).map_err(failed(format!("cannot look at {what}")))?;
     let on = storage::backing_in(&xml);
@@ -197,7 +275,7 @@ fn same(found: &StorageVol, size: Bytes, backing: Option<&Backing>, what: &str) 
     };
     let name = found.get_name().unwrap_or_default();
     Err(HypervisorError::new(ErrorKind::Conflict, format!("{what} exists already, and {different}"))
-        .with_hint(format!("if nothing on it is needed: `virsh vol-delete {name} --pool vmcompose-disks`")))
+        .with_hint(format!("if nothing on it is needed: `virsh vol-delete {name} --pool {pool}`")))
 }
 
 /// Removes a volume with all that is on it; fine where it is gone.

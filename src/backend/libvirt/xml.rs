@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::hardware::{Hardware, PERIOD, Tuning};
 use super::{merge, names, record};
+use crate::backend::storage::NewPool;
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::cloud_init::disk_serial;
 use crate::model::hardware::Limits;
@@ -33,12 +34,27 @@ pub(super) struct Fittings {
     pub(super) cpu_mode: Option<&'static str>,
     /// Path of the root disk, where there is one.
     pub(super) root: Option<String>,
-    /// Paths of the vm's further disks, in their order.
-    pub(super) disks: Vec<String>,
+    /// The vm's further disks, in their order.
+    pub(super) disks: Vec<Source>,
     /// Path of the seed, where there is one.
     pub(super) seed: Option<String>,
     /// Paths of kernel and initrd.
     pub(super) kernel: Option<Kernel>,
+}
+
+/// The file that a disk is.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) path: String,
+    /// Whether other vms may have it at the same time. Then it is raw, else it is qcow2.
+    pub(super) shared: bool,
+}
+
+impl Source {
+    /// Of one vm alone.
+    pub(super) fn own(path: String) -> Self {
+        Self { path, shared: false }
+    }
 }
 
 /// What the hypervisor loads itself.
@@ -52,6 +68,7 @@ pub(super) struct Kernel {
 #[derive(Serialize)]
 struct DomainDisk {
     path: String,
+    shared: bool,
     target: String,
     serial: String,
 }
@@ -140,11 +157,12 @@ struct AttachedDisk {
 /// A disk by itself, for a domain that runs.
 pub(super) fn attached_disk(
     disk: &Disk,
-    path: String,
+    source: Source,
     target: String,
     limits: &Limits,
 ) -> Result<String, HypervisorError> {
-    let disk = DomainDisk { path, target, serial: serial(disk) };
+    let Source { path, shared } = source;
+    let disk = DomainDisk { path, shared, target, serial: serial(disk) };
     render("disk.xml.j2", AttachedDisk { disk, limits: Tuning::of(limits) })
 }
 
@@ -171,11 +189,17 @@ fn serial(disk: &Disk) -> String {
     }
 }
 
-fn domain_disks(vm: &Vm, root: Option<String>, paths: Vec<String>) -> Vec<DomainDisk> {
-    let root = root.map(|path| (path, "root".to_owned()));
-    let others = paths.into_iter().zip(vm.disks.iter().map(serial));
+fn domain_disks(vm: &Vm, root: Option<String>, sources: Vec<Source>) -> Vec<DomainDisk> {
+    let root = root.map(|path| (Source::own(path), "root".to_owned()));
+    let others = sources.into_iter().zip(vm.disks.iter().map(serial));
     let numbered = root.into_iter().chain(others).enumerate();
-    numbered.map(|(index, (path, serial))| DomainDisk { path, target: names::target(index), serial }).collect()
+    let disk = |(index, (Source { path, shared }, serial)): (usize, (Source, String))| DomainDisk {
+        path,
+        shared,
+        target: names::target(index),
+        serial,
+    };
+    numbered.map(disk).collect()
 }
 
 #[derive(Serialize)]
@@ -291,6 +315,29 @@ pub(super) fn pool(name: &str, folder: &Path) -> Result<String, HypervisorError>
     render("pool.xml.j2", PoolXml { name, path })
 }
 
+#[derive(Serialize)]
+struct UserPoolXml<'a> {
+    name: &'a str,
+    path: &'a str,
+    nfs: Option<Nfs<'a>>,
+}
+
+#[derive(Serialize)]
+struct Nfs<'a> {
+    host: &'a str,
+    path: &'a str,
+}
+
+const USER_POOL: &str = r#"<pool type="{{ "netfs" if nfs else "dir" }}"><name>{{ name }}</name>
+{%- if nfs %}<source><host name="{{ nfs.host }}"/><dir path="{{ nfs.path }}"/><format type="nfs"/></source>{% endif %}
+<target><path>{{ path }}</path></target></pool>"#;
+
+/// A pool of the user's own, of files in a folder that is there, or mounted there.
+pub(super) fn user_pool(new: &NewPool) -> Result<String, HypervisorError> {
+    let nfs = new.nfs.as_ref().map(|(host, path)| Nfs { host, path });
+    render("user-pool.xml.j2", UserPoolXml { name: &new.name, path: &new.folder, nfs })
+}
+
 /// A volume to be made.
 #[derive(Debug, Serialize)]
 pub(super) struct Volume {
@@ -344,6 +391,7 @@ fn templates() -> &'static Environment<'static> {
             ("dhcp-host.xml.j2", DHCP_HOST),
             ("dns-host.xml.j2", DNS_HOST),
             ("record.xml.j2", RECORD),
+            ("user-pool.xml.j2", USER_POOL),
         ];
         for (name, text) in files {
             templates.add_template(name, text).expect("a template of our own");

@@ -99,11 +99,12 @@ impl Fault {
     }
 
     /// The diagnostic for people.
-    pub(crate) fn describe(self, path: &str, root: &Node) -> Diagnostic {
+    pub(crate) fn describe<'a>(self, path: &dyn Fn(Place) -> &'a str, root: &Node) -> Diagnostic {
+        let place = self.place.unwrap_or_else(|| root.place());
+        let path = path(place);
         let inner = self.path.iter().rev().fold(String::new(), |path, part| join(&path, part));
         let whole = join(path, &inner);
         let name = if whole.is_empty() { "the file".to_owned() } else { format!("`{whole}`") };
-        let place = self.place.unwrap_or_else(|| root.place());
         let Inner { problem, path: parts, hints, .. } = *self.0;
         let mut diagnostic = match problem {
             Problem::Custom(message) => {

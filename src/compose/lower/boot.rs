@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::locate::located;
+use super::locate::{Source, located, source};
 use super::{Declared, Instance, Scope, subject, unknown};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
@@ -12,13 +12,13 @@ use crate::compose::place::Place;
 use crate::compose::schema::resource::Image;
 use crate::compose::schema::vm as file;
 use crate::model::catalog::{Located, well_known_names};
-use crate::model::{Boot, ImageFrom, ImageRef, ImageRequest, ImageRole, Origin};
+use crate::model::{Boot, ImageFormat, ImageFrom, ImageRef, ImageRequest, ImageRole, Origin};
 use crate::names::{ImageName, ResourceId};
 
 /// The boot media of a project while it is being lowered.
 pub(super) struct Images {
     /// Under `images` in the file; `None` where that is a mistake already reported.
-    declared: BTreeMap<ImageName, (Option<Located>, Place)>,
+    declared: BTreeMap<ImageName, (Option<Source>, Option<ImageFormat>, Place)>,
     /// Named in a vm, by where they are.
     in_place: BTreeMap<(String, ImageRole), ImageName>,
     used: BTreeMap<ImageName, (ImageRequest, Place)>,
@@ -38,7 +38,7 @@ impl Images {
         for image in images {
             let checksum = image.spec.0.checksum.as_ref();
             let found = match (&image.spec.0.source, &image.spec.0.path) {
-                (Some(text), None) | (None, Some(text)) => located(scope, text, checksum, ImageRole::Disk, mistakes),
+                (Some(text), None) | (None, Some(text)) => source(scope, text, checksum, mistakes),
                 (Some(source), Some(path)) => {
                     let both = Diagnostic::error("`source` and `path` are two words for the same thing");
                     mistakes.push(both.at(path.place, "remove one").and(source.place, "of the two"));
@@ -55,7 +55,8 @@ impl Images {
                     None
                 }
             };
-            declared.insert(image.name.clone(), (found, image.place));
+            let format = image.spec.0.format.as_ref().map(|format| format.value);
+            declared.insert(image.name.clone(), (found, format, image.place));
         }
         let taken = declared.keys().cloned().collect();
         Self { declared, in_place: BTreeMap::new(), used: BTreeMap::new(), taken, next: BTreeMap::new() }
@@ -69,7 +70,7 @@ impl Images {
         mistakes: &mut Vec<Diagnostic>,
     ) -> Option<Boot> {
         match (&instance.spec.image, &instance.spec.boot) {
-            (Some(image), None) => self.image(scope, instance, image, mistakes).map(ImageRef::unseen).map(Boot::Image),
+            (Some(image), None) => self.image(scope, instance, image, mistakes).map(Boot::Image),
             (None, Some(boot)) => {
                 if let Some(disk) = &instance.spec.disk {
                     let root = Diagnostic::error(format!("{} boots a kernel and has no root disk", subject(instance)));
@@ -122,13 +123,18 @@ impl Images {
         instance: &Instance<file::Vm>,
         text: &At<String>,
         mistakes: &mut Vec<Diagnostic>,
-    ) -> Option<ImageName> {
+    ) -> Option<ImageRef> {
         let name = ImageName::new(text.value.as_str()).ok();
         if let Some(name) = name.as_ref().filter(|name| !is_well_known(name) || self.declared.contains_key(name)) {
             return self.of_name(name, instance, text, mistakes);
         }
-        let found = located(scope, text, None, ImageRole::Disk, mistakes)?;
-        Some(self.in_place(text, found, ImageRole::Disk, text.place))
+        Some(match source(scope, text, None, mistakes)? {
+            Source::Brought(found) => ImageRef::unseen(self.in_place(text, found, ImageRole::Disk, text.place)),
+            Source::There(volume) => {
+                let name = self.name_of(volume.to_string(), ImageRole::Disk, &volume.volume);
+                ImageRef { volume: Some(volume), ..ImageRef::unseen(name) }
+            }
+        })
     }
 
     fn of_name(
@@ -137,17 +143,22 @@ impl Images {
         instance: &Instance<file::Vm>,
         text: &At<String>,
         mistakes: &mut Vec<Diagnostic>,
-    ) -> Option<ImageName> {
-        let Some((found, place)) = self.declared.get(name) else {
+    ) -> Option<ImageRef> {
+        let Some((found, format, place)) = self.declared.get(name) else {
             let known = self.declared.keys().map(ImageName::as_str);
             let mistake = unknown("image", text, &subject(instance), known);
             mistakes.push(mistake.hint(format!("a file is named by its path: `./{name}`")));
             return None;
         };
-        let Located { from, checksum } = found.clone()?;
-        let request = ImageRequest { name: name.clone(), from, checksum, role: ImageRole::Disk };
+        let Located { from, checksum } = match found.clone()? {
+            Source::Brought(located) => located,
+            Source::There(volume) => {
+                return Some(ImageRef { volume: Some(volume), format: *format, ..ImageRef::unseen(name.clone()) });
+            }
+        };
+        let request = ImageRequest { name: name.clone(), from, checksum, role: ImageRole::Disk, format: *format };
         self.used.entry(name.clone()).or_insert((request, *place));
-        Some(name.clone())
+        Some(ImageRef::unseen(name.clone()))
     }
 
     fn kernel(&mut self, scope: &Scope<'_>, boot: &file::Boot, mistakes: &mut Vec<Diagnostic>) -> Option<Boot> {
@@ -166,15 +177,22 @@ impl Images {
 
     /// The image at a place, named after it. The same place is the same image.
     fn in_place(&mut self, text: &str, found: Located, role: ImageRole, place: Place) -> ImageName {
-        let key = (identity(&found.from), role);
+        let name = self.name_of(identity(&found.from), role, &last_part(text, &found.from));
+        let Located { from, checksum } = found;
+        let request = ImageRequest { name: name.clone(), from, checksum, role, format: None };
+        self.used.entry(name.clone()).or_insert((request, place));
+        name
+    }
+
+    /// A name for what has none, after its file; the same each time for the same thing.
+    fn name_of(&mut self, identity: String, role: ImageRole, file: &str) -> ImageName {
+        let key = (identity, role);
         if let Some(name) = self.in_place.get(&key) {
             return name.clone();
         }
-        let name = self.free_name(&last_part(text, &found.from).to_lowercase());
+        let name = self.free_name(&file.to_lowercase());
         self.taken.insert(name.clone());
         self.in_place.insert(key, name.clone());
-        let Located { from, checksum } = found;
-        self.used.insert(name.clone(), (ImageRequest { name: name.clone(), from, checksum, role }, place));
         name
     }
 

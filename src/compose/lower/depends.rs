@@ -10,7 +10,6 @@ use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::Place;
 use crate::compose::schema::health::{Condition as Asked, Dependency as Wish};
 use crate::compose::schema::vm as file;
-use crate::compose::unsupported;
 use crate::graph::{CycleError, Graph, cycle_text};
 use crate::model::{Condition, Dependency, Spec, Vm};
 use crate::names::{ResourceId, VmName};
@@ -66,7 +65,35 @@ pub(super) fn resolve(
         }
         all.push(on);
     }
+    torn(instances, groups, mistakes);
     all
+}
+
+/// A vm that one waits to be up and another to have ended: it has one gate, and which of the two is not guessed.
+fn torn(instances: &[Instance<file::Vm>], groups: &Groups<'_>, mistakes: &mut Vec<Diagnostic>) {
+    let mut asked: BTreeMap<usize, (Option<Place>, Option<Place>)> = BTreeMap::new();
+    for (name, wish) in instances.iter().flat_map(|instance| &instance.spec.depends_on.0) {
+        let condition = wish.as_ref().and_then(|wish| wish.condition.as_ref());
+        for target in groups.0.get(name.as_str()).into_iter().flatten() {
+            let (up, ended) = asked.entry(*target).or_default();
+            match condition.map(|condition| condition.value) {
+                Some(Asked::Completed) => ended.get_or_insert(name.place),
+                None if health::present(&instances[*target].spec) => up.get_or_insert(name.place),
+                Some(Asked::Healthy | Asked::Ready) => up.get_or_insert(name.place),
+                None | Some(Asked::Started) => continue,
+            };
+        }
+    }
+    for (target, places) in asked {
+        let (Some(up), Some(ended)) = places else { continue };
+        let who = subject(&instances[target]);
+        let both = Diagnostic::error(format!("{who} is asked to be healthy and to have completed"));
+        mistakes.push(
+            both.at(ended, "until it has completed")
+                .and(up, "until it is healthy")
+                .hint("a vm that does its work and ends can be waited for as `started` or as `completed`"),
+        );
+    }
 }
 
 /// Where the limit of dependencies is passed.
@@ -109,10 +136,7 @@ fn dependency(target: &Instance<file::Vm>, wish: &Wish, mistakes: &mut Vec<Diagn
             }
             Condition::Ready
         }
-        Some(At { value: Asked::Completed, place }) => {
-            mistakes.push(unsupported::not_yet("condition: completed").at(*place, "used here"));
-            Condition::Started
-        }
+        Some(At { value: Asked::Completed, .. }) => Condition::Completed,
     };
     Dependency { condition, required: wish.required.unwrap_or(true), restart: wish.restart.unwrap_or(false) }
 }

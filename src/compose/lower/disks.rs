@@ -10,7 +10,7 @@ use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::Place;
 use crate::compose::schema::{resource, vm as file};
 use crate::model::{Disk, Volume};
-use crate::names::VolumeName;
+use crate::names::{POOL_PREFIX, VolumeName};
 use crate::units::Bytes;
 
 /// No disk is smaller: below this a partition table and a file system do not fit.
@@ -24,6 +24,12 @@ pub(super) struct Known<'a>(BTreeMap<&'a str, &'a Declared<VolumeName, resource:
 impl<'a> Known<'a> {
     pub(super) fn new(declared: &'a [Declared<VolumeName, resource::Volume>]) -> Self {
         Self(declared.iter().map(|volume| (volume.name.as_str(), volume)).collect())
+    }
+}
+
+impl Known<'_> {
+    fn shared(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|declared| declared.spec.shared == Some(true))
     }
 }
 
@@ -42,9 +48,31 @@ pub(super) fn volumes(
             continue;
         };
         check_size(size, mistakes);
-        volumes.insert(volume.name.clone(), Volume { name: volume.name.clone(), size: size.value });
+        if let Some((label, _)) = volume.spec.labels.as_ref().and_then(|labels| labels.0.first()) {
+            let nowhere = Diagnostic::error(format!("volume `{}` cannot have labels", volume.name));
+            mistakes.push(
+                nowhere
+                    .at(label.place, "libvirt keeps nothing with a volume")
+                    .hint("label the vms that use it; `annotations` of a vm can say what is on its disks"),
+            );
+        }
+        let pool = volume.spec.pool.as_ref().inspect(|pool| check_pool(pool, mistakes));
+        let shared = volume.spec.shared == Some(true);
+        let pool = pool.map(|pool| pool.value.clone());
+        volumes.insert(volume.name.clone(), Volume { shared, pool, ..Volume::new(volume.name.clone(), size.value) });
     }
     volumes
+}
+
+/// The name of a pool of the user's own.
+fn check_pool(pool: &At<String>, mistakes: &mut Vec<Diagnostic>) {
+    if pool.trim().is_empty() || pool.contains('/') || pool.chars().any(char::is_control) {
+        let illegal = Diagnostic::error(format!("`{}` is not the name of a pool", pool.value.escape_debug()));
+        mistakes.push(illegal.at(pool.place, "no pool").hint("`vmcompose pool list` shows those that there are"));
+    } else if pool.starts_with(POOL_PREFIX) {
+        let ours = Diagnostic::error(format!("pool `{}` is vmcompose's own", pool.value));
+        mistakes.push(ours.at(pool.place, "where volumes are anyway").hint("leave `pool` out"));
+    }
 }
 
 /// A size that a disk can have.
@@ -70,7 +98,16 @@ pub(super) fn of(instance: &Instance<file::Vm>, volumes: &Known<'_>, mistakes: &
                     let twice_named = Diagnostic::error("a disk that is a volume has the volume's name");
                     mistakes.push(twice_named.at(name.place, "remove this"));
                 }
-                disks.extend(named_volume(instance, volume, volumes, mistakes));
+                let found = named_volume(instance, volume, volumes, mistakes);
+                if let (Some(_), Some(mount)) = (found.as_ref().filter(|_| volumes.shared(volume)), &disk.mount) {
+                    let twice = Diagnostic::error(format!("shared volume `{}` cannot be mounted", volume.value));
+                    mistakes.push(
+                        twice
+                            .at(mount.place, "two guests that mount one file system destroy it")
+                            .hint("remove `mount`; a cluster file system such as GFS2 is for the guests to set up"),
+                    );
+                }
+                disks.extend(found);
             }
             (None, Some(size)) => {
                 check_size(size, mistakes);
@@ -138,11 +175,13 @@ pub(super) fn check_use(volumes: &Known<'_>, instances: &[Instance<file::Vm>], m
     let mut users: BTreeMap<&str, (&Instance<file::Vm>, Place)> = BTreeMap::new();
     for instance in instances {
         for volume in instance.spec.disks.iter().filter_map(|disk| disk.volume.as_ref()) {
-            let declared = volumes.0.get(volume.as_str());
-            if declared.is_none_or(|declared| declared.spec.shared == Some(true)) {
+            if !volumes.0.contains_key(volume.as_str()) {
                 continue;
             }
-            if let Some((first, place)) = users.insert(volume, (instance, volume.place)) {
+            let before = users.insert(volume, (instance, volume.place));
+            let harmless =
+                |(first, _): &(&Instance<file::Vm>, Place)| volumes.shared(volume) && first.name != instance.name;
+            if let Some((first, place)) = before.filter(|before| !harmless(before)) {
                 mistakes.push(used_twice(volume, (first, place), instance));
             }
         }
@@ -167,5 +206,5 @@ fn used_twice(
     }
     two.at(volume.place, format!("used by {}", subject(second)))
         .and(place, format!("used by {}", subject(first)))
-        .hint("give each vm a volume of its own")
+        .hint("give each vm a volume of its own; `shared: true` is for guests that agree on who writes what")
 }

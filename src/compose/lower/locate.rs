@@ -6,7 +6,41 @@ use super::Scope;
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::model::catalog::{Arch, LocateError, Located, locate};
-use crate::model::{ImageFrom, ImageRole};
+use crate::model::{ImageFrom, ImageRole, VolumeRef};
+use crate::names::POOL_PREFIX;
+
+/// Where a boot medium is.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// To be brought to the hypervisor.
+    Brought(Located),
+    /// On the hypervisor already, the user's own.
+    There(VolumeRef),
+}
+
+/// Reads the text of a disk image, and the checksum that stands beside it.
+pub(super) fn source(
+    scope: &Scope<'_>,
+    text: &At<String>,
+    checksum: Option<&At<String>>,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<Source> {
+    let located = located(scope, text, checksum, ImageRole::Disk, mistakes)?;
+    let Some((pool, volume)) = volume(text).filter(|_| matches!(located.from, ImageFrom::Path(_))) else {
+        return Some(Source::Brought(located));
+    };
+    if let Some(checksum) = checksum {
+        let unseen = Diagnostic::error("an image that is a volume has no checksum: its bytes stay on the hypervisor");
+        mistakes.push(unseen.at(checksum.place, "remove this"));
+        return None;
+    }
+    if pool.starts_with(POOL_PREFIX) {
+        let ours = Diagnostic::error(format!("pool `{pool}` is vmcompose's own: what is in it comes and goes"));
+        mistakes.push(ours.at(text.place, "no place for an image of yours").hint("`vmcompose pool add` makes another"));
+        return None;
+    }
+    Some(Source::There(VolumeRef { pool: pool.to_owned(), volume: volume.to_owned() }))
+}
 
 /// Reads the text of an image, a kernel or an initrd, and the checksum that stands beside it.
 pub(super) fn located(
@@ -29,11 +63,12 @@ pub(super) fn located(
     }
     let base = scope.path(&At { value: ".".to_owned(), place: text.place });
     match locate(text, checksum.map(|checksum| checksum.value.as_str()), &base, arch) {
-        Ok(Located { from: ImageFrom::Path(_), .. }) if is_volume(text) => {
+        Ok(Located { from: ImageFrom::Path(_), .. }) if role == ImageRole::Kernel && volume(text).is_some() => {
+            let elsewhere = Diagnostic::error("a kernel cannot be a volume of a pool");
             mistakes.push(
-                Diagnostic::error("an image from `pool:volume` is not supported yet")
-                    .at(text.place, "neither a path nor a known image")
-                    .hint("give a path, a URL, or one of the names that `vmcompose image list --known` shows"),
+                elsewhere
+                    .at(text.place, "neither a path nor a URL")
+                    .hint(format!("a file of this name is `./{}`", text.value)),
             );
             None
         }
@@ -54,8 +89,10 @@ pub(super) fn located(
 }
 
 /// The volume of a pool, as `pool:volume`.
-fn is_volume(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(pool, volume)| !pool.contains('/') && !pool.is_empty() && !volume.is_empty())
+fn volume(text: &str) -> Option<(&str, &str)> {
+    text.split_once(':').filter(|(pool, volume)| {
+        !pool.contains('/') && !volume.contains('/') && !pool.trim().is_empty() && !volume.trim().is_empty()
+    })
 }
 
 fn mistake(error: &LocateError, text: &At<String>, checksum: Option<&At<String>>) -> Diagnostic {

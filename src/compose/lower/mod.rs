@@ -11,6 +11,7 @@ mod health;
 mod locate;
 mod machine;
 pub(crate) mod network;
+mod probe;
 pub(crate) mod settle;
 mod vm;
 
@@ -118,7 +119,8 @@ where
         let place = Place { at: entry.key.at, via: entry.value.via };
         let name = named(key, place, mistakes);
         unsupported.check(&entry.value, mistakes);
-        let spec = decode_partly::<Option<T>>(&entry.value, &format!("{kind}.{key}"), mistakes);
+        let path = format!("{kind}.{key}");
+        let spec = decode_partly::<Option<T>>(&entry.value, &|_| &path, mistakes);
         if let Some(name) = name {
             found.push(Declared { name, place, within: entry.value.at, spec: spec.flatten().unwrap_or_default() });
         }
@@ -169,7 +171,7 @@ pub(crate) fn lower(
         let boot = images.boot(scope, instance, mistakes);
         let disks = disks::of(instance, &known, mistakes);
         let told = guest::lower(scope, instance, &disks, mistakes, warnings);
-        let mut vm = vm::lower(instance, boot, disks, interfaces, depends, mistakes);
+        let mut vm = vm::lower(scope, instance, boot, disks, interfaces, depends, mistakes);
         vm.cloud_init = told;
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);

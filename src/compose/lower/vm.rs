@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Instance, disks, health, labels, machine};
+use super::{Instance, Scope, disks, health, labels, machine};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::schema::vm as file;
@@ -24,6 +24,7 @@ const MOST_CPUS: u32 = 4096;
 const GRACE: Span = Span::secs(30);
 
 pub(super) fn lower(
+    scope: &Scope<'_>,
     instance: &Instance<file::Vm>,
     boot: Option<Boot>,
     disks: Vec<Disk>,
@@ -49,7 +50,7 @@ pub(super) fn lower(
         disks,
         interfaces,
         depends_on,
-        healthcheck: health::lower(instance, addressed, mistakes),
+        healthcheck: health::lower(scope, instance, addressed, mistakes),
         cloud_init: None,
         stop_grace_period: spec.stop_grace_period.unwrap_or(GRACE),
         autostart: spec.autostart.unwrap_or(false),

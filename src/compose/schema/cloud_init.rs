@@ -2,15 +2,12 @@
 //!
 //! Owns its keys and their short forms. Knows nothing of what cloud-init makes of them.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::guest::{Fqdn, PasswordHash, SshKey};
-use super::health::any_of;
-use super::shape::{OneOrMany, deserialize_form, refused};
+use super::shape::{OneOrMany, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
 
 /// Settings for the guest's first boot.

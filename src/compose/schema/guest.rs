@@ -7,8 +7,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::health::any_of;
-use super::shape::{OneOrMany, deserialize_form};
+use super::shape::{OneOrMany, any_of, deserialize_form};
 use crate::compose::decode::Form;
 
 /// A host name: DNS labels, in lower case (RFC 1123 section 2.1).

@@ -8,8 +8,7 @@ use std::net::IpAddr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::health::any_of;
-use super::shape::{deserialize_form, refused};
+use super::shape::{any_of, deserialize_form, refused};
 use crate::compose::decode::{Form, Refused};
 
 /// A folder of the host inside the guest: `./code:/srv/code`, `./code:/srv/code:ro`, or a mapping.

@@ -7,8 +7,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::health::any_of;
-use super::shape::{Entries, deserialize_form, refused};
+use super::shape::{Entries, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
 use crate::model::hardware::{self, GraphicsProtocol};
 use crate::units::Bytes;

@@ -9,6 +9,7 @@ pub(crate) mod hardware;
 pub(crate) mod health;
 mod json;
 pub(crate) mod machine;
+pub(crate) mod probe;
 pub(crate) mod resource;
 pub(crate) mod shape;
 pub(crate) mod vm;

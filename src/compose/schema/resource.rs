@@ -7,9 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use std::borrow::Cow;
 
-use super::health::any_of;
-use super::shape::{Labels, OneOrMany, deserialize_form, refused};
+use super::shape::{Labels, OneOrMany, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
+use crate::model::ImageFormat;
 use crate::units::Bytes;
 
 /// An image: where it is, or a mapping.
@@ -20,16 +20,17 @@ pub(crate) struct Image(pub(crate) LongImage);
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LongImage {
-    /// Where it is: a path relative to this file's folder, a URL, `import:NAME`, or a well-known name as `vmcompose image
-    /// list --known` shows them. Example: `source: debian:12`
+    /// Where it is: a path relative to this file's folder, a URL, `import:NAME`, a well-known name as `vmcompose image
+    /// list --known` shows them, or `POOL:VOLUME` for one that is on the hypervisor already and stays the user's own. Example: `source: debian:12`
     pub(crate) source: Option<At<String>>,
     /// The same as `source`.
     pub(crate) path: Option<At<String>>,
     /// What its published bytes must hash to: `sha256:…`, `sha512:…`, or the URL of a list such as `SHA256SUMS`. Default:
     /// the publisher's list, of a well-known name
     pub(crate) checksum: Option<At<String>>,
-    /// How its bytes are laid out, where that cannot be seen.
-    pub(crate) format: Option<String>,
+    /// How its bytes are laid out: `qcow2` or `raw`. What they turn out to be otherwise is refused. Default: as its first
+    /// bytes say. Example: `format: qcow2`
+    pub(crate) format: Option<At<ImageFormat>>,
 }
 
 deserialize_form!(Image);
@@ -149,11 +150,13 @@ impl JsonSchema for Cidr {
 pub(crate) struct Volume {
     /// What the guest sees; allocated as it is written. Example: `size: 20GiB`
     pub(crate) size: Option<At<Bytes>>,
-    /// Several vms may use it at once.
+    /// Several vms may have it as a disk at once; it is raw then, and no guest is told to mount it, because who writes
+    /// what is for the guests to agree on. Default: false
     pub(crate) shared: Option<bool>,
-    /// The pool it is kept in.
-    pub(crate) pool: Option<String>,
-    /// Free text, kept with the volume.
+    /// The storage pool it is kept in, which has to be one of files; `vmcompose pool add` makes one. Default: that of
+    /// vmcompose. Example: `pool: fast`
+    pub(crate) pool: Option<At<String>>,
+    /// Refused: libvirt keeps nothing with a volume. Label the vms that use it.
     pub(crate) labels: Option<Labels>,
 }
 

@@ -79,7 +79,26 @@ macro_rules! refused {
     )*};
 }
 
-pub(super) use {deserialize_form, refused};
+/// Derives `JsonSchema` of a type with a short form and a long one.
+macro_rules! any_of {
+    ($type:ty, $name:literal, $description:literal, [$($short:tt),*], [$($long:ty),*]) => {
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let forms: Vec<serde_json::Value> = vec![
+                    $(serde_json::json!($short),)*
+                    $(generator.subschema_for::<$long>().to_value(),)*
+                ];
+                let _ = &generator;
+                schemars::json_schema!({ "description": $description, "anyOf": forms })
+            }
+        }
+    };
+}
+
+pub(super) use {any_of, deserialize_form, refused};
 
 /// Free text by key: a mapping, or a list of `key=value`.
 #[derive(Debug, Clone, Default)]

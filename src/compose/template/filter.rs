@@ -23,11 +23,12 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("cidrnetmask", |net: &str| subnet(net).map(|net| net.netmask().to_string()));
     environment.add_filter("cidrsubnet", |net: &str, bits: u8, number: u32| {
         let net = subnet(net)?;
-        let mut parts = net
-            .subnets(net.prefix_len().saturating_add(bits))
-            .map_err(|_| invalid(format!("`{net}` cannot be divided by {bits} further bits")))?;
-        parts
-            .nth(number as usize)
+        let length = net.prefix_len().checked_add(bits).filter(|length| *length <= 32);
+        let length = length.ok_or_else(|| invalid(format!("`{net}` cannot be divided by {bits} further bits")))?;
+        // Counting up to the part would take minutes for a large number.
+        let start = u64::from(u32::from(net.network())) + (u64::from(number) << (32 - length));
+        let part = u32::try_from(start).ok().map(Into::into).filter(|start| net.contains(start));
+        part.and_then(|start| Ipv4Net::new(start, length).ok())
             .map(|part| part.to_string())
             .ok_or_else(|| invalid(format!("`{net}` has no part number {number} of {bits} further bits")))
     });
@@ -77,11 +78,17 @@ mod tests {
             ("{{ '10.20.0.0/24'|cidrhost(10) }}", "10.20.0.10"),
             ("{{ '10.20.0.0/24'|cidrnetmask }}", "255.255.255.0"),
             ("{{ '10.20.0.0/16'|cidrsubnet(8, 3) }}", "10.20.3.0/24"),
+            ("{{ '10.20.0.0/16'|cidrsubnet(16, 65535) }}", "10.20.255.255/32"),
+            ("{{ '0.0.0.0/0'|cidrsubnet(0, 0) }}", "0.0.0.0/0"),
+            ("{{ '0.0.0.0/0'|cidrsubnet(32, 4294967295) }}", "255.255.255.255/32"),
             ("{{ \"it's\"|shellquote }}", r"'it'\''s'"),
             ("{{ ''|sha256 }}", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
         ] {
             assert_eq!(environment.render_str(template, ()).expect("renders"), text);
         }
-        assert!(environment.render_str("{{ '10.20.0.0/24'|cidrhost(256) }}", ()).is_err());
+        for outside in ["cidrhost(256)", "cidrsubnet(8, 256)", "cidrsubnet(9, 0)", "cidrsubnet(255, 0)"] {
+            let template = format!("{{{{ '10.20.0.0/24'|{outside} }}}}");
+            assert!(environment.render_str(&template, ()).is_err(), "{outside}");
+        }
     }
 }

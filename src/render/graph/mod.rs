@@ -136,6 +136,7 @@ fn dot(view: &View) -> String {
     }
     for edge in &view.edges {
         let style = match edge.condition {
+            Some(Condition::Completed) => " [label=\"completed\"]",
             Some(Condition::Ready) => " [label=\"ready\"]",
             Some(Condition::Healthy) => " [label=\"healthy\"]",
             Some(Condition::Started) => " [label=\"started\", style=dashed]",
@@ -168,6 +169,7 @@ fn mermaid(view: &View) -> String {
     }
     for edge in &view.edges {
         let arrow = match edge.condition {
+            Some(Condition::Completed) => "-->|completed|",
             Some(Condition::Ready) => "-->|ready|",
             Some(Condition::Healthy) => "-->|healthy|",
             Some(Condition::Started) => "-.->|started|",

@@ -137,7 +137,7 @@ fn path(view: &View, layers: &Layers, columns: &[Column], edge: &Edge, route: &[
     }
     let d = d.end();
     let (class, marker) = match edge.condition {
-        Some(Condition::Healthy | Condition::Ready) => (" class=\"healthy\"", "vm"),
+        Some(Condition::Healthy | Condition::Ready | Condition::Completed) => (" class=\"healthy\"", "vm"),
         Some(Condition::Started) => (" class=\"started\"", "vm"),
         None => ("", "other"),
     };

@@ -2,6 +2,8 @@
 //!
 //! Owns which fields of a spec are worth a line in a plan, and how they read. Knows nothing of waves or order.
 
+use std::fmt::Write as _;
+
 use crate::model::{Boot, Disk, Healthcheck, Image, ImageRef, Interface, Network, Spec, Vm};
 use crate::plan::{Operation, Step};
 use crate::render::layout::tame;
@@ -40,13 +42,21 @@ fn made(spec: &Spec) -> Vec<(&'static str, String)> {
         Spec::Pool(_) => Vec::new(),
         Spec::Image(image) => vec![("content", content(image))],
         Spec::Network(network) => vec![("subnet", subnet(network))],
-        Spec::Volume(volume) => vec![("size", volume.size.to_string())],
+        Spec::Volume(volume) => {
+            let pool = volume.pool.iter().map(|pool| ("pool", tame(pool)));
+            let shared = volume.shared.then(|| ("shared", "by several vms".to_owned()));
+            [("size", volume.size.to_string())].into_iter().chain(pool).chain(shared).collect()
+        }
         Spec::Vm(vm) => machine(vm),
     }
 }
 
 fn content(image: &Image) -> String {
-    format!("{} {}, sha256 {}…", image.format.as_str(), about(image.length), image.digest)
+    if image.is_unknown() {
+        return "known when it is downloaded".to_owned();
+    }
+    let away = if image.path.as_os_str().is_empty() { ", downloaded first" } else { "" };
+    format!("{} {}, sha256 {}…{away}", image.format.as_str(), about(image.length), image.digest)
 }
 
 fn subnet(network: &Network) -> String {
@@ -80,9 +90,10 @@ fn boot(boot: &Boot) -> String {
 }
 
 fn reference(image: &ImageRef) -> String {
-    match &image.digest {
-        Some(digest) => format!("`{}` ({digest})", image.name),
-        None => format!("`{}`", image.name),
+    match (&image.digest, &image.volume) {
+        (_, Some(volume)) => format!("`{}` (volume {})", image.name, tame(&volume.to_string())),
+        (Some(digest), None) => format!("`{}` ({digest})", image.name),
+        (None, None) => format!("`{}`", image.name),
     }
 }
 
@@ -101,9 +112,16 @@ fn interface(interface: &Interface) -> String {
 pub(super) fn gate(check: &Healthcheck) -> String {
     let probes = list(check.probes.iter().map(|probe| tame(&probe.to_string())), MOST);
     let Healthcheck { interval, retries, start_period, .. } = check;
-    if start_period.0.is_zero() {
+    let mut text = if start_period.0.is_zero() {
         format!("healthy: {probes}; tried every {interval}, {retries} times")
     } else {
         format!("healthy: {probes}; tried every {interval} for {start_period}, then {retries} times more")
+    };
+    if check.success_threshold > 1 {
+        let _ = write!(text, ", until it passes {} times in a row", check.success_threshold);
     }
+    if let Some(deadline) = check.deadline {
+        let _ = write!(text, "; within {deadline}");
+    }
+    text
 }

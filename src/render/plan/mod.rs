@@ -15,7 +15,7 @@ use crate::plan::{Action, Gate, Milestone, Plan, Step};
 use crate::render::layout::{Text, pad, tame, width};
 use crate::render::message::hint;
 use crate::render::style::{Palette, paint};
-use crate::render::words::{count, destroyed, list};
+use crate::render::words::{count, destroyed, grows, list};
 
 /// The widest column of names; a longer name pushes its own line only.
 const NAMES: usize = 32;
@@ -68,6 +68,9 @@ fn nothing(plan: &Plan) -> String {
 /// What the plan does not touch: orphans and kept volumes, each with what deletes them. Empty where there is neither.
 pub fn beside(plan: &Plan, palette: &Palette) -> String {
     let mut text = String::new();
+    if plan.is_preliminary() {
+        text.push_str("\nwhat is in a stopped pool can be seen once it runs; then the rest is planned\n");
+    }
     if !plan.orphans.is_empty() {
         text.push_str(&named("left alone, though no longer in the file:", &plan.orphans));
         text.push_str(&hint("delete them with `--remove-orphans`", palette));
@@ -133,12 +136,15 @@ fn lines(steps: &[&Step], step: &Step, palette: &Palette) -> Vec<(String, String
     if !step.after.is_empty() {
         lines.push(("waits for".to_owned(), waits(steps, step)));
     }
-    if let Gate::Healthy { healthcheck, .. } = &step.gate {
+    if step.gate.is_completion() {
+        lines.push(("gate".to_owned(), step.gate.to_string()));
+    } else if let Gate::Healthy { healthcheck, .. } = &step.gate {
         lines.push(("gate".to_owned(), fields::gate(healthcheck)));
     }
     if let Some(effect) = step.effect {
         let lost: Vec<String> = step.operations.iter().filter_map(destroyed).collect();
         let value = match lost.as_slice() {
+            [] if step.operations.iter().any(grows) => format!("{effect}; cannot be undone: disks do not shrink"),
             [] => effect.to_string(),
             _ => paint(palette.bad, format!("{effect}: {}", lost.join(", "))),
         };
@@ -158,6 +164,7 @@ fn reached(other: &Step, milestone: Milestone) -> &'static str {
         (_, Action::Delete, _) => " (gone)",
         (_, Action::Stop, _) => " (stopped)",
         (_, Action::Pause, _) => " (paused)",
+        (ResourceId::Vm(_), _, Milestone::Passed) if other.gate.is_completion() => " (completed)",
         (ResourceId::Vm(_), _, Milestone::Passed) if other.gate != Gate::None => " (healthy)",
         (ResourceId::Vm(_), ..) => " (started)",
         _ => "",

@@ -1,0 +1,80 @@
+//! What to type where an operation could not be carried out: `virsh` lines that can be pasted into a shell.
+//!
+//! Owns their words. Whether an object is still there is not known here.
+
+use super::names::{self, Stored};
+use crate::names::{Pool, ProjectName};
+use crate::plan::Operation;
+
+/// The command that does by hand what an operation would have done; `None` where there is no short way to say it.
+/// `connect` is the hypervisor as the user named it.
+pub fn by_hand(project: &ProjectName, connect: Option<&str>, operation: &Operation) -> Option<String> {
+    let virsh = match connect {
+        Some(uri) => format!("virsh -c {}", quoted(uri)),
+        None => "virsh".to_owned(),
+    };
+    line(project, operation).map(|line| format!("{virsh} {line}"))
+}
+
+fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
+    let delete = |stored: &Stored| delete(project, stored);
+    let domain = |vm| names::domain(project, vm);
+    let network = |name| names::network(project, name);
+    Some(match operation {
+        Operation::StopVm { name, .. } => format!("destroy {}", domain(name)),
+        Operation::StartVm(name) => format!("start {}", domain(name)),
+        Operation::ResumeVm(name) => format!("resume {}", domain(name)),
+        Operation::PauseVm(name) => format!("suspend {}", domain(name)),
+        Operation::UndefineVm(vm) => format!("undefine {}", domain(&vm.name)),
+        Operation::DeleteDisk(disk) => delete(&Stored::Disk { vm: disk.vm.clone(), disk: disk.disk.clone() }),
+        Operation::DeleteSeed(vm) => delete(&Stored::Seed(vm.clone())),
+        Operation::DeleteVolume(volume) => delete(&Stored::volume(volume)),
+        Operation::DeleteImage(image) => delete(&Stored::image(image)),
+        Operation::StopNetwork(name) => format!("net-destroy {}", network(name)),
+        Operation::StartNetwork(name) => format!("net-start {}", network(name)),
+        Operation::UndefineNetwork(other) => format!("net-undefine {}", network(&other.name)),
+        Operation::StartPool(pool) => format!("pool-start {}", names::pool(*pool)),
+        Operation::StopPool(pool) => format!("pool-destroy {}", names::pool(*pool)),
+        _ => return None,
+    })
+}
+
+fn delete(project: &ProjectName, stored: &Stored) -> String {
+    let own = |pool: Pool| names::pool(pool);
+    let pool = stored.elsewhere().map_or_else(|| own(stored.pool()), quoted);
+    format!("vol-delete --pool {pool} {}", stored.name(project))
+}
+
+/// As one word for a POSIX shell. Names need no quotes; a URI may (`?socket=…&mode=…`).
+fn quoted(text: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "/:._-+@=".contains(c);
+    if !text.is_empty() && text.chars().all(safe) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Volume;
+    use crate::units::Bytes;
+
+    #[test]
+    fn a_uri_is_one_word_for_the_shell() {
+        assert_eq!(quoted("qemu:///system"), "qemu:///system");
+        assert_eq!(quoted("qemu+unix:///system?socket=/a&b"), "'qemu+unix:///system?socket=/a&b'");
+        assert_eq!(quoted("a'b"), r"'a'\''b'");
+    }
+
+    #[test]
+    fn a_volume_is_looked_for_where_it_is() {
+        let project = ProjectName::new("shop").expect("legal");
+        let volume = Volume::new("data".parse().expect("legal"), Bytes::gib(1));
+        let line = |volume: Volume| by_hand(&project, None, &Operation::DeleteVolume(volume)).expect("a line");
+        assert_eq!(line(volume.clone()), "virsh vol-delete --pool vmcompose-disks shop.data.qcow2");
+        let elsewhere = Volume { pool: Some("big one".to_owned()), shared: true, ..volume };
+        assert_eq!(line(elsewhere), "virsh vol-delete --pool 'big one' shop.data.raw");
+    }
+}

@@ -1,0 +1,60 @@
+//! Disks and volumes that are not as large as the file asks for.
+//!
+//! Owns what larger and smaller entail: a disk grows in place and keeps what is on it, and never shrinks. It is held
+//! against the size that the disk has, not the one that was recorded: somebody may have grown it by other means.
+
+use crate::model::{Disk, Spec, Vm};
+use crate::names::VolumeName;
+use crate::plan::diff::FieldChange;
+use crate::plan::operation::{Operation, VmDisk};
+use crate::state::ActualState;
+use crate::units::Bytes;
+
+/// One disk of a vm's own whose size differs from what the file asks for.
+pub(super) struct Resize {
+    /// Which.
+    pub(super) disk: VolumeName,
+    /// The size that it has.
+    pub(super) has: Bytes,
+    /// The size that the file asks for.
+    pub(super) wants: Bytes,
+    field: String,
+}
+
+/// The disks of a vm that differ. A root disk without a size in the file may have any.
+pub(super) fn resizes(vm: &Vm, actual: &ActualState) -> Vec<Resize> {
+    let differs = |disk: VmDisk| {
+        let wants = disk.size?.whole_kib();
+        let has = *actual.disk_sizes.get(&(vm.name.clone(), disk.disk.clone()))?;
+        (has != wants).then(|| Resize { field: field(vm, &disk.disk), disk: disk.disk, has, wants })
+    };
+    VmDisk::of(vm).into_iter().filter_map(differs).collect()
+}
+
+/// Where the spec has the size of a disk.
+fn field(vm: &Vm, disk: &VolumeName) -> String {
+    let own = |other: &Disk| matches!(other, Disk::Own { name, .. } if name == disk);
+    vm.disks.iter().position(own).map_or_else(|| "disk".to_owned(), |index| format!("disks.{index}.own.size"))
+}
+
+/// Whether a field of a spec is the size of a disk.
+pub(super) fn is_size(spec: &Spec, change: &FieldChange) -> bool {
+    match spec {
+        Spec::Vm(_) => {
+            let own = change.field.strip_prefix("disks.").and_then(|rest| rest.split_once('.'));
+            change.field == "disk" || own.is_some_and(|(_, rest)| rest == "own.size")
+        }
+        Spec::Volume(_) => change.field == "size",
+        Spec::Pool(_) | Spec::Image(_) | Spec::Network(_) => false,
+    }
+}
+
+/// What makes the disks of a vm as large as the file asks for, with the field of each.
+pub(super) fn growth(vm: &Vm, actual: &ActualState) -> Vec<(Operation, FieldChange)> {
+    let grown = |resize: Resize| {
+        let Resize { disk, has, wants, field } = resize;
+        let change = FieldChange { field, old: Some(has.to_string()), new: Some(wants.to_string()), drift: false };
+        (Operation::GrowDisk { vm: vm.name.clone(), disk, from: has, to: wants }, change)
+    };
+    resizes(vm, actual).into_iter().filter(|resize| resize.has < resize.wants).map(grown).collect()
+}

@@ -49,7 +49,7 @@ pub const TABLE: [Entry; 31] = [
     ("cpus", Class::Live, "more, within `max_cpus` as it was when the vm was started; else at a reboot"),
     ("depends_on", Class::Recorded, "recorded with the vm"),
     ("devices", Class::Reboot, ""),
-    ("disk", Class::Live, "it grows; it never shrinks"),
+    ("disk", Class::Recorded, "it grows; it never shrinks"),
     ("disks", Class::Live, "attached and detached; the guest has to let go. Their sizes grow, and never shrink"),
     ("firmware", Class::Reboot, "its variables begin anew"),
     ("graphics", Class::Reboot, ""),
@@ -84,6 +84,8 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>) -> 
         "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
         "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,
         "interfaces" if moved(from, to) => Class::Reboot,
+        // Its growth is an operation of its own.
+        "disks" if path.ends_with(".own.size") => Class::Recorded,
         _ => listed,
     }
 }

@@ -10,7 +10,7 @@ use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::change::{Change, change};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::follow::follow;
-use crate::plan::growth::growth;
+use crate::plan::growth::grown;
 use crate::plan::obstacle::{Obstacle, PlanError, not_offered, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmDisk, VmSeed};
 use crate::plan::pools::pool_trouble;
@@ -220,26 +220,6 @@ fn afresh(mut draft: Draft, actual: &ActualState) -> Draft {
         draft.operations.splice(0..0, loose);
     }
     draft
-}
-
-/// A vm that is there gets larger disks where the file asks for them: after what can be undone, and before it starts.
-fn grown(draft: Option<Draft>, spec: &Spec, gate: &Gate, actual: &ActualState, wave: usize) -> Option<Draft> {
-    let growth = spec.as_vm().map(|vm| growth(vm, actual)).unwrap_or_default();
-    if growth.is_empty() || draft.as_ref().is_some_and(|draft| matches!(draft.action, Action::Create | Action::Replace))
-    {
-        return draft;
-    }
-    let new = || Draft::new(spec.id(), Action::Update, Cause::Changed, Vec::new());
-    let mut draft = draft.unwrap_or_else(|| Draft { gate: gate.clone(), wave, ..new() });
-    let starts = |operation: &Operation| matches!(operation, Operation::StartVm(_) | Operation::ResumeVm(_));
-    let at = draft.operations.iter().position(starts).unwrap_or(draft.operations.len());
-    let (operations, changes): (Vec<Operation>, Vec<FieldChange>) = growth.into_iter().unzip();
-    draft.operations.splice(at..at, operations);
-    let told = |change: &FieldChange| draft.changes.iter().any(|known| known.field == change.field);
-    let untold: Vec<FieldChange> = changes.into_iter().filter(|change| !told(change)).collect();
-    draft.changes.extend(untold);
-    let action = if draft.action == Action::Restart { Action::Restart } else { Action::Update };
-    Some(Draft { action, cause: Cause::Changed, effect: draft.effect.or(Some(Effect::Live)), ..draft })
 }
 
 /// Deletes what lies about of a vm.

@@ -30,6 +30,7 @@ mod seeds;
 mod seen;
 mod storage;
 mod stores;
+mod templates;
 mod transfer;
 mod update;
 mod upload;

@@ -5,13 +5,11 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::OnceLock;
 
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use super::hardware::{Hardware, PERIOD, Tuning};
+use super::templates::render;
 use super::{merge, names, record};
 use crate::backend::storage::NewPool;
 use crate::backend::{ErrorKind, HypervisorError};
@@ -257,8 +255,9 @@ pub(super) fn network(record: &Record, network: &Network) -> Result<String, Hype
     render("network.xml.j2", context)
 }
 
-const DHCP_HOST: &str = r#"<host mac="{{ mac }}"{% if names %} name="{{ names[0] }}"{% endif %} ip="{{ ip }}"/>"#;
-const DNS_HOST: &str =
+pub(super) const DHCP_HOST: &str =
+    r#"<host mac="{{ mac }}"{% if names %} name="{{ names[0] }}"{% endif %} ip="{{ ip }}"/>"#;
+pub(super) const DNS_HOST: &str =
     r#"<host ip="{{ ip }}">{% for name in names %}<hostname>{{ name }}</hostname>{% endfor %}</host>"#;
 
 /// A DHCP reservation by itself, for a live update.
@@ -273,7 +272,7 @@ pub(super) fn dns_host(host: &Host, named: bool) -> Result<String, HypervisorErr
 }
 
 /// libvirt adds the namespace itself where the element is set alone.
-const RECORD: &str = r#"<resource project="{{ project }}">{{ record }}</resource>"#;
+pub(super) const RECORD: &str = r#"<resource project="{{ project }}">{{ record }}</resource>"#;
 
 #[derive(Serialize)]
 struct RecordXml<'a> {
@@ -328,7 +327,7 @@ struct Nfs<'a> {
     path: &'a str,
 }
 
-const USER_POOL: &str = r#"<pool type="{{ "netfs" if nfs else "dir" }}"><name>{{ name }}</name>
+pub(super) const USER_POOL: &str = r#"<pool type="{{ "netfs" if nfs else "dir" }}"><name>{{ name }}</name>
 {%- if nfs %}<source><host name="{{ nfs.host }}"/><dir path="{{ nfs.path }}"/><format type="nfs"/></source>{% endif %}
 <target><path>{{ path }}</path></target></pool>"#;
 
@@ -373,41 +372,4 @@ impl Backing {
 /// A volume.
 pub(super) fn volume(volume: &Volume) -> Result<String, HypervisorError> {
     render("volume.xml.j2", volume)
-}
-
-/// The templates; what they print is escaped because their names end in `.xml.j2`.
-fn templates() -> &'static Environment<'static> {
-    static TEMPLATES: OnceLock<Environment<'static>> = OnceLock::new();
-    TEMPLATES.get_or_init(|| {
-        let mut templates = Environment::new();
-        templates.set_undefined_behavior(UndefinedBehavior::Strict);
-        let files = [
-            ("domain.xml.j2", include_str!("domain.xml.j2")),
-            ("disk.xml.j2", include_str!("disk.xml.j2")),
-            ("interface.xml.j2", include_str!("interface.xml.j2")),
-            ("network.xml.j2", include_str!("network.xml.j2")),
-            ("pool.xml.j2", include_str!("pool.xml.j2")),
-            ("volume.xml.j2", include_str!("volume.xml.j2")),
-            ("dhcp-host.xml.j2", DHCP_HOST),
-            ("dns-host.xml.j2", DNS_HOST),
-            ("record.xml.j2", RECORD),
-            ("user-pool.xml.j2", USER_POOL),
-        ];
-        for (name, text) in files {
-            templates.add_template(name, text).expect("a template of our own");
-        }
-        templates
-    })
-}
-
-fn render(template: &str, context: impl Serialize) -> Result<String, HypervisorError> {
-    let rejected = |reason: String| HypervisorError::new(ErrorKind::Rejected, reason);
-    let template = templates().get_template(template).map_err(|error| rejected(error.to_string()))?;
-    let xml = template.render(Serde(context)).map_err(|error| rejected(error.to_string()))?;
-    // XML has no way to write these, and the binding would panic at the first.
-    let illegal = |c: &char| (*c < ' ' && !matches!(c, '\n' | '\t' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}');
-    match xml.chars().find(illegal) {
-        Some(found) => Err(rejected(format!("a value contains {}, which libvirt cannot take", found.escape_unicode()))),
-        None => Ok(xml),
-    }
 }

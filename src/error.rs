@@ -13,6 +13,7 @@ use crate::execute::{Failure, Outcome, Problem};
 use crate::image::ImageError;
 use crate::names::ResourceId;
 use crate::plan::{Obstacle, PlanError};
+use crate::secret::SecretError;
 
 /// How a command ends, as the shell sees it. Public: scripts rely on these numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub enum Error {
     Compose(Diagnostics),
     /// Boot media cannot be used.
     Images(Vec<ImageError>),
+    /// Secrets cannot be read.
+    Secrets(Vec<SecretError>),
     /// The hypervisor cannot be reached or looked at.
     Hypervisor(HypervisorError),
     /// Something stands in the plan's way.
@@ -125,11 +128,14 @@ impl Error {
             Self::Hypervisor(error) if error.concern == Concern::Resource => Exit::Resource,
             Self::Hypervisor(_) => Exit::Vm,
             Self::Plan(PlanError::Blocked(obstacles)) => {
-                let busy = |obstacle: &Obstacle| matches!(obstacle, Obstacle::BusySubnet { .. });
+                let busy = |obstacle: &Obstacle| {
+                    use Obstacle::{BusyPort, BusySubnet, Device, Rootless};
+                    matches!(obstacle, BusySubnet { .. } | BusyPort { .. } | Device { .. } | Rootless { .. })
+                };
                 if obstacles.iter().all(busy) { Exit::Resource } else { Exit::Refused }
             }
             Self::Unconfirmed { .. } | Self::Locked { .. } | Self::Refused { .. } => Exit::Refused,
-            Self::Io { .. } | Self::Missing { .. } => Exit::Usage,
+            Self::Io { .. } | Self::Missing { .. } | Self::Secrets(_) => Exit::Usage,
         }
     }
 
@@ -137,6 +143,7 @@ impl Error {
     pub fn messages(&self) -> Vec<String> {
         match self {
             Self::Images(errors) => errors.iter().map(ToString::to_string).collect(),
+            Self::Secrets(errors) => errors.iter().map(ToString::to_string).collect(),
             Self::Plan(PlanError::Blocked(obstacles)) => obstacles.iter().map(with_place).collect(),
             other => vec![other.to_string()],
         }
@@ -150,6 +157,10 @@ impl Error {
                 let mut hints: Vec<String> = errors.iter().filter_map(|error| error.fault.hint()).collect();
                 hints.dedup();
                 hints
+            }
+            Self::Secrets(errors) => {
+                let hints: BTreeSet<String> = errors.iter().filter_map(|error| error.fault.hint()).collect();
+                hints.into_iter().collect()
             }
             Self::Hypervisor(error) => error.hint.iter().cloned().collect(),
             Self::Plan(PlanError::Blocked(obstacles)) => {
@@ -185,6 +196,12 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::BusySubnet { .. } => {
             "nothing was changed; choose another subnet, or leave it out to have a free one chosen".to_owned()
         }
+        Obstacle::Rootless { .. } => "nothing was changed; connect to `qemu:///system`, write `networks: []` and reach the vm \
+             by its `ports`, or have the administrator allow a bridge in /etc/qemu/bridge.conf and join it by `mode: bridge`"
+            .to_owned(),
+        Obstacle::BusyPort { .. } => {
+            "nothing was changed; publish it on another port of the host, or stop who has this one".to_owned()
+        }
         Obstacle::Unchangeable { resource: ResourceId::Volume(name), .. } => {
             format!(
                 "nothing was changed; `volume export {name} FILE`, `volume rm {name}` and `volume import FILE {name}` \
@@ -201,7 +218,7 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::Shrinks { has, .. } => {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }
-        Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
+        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
         Obstacle::Protected { .. } | Obstacle::Replaced { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }
@@ -213,6 +230,9 @@ impl fmt::Display for Error {
         match self {
             Self::Compose(diagnostics) => write!(f, "{diagnostics}"),
             Self::Images(errors) => f.write_str(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+            Self::Secrets(errors) => {
+                f.write_str(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            }
             Self::Hypervisor(error) => write!(f, "{error}"),
             Self::Plan(error) => write!(f, "{error}"),
             Self::Unconfirmed { what } => write!(f, "{what} has to be confirmed"),

@@ -21,8 +21,8 @@
 //!
 //! # Who may know whom
 //!
-//! The modules are listed below in reading order: [`names`], [`units`] → [`model`] → [`seed`], [`graph`] → [`compose`] → [`image`]
-//! → [`state`] → [`plan`] → [`backend`] → [`execute`] → [`cli`] → [`render`] → [`error`] → [`commands`]. A module imports
+//! The modules are listed below in reading order: [`names`], [`units`] → [`model`] → [`seed`], [`graph`] → [`compose`] → [`image`],
+//! [`secret`] → [`state`] → [`plan`] → [`backend`] → [`execute`] → [`cli`] → [`render`] → [`error`] → [`commands`]. A module imports
 //! only from its left; a test holds it to that.
 //!
 //! # What always holds
@@ -34,7 +34,8 @@
 //! 4. The plan decides, the executor obeys: it never compares specs.
 //! 5. An operation is one backend call, all or nothing, and knows its inverse or says that it has none.
 //! 6. libvirt is the only store of truth. There is no state file: what was last applied is recorded in the metadata of
-//!    domains and networks, and volumes are owned by names that cannot be mistaken.
+//!    domains and networks, and volumes are owned by names that cannot be mistaken. A project's private SSH key is this
+//!    user's and no part of the state: what is recorded is its public half.
 //! 7. Every run ends with one [`execute::Outcome`]: completed, rolled back, or stuck with the list of what is left.
 //! 8. The same input gives the same plan, byte for byte.
 
@@ -50,6 +51,7 @@ pub mod model;
 pub mod names;
 pub mod plan;
 pub mod render;
+pub mod secret;
 pub mod seed;
 pub mod state;
 pub mod units;

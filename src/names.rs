@@ -170,6 +170,8 @@ names! {
     VolumeName, underscore: true;
     /// Name of an image inside its project.
     ImageName, underscore: true;
+    /// Name of a secret inside its project.
+    SecretName, underscore: true;
 }
 
 impl VmName {

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use proptest::prelude::*;
 use vmcompose::model::Surroundings;
-use vmcompose::model::address::{addresses, check, mac, subnets};
+use vmcompose::model::address::{addresses, check, check6, eui64, first_host, mac, subnets};
 use vmcompose::names::{NetworkName, ProjectName, VmName};
 
 fn project() -> ProjectName {
@@ -91,12 +91,25 @@ fn a_full_subnet_leaves_somebody_without() {
 #[test]
 fn addresses_with_a_meaning_of_their_own_are_refused() {
     let subnet = net("10.0.0.0/24");
-    let verdict = |ip: [u8; 4]| check(subnet, Ipv4Addr::from(ip));
+    let verdict = |ip: [u8; 4]| check(subnet, Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::from(ip));
     assert_eq!(verdict([10, 0, 0, 0]), Err("the address of the network itself"));
     assert_eq!(verdict([10, 0, 0, 1]), Err("the gateway's address"));
     assert_eq!(verdict([10, 0, 0, 255]), Err("the network's broadcast address"));
     assert_eq!(verdict([10, 0, 1, 7]), Err("outside the network's subnet"));
     assert_eq!(verdict([10, 0, 0, 2]), Ok(()));
+}
+
+#[test]
+fn an_ipv6_address_follows_from_the_mac() {
+    let subnet = "fd00:20::/64".parse().expect("a subnet");
+    let made = eui64(subnet, "52:54:00:12:34:56".parse().expect("a mac"));
+    // RFC 4291, appendix A: the universal bit is turned over, ff:fe put in.
+    assert_eq!(made.to_string(), "fd00:20::5054:ff:fe12:3456");
+    assert_eq!(check6(subnet, made), Ok(()));
+    let verdict = |ip: &str| check6(subnet, ip.parse().expect("an address"));
+    assert_eq!(verdict("fd00:20::"), Err("the address of the network itself"));
+    assert_eq!(verdict("fd00:20::1"), Err("the gateway's address"));
+    assert_eq!(verdict("fd00:21::5"), Err("outside the network's `subnet6`"));
 }
 
 #[test]
@@ -125,6 +138,6 @@ proptest! {
         }
         let distinct: BTreeSet<&Ipv4Addr> = second.values().collect();
         prop_assert_eq!(distinct.len(), after.len());
-        prop_assert!(second.values().all(|ip| check(subnet, *ip).is_ok()));
+        prop_assert!(second.values().all(|ip| check(subnet, first_host(subnet), *ip).is_ok()));
     }
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
@@ -11,7 +12,9 @@ use support::{World, apply, attempt, observe, text, up};
 use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::backend::{Attempt, ErrorKind, Health, Hypervisor};
 use vmcompose::model::health::Http;
-use vmcompose::model::{Boot, Disk, ImageFormat, Probe};
+use vmcompose::model::{
+    Bandwidth, Boot, Dhcp, Disk, Dns, ImageFormat, Network, NetworkMode, NetworkSettings, Probe, Route, Spec,
+};
 use vmcompose::names::{Pool, ResourceId};
 use vmcompose::plan::Operation;
 use vmcompose::plan::operation::VmDisk;
@@ -70,6 +73,51 @@ fn every_operation_and_its_undo_must_leave_the_state_as_before() {
     while let Some((operation, state)) = before.pop() {
         apply(&libvirt, &shop, &undo(&operation));
         assert_eq!(text(&observe(&libvirt, &shop)), state, "undo of {operation}");
+    }
+}
+
+#[test]
+fn networks_of_every_kind_are_made_and_seen_again() {
+    let world = World::new();
+    let (libvirt, shop) = (world.connect(), support::project("shop"));
+    let network = |name: &str, mode, octet: u8, settings| Network {
+        mode,
+        settings: Box::new(settings),
+        ..support::network(name, &format!("10.20.{octet}.0/24"), "db", &format!("10.20.{octet}.10"))
+    };
+    let full = NetworkSettings {
+        subnet6: Some("fd00:20::/64".parse().expect("a subnet")),
+        mtu: Some(1400),
+        domain: Some("lab.example".to_owned()),
+        dhcp: Dhcp { off: false, range: Some(([10, 20, 2, 100].into(), [10, 20, 2, 120].into())) },
+        dns: Dns {
+            forwarders: vec!["9.9.9.9".parse().expect("an address")],
+            hosts: BTreeMap::from([("registry".to_owned(), "10.20.2.10".parse().expect("an address"))]),
+        },
+        routes: vec![Route {
+            to: "10.30.0.0/16".parse().expect("a net"),
+            via: "10.20.2.10".parse().expect("an address"),
+        }],
+        bandwidth: Bandwidth { inbound: Some(Bytes::mib(1)), outbound: None },
+        ..NetworkSettings::default()
+    };
+    let joined =
+        |device: &str, vlan| NetworkSettings { device: Some(device.to_owned()), vlan, ..NetworkSettings::default() };
+    let off = NetworkSettings { dhcp: Dhcp { off: true, range: None }, ..NetworkSettings::default() };
+    let all = [
+        network("nat", NetworkMode::Nat, 1, off),
+        network("routed", NetworkMode::Routed, 2, full),
+        network("lan", NetworkMode::Bridge, 3, joined("br0", Some(7))),
+        network("wan", NetworkMode::Direct, 4, joined("eth0", None)),
+    ];
+    for network in &all {
+        apply(&libvirt, &shop, &Operation::DefineNetwork(network.clone()));
+        apply(&libvirt, &shop, &Operation::StartNetwork(network.name.clone()));
+    }
+    let seen = observe(&libvirt, &shop);
+    for network in all {
+        let found = &seen.resources[&ResourceId::Network(network.name.clone())];
+        assert_eq!((&found.recorded, found.phase), (&Spec::Network(network), Phase::Running));
     }
 }
 

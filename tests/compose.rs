@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod compose {
+    mod addresses;
     mod broken;
     mod diagnostics;
     mod files;
@@ -17,5 +18,6 @@ mod compose {
     mod replicas;
     mod schema;
     mod storage;
+    mod tasks;
     mod templates;
 }

@@ -20,6 +20,8 @@ fn machine() -> Machine {
         address: Address::Dhcp,
         default_route: true,
         router_advertisements: false,
+        address6: None,
+        routes: Vec::new(),
         name: None,
     };
     Machine { identity: "shop/web".to_owned(), hostname: "web".to_owned(), nics: vec![nic], disks: Vec::new() }

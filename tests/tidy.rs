@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Reading order, as the crate's documentation tells it. A module imports only from its left.
-const ORDER: [&str; 16] = [
-    "names", "units", "model", "seed", "graph", "compose", "image", "state", "plan", "backend", "execute", "cli",
-    "render", "error", "commands", "main",
+const ORDER: [&str; 17] = [
+    "names", "units", "model", "seed", "graph", "compose", "image", "secret", "state", "plan", "backend", "execute",
+    "cli", "render", "error", "commands", "main",
 ];
 
 /// Lines that a file may have before a second thing is likely to live in it.

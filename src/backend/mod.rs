@@ -123,6 +123,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The vm does not run, so that no probe can pass.
     NotRunning,
+    /// Not now, but perhaps in a moment: a guest that is still booting.
+    NotYet,
     /// The user wanted it to stop.
     Interrupted,
     /// The hypervisor refused or failed.

@@ -3,7 +3,9 @@
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
 mod global;
+mod guest;
 pub mod image;
+pub mod network;
 pub mod pool;
 mod power;
 mod read;
@@ -16,6 +18,7 @@ use std::num::NonZeroUsize;
 use clap::{Args, Parser, Subcommand};
 
 pub use global::{Color, Global, Progress};
+pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
     Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
@@ -23,8 +26,6 @@ pub use read::{
 };
 
 pub use shell::{Completion, Man, Shell};
-
-use crate::names::VmName;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -169,8 +170,57 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   vmcompose exec db -- uptime
-  vmcompose exec db -- sh -c 'journalctl -b | tail -20'")]
+  vmcompose exec db -- sh -c 'journalctl -b | tail -20'
+  vmcompose exec -i db -- sh -c 'cat > /etc/motd' < motd")]
     Exec(Exec),
+
+    /// Log in to a vm, or run a command there, with ssh
+    ///
+    /// Uses the system's ssh, and your configuration of it. The account is `ssh.user` of the file, else the first of its
+    /// `cloud_init.users`, else the one that the image is known to have, else root. The key is the project's, which `up`
+    /// made, unless the file gives keys. A command is read by the guest's shell, as ssh always has it, and its exit code
+    /// is passed on; 255 is ssh's own.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose ssh db
+  vmcompose ssh db -- 'journalctl -b | tail -20'
+  vmcompose ssh -t db -- top
+  vmcompose ssh -l root db")]
+    Ssh(Ssh),
+
+    /// Print the vms as an SSH configuration, for ssh, scp, rsync, ansible
+    ///
+    /// Each vm is there under its own name, and under that of the project and its own. Print it anew when vms come or go.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose ssh-config > shop.ssh && ssh -F shop.ssh db
+  rsync -e 'ssh -F shop.ssh' -a src/ db:src/
+  ansible -i db, --ssh-common-args '-F shop.ssh' all -m ping
+For every ssh of yours, with `Include vmcompose/*` as the first line of ~/.ssh/config:
+  mkdir -p ~/.ssh/vmcompose && vmcompose ssh-config > ~/.ssh/vmcompose/shop")]
+    SshConfig(SshConfig),
+
+    /// Copy files and folders into a vm or out of it
+    ///
+    /// One of the two places is VM:PATH. A folder is copied with all that is in it; where the target is a folder that is
+    /// there, into it, and `SRC/.` copies what is in SRC. Modes are kept. `-` is a tar archive from stdin or to stdout.
+    /// Goes through ssh where that answers, as the account of `vmcompose ssh`; else through the guest agent, as root,
+    /// without network.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose cp app.conf web-1:/etc/app.conf --via agent
+  vmcompose cp db:/var/log/postgresql ./logs
+  vmcompose cp db:/etc - | tar -tf -")]
+    Cp(Cp),
+
+    /// Open the serial console of a vm
+    ///
+    /// Ctrl-] leaves. Where stdin is no terminal, it is copied as it is, until the vm stops.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose console db
+  vmcompose console db < /dev/null > boot.log")]
+    Console(Console),
 
     /// Print the file as it is understood: merged, interpolated, rendered
     #[command(after_long_help = "\
@@ -205,6 +255,10 @@ Examples:
     /// Download images and look after the cache of them
     #[command(subcommand)]
     Image(image::Image),
+
+    /// Show the project's networks, and how the host finds its vms by name
+    #[command(subcommand)]
+    Network(network::Network),
 
     /// Look after volumes: who uses them, what they take up; copy them out and in, delete them
     #[command(subcommand)]
@@ -283,17 +337,6 @@ pub struct Down {
     /// How many calls of the hypervisor are under way at once
     #[arg(long, value_name = "N")]
     pub parallel: Option<NonZeroUsize>,
-}
-
-/// Options of `exec`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Exec {
-    /// The vm; replicas by their own names
-    #[arg(value_name = "VM")]
-    pub vm: VmName,
-    /// The program and its arguments
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
 }
 
 /// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:

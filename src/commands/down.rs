@@ -1,11 +1,17 @@
 //! `down`: the same line towards an emptier state. Needs no file where the project is named.
 
+use std::collections::BTreeMap;
+
 use crate::cli::{Down, Global};
+use crate::commands::keys::Keys;
 use crate::commands::run::Ended;
 use crate::commands::stage::Access;
 use crate::commands::{request, run, stage};
+use crate::compose::Request;
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
+use crate::model::Origin;
+use crate::names::ResourceId;
 use crate::plan::{self, Goal, Options};
 use crate::state::DesiredState;
 
@@ -18,14 +24,33 @@ pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
 }
 
 fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
-    let project = stage::project_name(global, &request(global)?)?;
-    let sight = stage::observe(global, &project, Access::Write)?;
+    let request = request(global)?;
+    let project = stage::project_name(global, &request)?;
+    let mut sight = stage::observe(global, &project, Access::Write)?;
     let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
-    let plan = plan::plan(&DesiredState::nothing(&project), &sight.actual, &wanted)?;
+    let nothing = DesiredState { origins: protecting(&request), ..DesiredState::nothing(&project) };
+    let plan = plan::plan(&nothing, &sight.actual, &wanted)?;
     // Disks of the vms' own go with the vms, as the word says; named volumes are data, and asked about.
     if options.volumes {
         run::confirm(&plan, options.yes)?;
     }
     let how = run::How { on_failure: OnFailure::Continue, parallel: options.parallel };
-    Ok(Ended::of(&plan, run::run(global, sight, &plan, &how)))
+    let keys = Keys::of(&project, &sight.hypervisor.uri());
+    // Held until the key is gone too, so that no other run takes it over meanwhile.
+    let lock = sight.lock.take();
+    let ended = Ended::of(&plan, run::run(global, sight, &plan, &how));
+    // A key lets in to what is gone now; with the volumes, the user has given up the whole project.
+    if let (Ok(keys), Ended::Finally(Exit::Done), true) = (&keys, &ended, options.volumes) {
+        keys.remove()?;
+    }
+    drop(lock);
+    Ok(ended)
+}
+
+/// Where the file protects vms, if there is a file that can be read: it only helps to tell what is in the way.
+fn protecting(request: &Request) -> BTreeMap<ResourceId, Origin> {
+    let Ok(parsed) = stage::read(request) else { return BTreeMap::new() };
+    let mut project = parsed.project;
+    project.origins.retain(|id, _| id.as_vm().and_then(|vm| project.vms.get(vm)).is_some_and(|vm| vm.protect));
+    project.origins
 }

@@ -3,21 +3,28 @@
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
 mod completion;
+mod console;
+mod cp;
 mod down;
 mod exec;
 mod image;
 mod init;
 mod interrupt;
+mod keys;
 mod lock;
+mod login;
 mod ls;
 mod man;
 mod media;
+mod network;
 mod plan;
 mod pool;
 mod power;
 mod ps;
 mod run;
 mod show;
+mod signals;
+mod ssh;
 mod stage;
 mod up;
 mod volume;
@@ -48,11 +55,16 @@ pub fn run(cli: Cli) -> Exit {
         Command::Unpause(options) => power::unpause(&global, &options),
         Command::Kill(options) => power::kill(&global, &options),
         Command::Exec(options) => exec::exec(&global, &options),
+        Command::Ssh(options) => ssh::ssh(&global, &options),
+        Command::SshConfig(options) => ssh::config(&global, &options),
+        Command::Cp(options) => cp::cp(&global, &options),
+        Command::Console(options) => console::console(&global, &options),
         Command::Config(options) => show::config(&global, &options),
         Command::Validate(options) => show::validate(&global, &options),
         Command::Schema(options) => show::schema(&options),
         Command::Graph(options) => show::graph(&global, &options),
         Command::Image(command) => image::image(&global, &command),
+        Command::Network(command) => network::network(&global, &command),
         Command::Volume(command) => volume::volume(&global, &command),
         Command::Pool(command) => pool::pool(&global, &command),
         Command::Init => init::init(&global),

@@ -1,6 +1,7 @@
 //! `start`, `stop`, `restart`, `pause`, `unpause`, `kill`: what is there → plan → run.
 //!
-//! Reads the file for the project's name alone: what was last applied has order and gates.
+//! Reads the file for the project's name, and for where the secrets are that a vm gets when it starts: what was last
+//! applied has order and gates.
 
 use std::collections::BTreeSet;
 
@@ -55,14 +56,19 @@ fn dependents(options: &Backwards) -> Company {
 }
 
 fn power(global: &Global, power: Power, vms: &[VmName], company: Company) -> Result<Exit, Error> {
-    let project = stage::project_name(global, &request(global)?)?;
-    let sight = stage::observe(global, &project, Access::Write)?;
+    let request = request(global)?;
+    let project = stage::project_name(global, &request)?;
+    let mut sight = stage::observe(global, &project, Access::Write)?;
     known(&project, &sight.actual, vms)?;
     let selection = Selection { vms: vms.iter().cloned().collect(), company };
     let plan = plan::power(&project, &sight.actual, power, &selection)?;
     if plan.is_empty() {
         output::note(&format!("nothing to do: {}", already(power, vms)));
         return Ok(Exit::Done);
+    }
+    if !run::secrets_of(&plan).is_empty() {
+        sight = sight.with_secrets_of(&request)?;
+        run::read_secrets(&plan, &sight.secrets)?;
     }
     // What is being started can be undone as `up` is; a guest that has shut down is not started again for another's sake.
     let on_failure = match power {

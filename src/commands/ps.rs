@@ -117,6 +117,7 @@ fn status(vm: &Vm, state: State, health: Health, answer: Option<String>) -> VmSt
         health,
         answer,
         addresses: vm.interfaces.iter().map(address).collect(),
+        ports: vm.ports.clone(),
         image,
         cpus: vm.cpus,
         memory: vm.memory,

@@ -2,6 +2,7 @@
 //!
 //! Owns the runtime, the question before data is deleted, and what signals mean.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -15,9 +16,11 @@ use crate::cli::Global;
 use crate::commands::stage::Sight;
 use crate::error::{Error, Exit, exit_of};
 use crate::execute::{self, OnFailure, Options, Outcome};
+use crate::names::SecretName;
 use crate::plan::{Operation, Plan};
 use crate::render::outcome::About;
 use crate::render::{self, Answer, Mode, Palette, output};
+use crate::secret::Secrets;
 
 /// How many calls are under way at once unless the user says otherwise. The backend keeps to what libvirt serves; this
 /// keeps a large project from queueing thousands of calls in its threads.
@@ -71,6 +74,21 @@ pub(super) fn confirm(plan: &Plan, yes: bool) -> Result<(), Error> {
         Answer::Yes => Ok(()),
         Answer::No | Answer::Nobody => Err(Error::Unconfirmed { what }),
     }
+}
+
+/// Reads what guests get, before anything is done: whoever has no access to a secret learns it now, and not from a run that
+/// is undone.
+pub(super) fn read_secrets(plan: &Plan, secrets: &Secrets) -> Result<(), Error> {
+    secrets.values(&secrets_of(plan)).map(|_| ()).map_err(Error::Secrets)
+}
+
+/// The secrets that guests get by this plan.
+pub(super) fn secrets_of(plan: &Plan) -> BTreeSet<SecretName> {
+    let asked = |operation: &Operation| match operation {
+        Operation::FillSeed(seed) => seed.settings.asks_for(),
+        _ => BTreeSet::new(),
+    };
+    plan.steps().flat_map(|step| &step.operations).flat_map(asked).collect()
 }
 
 /// Carries out a plan, draws its progress, tells its outcome.

@@ -3,12 +3,14 @@
 //! Owns the order of the looks: the file first, so that a mistake in it is told without a hypervisor; then what is
 //! there; then the file once more, now that it is known which addresses are in use.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::Global;
+use crate::commands::keys::Keys;
 use crate::commands::lock::{self, Lock};
 use crate::commands::media::{self, Reach, Requests};
 use crate::compose::{self, Diagnostics, Parsed, Request};
@@ -17,6 +19,7 @@ use crate::model::{Digest, Image, ImageFormat, ImageRequest, Project, Spec, Surr
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::PlanError;
 use crate::render::{Palette, diagnostic, output};
+use crate::secret::Secrets;
 use crate::state::{ActualState, DesiredState};
 use crate::units::Bytes;
 
@@ -34,8 +37,24 @@ pub(super) enum Access {
 pub(super) struct Sight {
     pub(super) hypervisor: Libvirt,
     pub(super) actual: ActualState,
+    /// What guests may get; none of them is read yet.
+    pub(super) secrets: Arc<Secrets>,
     /// Released when the command ends.
     pub(super) lock: Option<Lock>,
+}
+
+impl Sight {
+    fn with_secrets(self, secrets: Secrets) -> Self {
+        let secrets = Arc::new(secrets);
+        Self { hypervisor: self.hypervisor.with_secrets(Arc::clone(&secrets)), secrets, ..self }
+    }
+
+    /// The same for guests that get secrets though nobody looks at the rest of the file: only that says where they are.
+    pub(super) fn with_secrets_of(self, request: &Request) -> Result<Self, Error> {
+        let sources = compose::gather(request)?;
+        let declared = compose::parse(&sources, request, &Surroundings::default())?.project.secrets;
+        Ok(self.with_secrets(Secrets::new(declared, sources.environment().clone())))
+    }
 }
 
 /// Reads and checks the file alone.
@@ -97,8 +116,13 @@ pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(D
     } else {
         images.extend(missing);
     }
-    let desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
-    Ok((desired, sight))
+    if sight.hypervisor.is_local() {
+        folders(&project)?;
+    }
+    let mut desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
+    settle_keys(&mut desired, &sight, reach)?;
+    let secrets = Secrets::new(project.secrets, sources.environment().clone());
+    Ok((desired, sight.with_secrets(secrets)))
 }
 
 /// An image that is not on this machine, for a plan: as the lock file has it, else as the hypervisor has it, else unknown.
@@ -117,6 +141,39 @@ fn assumed(image: Image, requests: &Requests, actual: &ActualState) -> Image {
     there.unwrap_or(image)
 }
 
+/// Settles which key the vms let in. Whoever only looks makes none; the plan says then that there will be one.
+fn settle_keys(desired: &mut DesiredState, sight: &Sight, reach: Reach) -> Result<(), Error> {
+    desired.keep_keys(&sight.actual);
+    if !desired.wants_key() {
+        return Ok(());
+    }
+    let keys = Keys::of(&desired.project, &sight.hypervisor.uri());
+    let public = match reach {
+        Reach::Fetch(_) => Some(keys?.make()?),
+        Reach::Look => keys.ok().map(|keys| keys.public()).transpose()?.flatten(),
+    };
+    if let Some(public) = public {
+        desired.give_key(&public);
+    }
+    Ok(())
+}
+
+/// The folders that vms share must be there: a hypervisor would tell only when it starts them.
+fn folders(project: &Project) -> Result<(), Error> {
+    let shares = project.vms.values().flat_map(|vm| vm.shares.iter().map(move |share| (vm, share)));
+    let mut missing = shares.filter(|(_, share)| !Path::new(&share.source).is_dir());
+    let Some((vm, share)) = missing.next() else { return Ok(()) };
+    let origin = project.origins.get(&ResourceId::Vm(vm.name.clone()));
+    let place = origin.map(|origin| format!("\n--> {origin}")).unwrap_or_default();
+    Err(Error::Missing {
+        what: format!("vm `{}` shares `{}`, and there is no such folder{place}", vm.name, share.source),
+        hint: format!(
+            "nothing was changed; make the folder, or correct the share that is mounted at `{}`",
+            share.target
+        ),
+    })
+}
+
 fn agree(project: &Project, surroundings: &Surroundings) -> bool {
     let networks = project.networks.values().map(|network| (&network.name, network.subnet));
     let vms = project.vms.values();
@@ -132,7 +189,7 @@ pub(super) fn observe(global: &Global, project: &ProjectName, access: Access) ->
         Access::Write => Some(lock::take(project, &hypervisor.uri())?),
     };
     let actual = hypervisor.observe(project)?;
-    Ok(Sight { hypervisor, actual, lock })
+    Ok(Sight { hypervisor, actual, secrets: Arc::default(), lock })
 }
 
 /// The project's name: from the command line, else from the file. With a name on the command line no file is needed.

@@ -20,6 +20,7 @@ mod node;
 mod offsets;
 pub mod place;
 mod schema;
+mod secrets;
 mod source;
 pub(crate) mod suggest;
 mod template;
@@ -35,6 +36,7 @@ use std::sync::{Arc, OnceLock};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use name::project_name;
 pub use source::{Request, Sources, gather};
+pub(crate) use suggest::nearest;
 
 use crate::model::{Project, Surroundings};
 use decode::{At, decode, decode_partly};
@@ -67,6 +69,7 @@ impl Parsed {
     pub fn resolved(&self) -> serde_yaml::Value {
         let mut tree = self.resolved.clone();
         interpolate::escape(&mut tree);
+        secrets::show(&mut tree);
         tree.to_value()
     }
 }
@@ -121,6 +124,7 @@ fn run(
     let vars = vars::values(&root, sources, request, &shared, &mut templates, mistakes, warnings);
     let shared = shared.with_vars(vars);
     top::render(&mut root, &shared, &mut templates, mistakes);
+    let secrets = declared(&root, "secrets", mistakes);
     let vms = top::take_vms(&mut root);
     let place = vms.as_ref().map_or_else(|| root.place(), Node::place);
     let entries =
@@ -147,17 +151,25 @@ fn run(
     // Where addresses could not be settled, what templates miss of them follows from that.
     let mut ignored = Vec::new();
     let blame = if unread || mistakes.len() > sound { &mut ignored } else { &mut *mistakes };
+    let trusted = shared.with_secrets(secrets.iter().map(|secret| &secret.name));
     let home = environment.get("HOME").map(String::as_str);
     let folders = user_data::Folders { directories: &sources.directories, home };
     let shelf = user_data::Shelf { files: &sources.user_data, folders, texts };
     for instance in &mut instances {
-        let context = shared.of_vm(instance.spec.own.clone());
-        templates.finish(&mut instance.spec.node, &context, blame);
-        shelf.put_in(&mut instance.spec.node, &context, &mut templates, blame);
+        let Draft { node, own } = &mut instance.spec;
+        let (context, trusted) = (shared.of_vm(own.clone()), trusted.of_vm(own.clone()));
+        for place in secrets::places(node) {
+            templates.finish(place, &trusted, blame);
+        }
+        templates.finish(node, &context, blame);
+        shelf.put_in(node, &trusted, &mut templates, blame);
     }
     let vms = decoded(&instances, &sources.defaults(), mistakes);
-    let resources =
-        Resources { volumes: declared(&root, "volumes", mistakes), images: declared(&root, "images", mistakes) };
+    let resources = Resources {
+        volumes: declared(&root, "volumes", mistakes),
+        images: declared(&root, "images", mistakes),
+        secrets,
+    };
     let scope = Scope { project: &name, texts, directories: &sources.directories, home, off: &off };
     let project = lower::lower(&scope, &resources, &vms, settled, mistakes, warnings);
     let resolved = resolved(root, project.name.as_str(), instances);

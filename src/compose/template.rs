@@ -13,6 +13,7 @@ use super::diagnostic::Diagnostic;
 use super::node::{Kind, Node};
 use super::place::{Place, Texts};
 use super::suggest;
+use crate::model::secret::references;
 
 use engine::{Failure, Rendered};
 use worker::{Excess, Worker};
@@ -44,8 +45,9 @@ pub(crate) struct Templates<'a> {
     output: usize,
 }
 
-/// Names that templates can have but not yet, because addresses are not settled yet.
-const LATER: [&str; 2] = ["vms", "networks"];
+/// Names that templates can have but not yet, because addresses are not settled yet; secrets, because it has to be seen
+/// first where a template stands.
+const LATER: [&str; 3] = ["vms", "networks", context::SECRETS];
 
 impl<'a> Templates<'a> {
     pub(crate) fn new(texts: &'a Texts) -> Self {
@@ -111,6 +113,7 @@ impl<'a> Templates<'a> {
     /// Renders one text.
     pub(crate) fn text(&mut self, text: &str, context: &Value, place: Place) -> Result<String, Box<Diagnostic>> {
         let (fuel, room) = (self.refuel(place)?, self.output);
+        let told = context::told(context);
         let rendered = if engine::is_plain(text) {
             Ok(engine::render(&mut self.environment, text, context, fuel, room))
         } else {
@@ -121,7 +124,12 @@ impl<'a> Templates<'a> {
             Ok(Ok(Rendered { text, consumed })) => {
                 self.fuel = self.fuel.saturating_sub(consumed);
                 self.output = self.output.saturating_sub(text.len());
-                Ok(text)
+                // What a filter or a test makes of the place holder is not what it would make of the value.
+                if context::told(context) - told == references(&text).len() {
+                    Ok(text)
+                } else {
+                    Err(Box::new(filtered(place)))
+                }
             }
             Ok(Err(failure)) => Err(Box::new(self.failed(&failure, text, Moved::default(), context, place))),
             Err(excess) => Err(Box::new(exceeded(excess, place))),
@@ -231,6 +239,12 @@ enum Pass {
     Second,
 }
 
+fn filtered(place: Place) -> Diagnostic {
+    Diagnostic::error("a secret can only be put in as it is, not changed by a filter")
+        .at(place, "its value is not known yet")
+        .hint("let the guest change it, or make the changed value a secret of its own")
+}
+
 fn too_long(place: Place) -> Diagnostic {
     Diagnostic::error(format!("templates write more than {} MiB", OUTPUT >> 20)).at(place, "too much of it here")
 }
@@ -251,6 +265,11 @@ fn undefined(expression: &str, context: &Value, at: Place) -> Diagnostic {
         let known = keys.iter().map(String::as_str);
         let (name, within) = if legal { (part, seen.as_str()) } else { (expression, "") };
         let message = match within {
+            "" if name == context::SECRETS => {
+                return Diagnostic::error("`secrets` cannot be used here, where values can be seen")
+                    .at(at, "not here")
+                    .hint(super::secrets::WHERE);
+            }
             "" if LATER.contains(&name) => {
                 return Diagnostic::error(format!(
                     "`{name}` cannot be used here, because addresses are settled from this"

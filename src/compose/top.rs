@@ -4,17 +4,15 @@
 
 use super::decode::{decode, keys, unknown_key};
 use super::diagnostic::Diagnostic;
-use super::lower;
 use super::lower::Off;
 use super::node::{Kind, Node};
 use super::place::{Extent, FileId, Place};
 use super::schema::File;
-use super::schema::resource::{Include, Secret};
+use super::schema::resource::Include;
 use super::source::{Request, Sources};
 use super::template::Templates;
 use super::template::context::Shared;
 use super::unsupported::Unsupported;
-use crate::names::VolumeName;
 
 /// The variable that names active profiles, separated by commas.
 const PROFILES: &str = "VMCOMPOSE_PROFILES";
@@ -46,7 +44,6 @@ pub(super) fn check(root: &Node, mistakes: &mut Vec<Diagnostic>) -> bool {
     if let Some(include) = root.get("include").filter(|node| !node.is_null()) {
         decode::<Vec<Include>>(include, "include", mistakes);
     }
-    lower::declared::<VolumeName, Secret>(root, "secrets", mistakes);
     true
 }
 

@@ -6,27 +6,7 @@ use super::diagnostic::Diagnostic;
 use super::node::{Entry, Kind, Node};
 
 /// Paths of keys from the top of the file; `*` stands for any key, `[]` for the items of a list.
-const UNSUPPORTED: &[&str] = &[
-    "secrets",
-    "limits",
-    "networks.*.bridge",
-    "networks.*.subnet6",
-    "networks.*.mtu",
-    "networks.*.vlan",
-    "networks.*.domain",
-    "networks.*.dhcp",
-    "networks.*.dns",
-    "networks.*.routes",
-    "vms.*.shares",
-    "vms.*.ports",
-    "vms.*.cloud_init.secrets",
-    "vms.*.ignition",
-    "vms.*.provision",
-    "vms.*.ssh.user",
-    "vms.*.ssh.port",
-    "vms.*.healthcheck.console",
-    "vms.*.healthcheck.probes.[].console",
-];
+const UNSUPPORTED: &[&str] = &["limits", "vms.*.healthcheck.console", "vms.*.healthcheck.probes.[].console"];
 
 /// Whether a key does something already; its path with any word for a resource's name.
 pub(crate) fn is_supported(path: &[&str]) -> bool {

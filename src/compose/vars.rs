@@ -33,6 +33,8 @@ pub(crate) fn values(
         let mut node = entry.value.clone();
         let context = shared.with_vars(values.clone()).context();
         templates.render(&mut node, &context, mistakes);
+        // What is known only later has no place in what everything else is made of.
+        templates.finish(&mut node, &context, mistakes);
         values.insert(entry.key.text.clone(), value(&node));
     }
     let known: Vec<&str> = declared.iter().map(|entry| entry.key.text.as_str()).collect();

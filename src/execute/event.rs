@@ -1,9 +1,10 @@
 //! What a run tells the outside, in order.
 //!
 //! The grammar: the first event is `RunStarted`, the last `RunFinished`. A step is `StepStarted`, then any number of
-//! `OperationStarted`, `OperationFinished` and `GateWaiting`, at most one `StepApplied` once its operations are done,
-//! and exactly one `StepFinished`. `RollbackStarted` comes at most once, after the last `StepFinished`; then each
-//! `UndoStarted` is followed by its `UndoFinished`. Observers cannot steer: events flow one way.
+//! `OperationStarted`, `OperationFinished` and `GateWaiting`, at most one `StepApplied` once the operations that others wait
+//! for are done, and exactly one `StepFinished`. Operations after its gate come after every `GateWaiting`. `RollbackStarted`
+//! comes at most once, after the last `StepFinished`; then each `UndoStarted` is followed by its `UndoFinished`. Observers
+//! cannot steer: events flow one way.
 
 use std::time::Duration;
 

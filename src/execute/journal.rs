@@ -25,10 +25,13 @@ impl Journal {
     }
 
     /// The operations that cannot be undone. An image is none of them: its bytes are those of the user's own file, and
-    /// whoever needs it uploads it again.
+    /// whoever needs it uploads it again. Nor are secrets, which are read again for every start, nor what was done inside a
+    /// guest: that goes with a vm that this run made, and of one that was there before the record says so.
     pub fn irreversible(&self) -> impl Iterator<Item = &Operation> {
-        let lost =
-            |operation: &&Operation| operation.undo().is_none() && !matches!(operation, Operation::DeleteImage(_));
+        let kept = |operation: &&Operation| {
+            matches!(operation, Operation::DeleteImage(_) | Operation::ScrubSeed(_) | Operation::Provision(_))
+        };
+        let lost = move |operation: &&Operation| operation.undo().is_none() && !kept(operation);
         self.applied.values().flatten().filter(lost)
     }
 
@@ -57,6 +60,7 @@ impl Journal {
             operations: self.applied[&step.id].iter().rev().filter_map(Operation::undo).collect(),
             after: after.get(&ids[&step.id]).cloned().unwrap_or_default(),
             gate: Gate::None,
+            finish: Vec::new(),
         };
         let wave =
             |wave: &Wave| Wave { steps: wave.steps.iter().rev().filter(|step| undone(&step.id)).map(invert).collect() };

@@ -1,11 +1,13 @@
-//! Carries out one step: its operations one after the other, then its gate.
+//! Carries out one step: its operations one after the other, its gate, and what comes after that.
 //!
 //! Owns the way from the runtime to the blocking calls of a backend. Knows nothing of other steps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
@@ -64,18 +66,25 @@ pub(super) async fn work<H: Hypervisor>(shop: Shop<H>, step: Step) {
         // Nobody listens only when the run itself has ended.
         let _ = messages.send((id, message));
     };
-    let ended = match operations(&shop, &step, &tell).await {
-        Ended::Done => {
-            tell(Message::AllApplied);
-            open(&shop, &step, tell.clone()).await
-        }
-        other => other,
-    };
+    let mut ended = operations(&shop, &step.operations, &tell).await;
+    if let Ended::Done = ended {
+        tell(Message::AllApplied);
+        ended = open(&shop, &step, tell.clone()).await;
+    }
+    if let Ended::Done = ended {
+        ended = operations(&shop, &step.finish, &tell).await;
+    }
     tell(Message::Ended(ended));
 }
 
-async fn operations<H: Hypervisor>(shop: &Shop<H>, step: &Step, tell: &impl Fn(Message)) -> Ended {
-    for operation in &step.operations {
+async fn operations<H: Hypervisor>(shop: &Shop<H>, all: &[Operation], tell: &impl Fn(Message)) -> Ended {
+    for operation in all {
+        if let Some(patience) = operation.patience() {
+            match patiently(shop, operation, patience.0, tell).await {
+                Ended::Done => continue,
+                other => return other,
+            }
+        }
         let permit = tokio::select! {
             biased;
             () = shop.halt.cancelled() => return Ended::Cancelled,
@@ -91,6 +100,42 @@ async fn operations<H: Hypervisor>(shop: &Shop<H>, step: &Step, tell: &impl Fn(M
         }
     }
     Ended::Done
+}
+
+/// Tries an operation that waits for a guest until the guest is there. It counts among the calls under way as little as a
+/// gate does, and like a gate it is given up when the run is halted, unless the guest is at it already.
+async fn patiently<H: Hypervisor>(
+    shop: &Shop<H>,
+    operation: &Operation,
+    patience: Duration,
+    tell: &impl Fn(Message),
+) -> Ended {
+    /// Between two looks at a guest.
+    const PAUSE: Duration = Duration::from_millis(500);
+    if shop.halt.is_cancelled() {
+        return Ended::Cancelled;
+    }
+    tell(Message::Begun(operation.clone()));
+    let began = Instant::now();
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match call(shop, operation).await {
+            Ok(()) => {
+                tell(Message::Applied(operation.clone()));
+                return Ended::Done;
+            }
+            Err(error) if error.kind == ErrorKind::NotYet && began.elapsed() < patience => {
+                tell(Message::Waiting(Waiting { attempt, probe: "provision".to_owned(), answer: error.message }));
+            }
+            Err(error) => return Ended::Failed(Problem::Operation { operation: operation.to_string(), error }),
+        }
+        tokio::select! {
+            biased;
+            () = shop.halt.cancelled() => return Ended::Cancelled,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
 }
 
 async fn call<H: Hypervisor>(shop: &Shop<H>, operation: &Operation) -> Result<(), HypervisorError> {

@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use super::port::Port;
 use crate::names::{NetworkName, ProjectName, VmName};
 
 /// A 48-bit hardware address.
@@ -55,11 +56,28 @@ impl<'de> Deserialize<'de> for Mac {
     }
 }
 
+/// A network interface of the hypervisor's host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a bridge, and if so, whether it tells VLANs apart.
+    pub bridge: Option<bool>,
+}
+
 /// What is in use around a project before it is planned: the input that keeps addresses apart and in place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Surroundings {
     /// Subnets of other projects, other networks and the host itself, each with who has it.
     pub subnets: Vec<(Ipv4Net, String)>,
+    /// The same of IPv6.
+    pub subnets6: Vec<(Ipv6Net, String)>,
+    /// The hypervisor is an ordinary user's own, which has no right to make networks.
+    pub rootless: bool,
+    /// The host's network interfaces; `None` where they cannot be seen.
+    pub devices: Option<Vec<Device>>,
+    /// Ports of the host that are taken, each with who has it.
+    pub ports: Vec<(Port, String)>,
     /// Subnets that networks of this project have now.
     pub own_subnets: BTreeMap<NetworkName, Ipv4Net>,
     /// Addresses that vms of this project have now.
@@ -189,13 +207,44 @@ fn usable(subnet: Ipv4Net) -> std::ops::Range<u32> {
     first..u32::from(subnet.broadcast()).max(first)
 }
 
+/// The address that a router has unless it says otherwise.
+pub fn first_host(subnet: Ipv4Net) -> Ipv4Addr {
+    subnet.hosts().next().unwrap_or(subnet.addr())
+}
+
+/// The same of IPv6.
+pub fn first_host6(subnet: Ipv6Net) -> Ipv6Addr {
+    Ipv6Addr::from(u128::from(subnet.network()) | 1)
+}
+
+/// The IPv6 address that an interface makes itself of what the router tells (RFC 4291, appendix A). It follows from the
+/// hardware address, so that it is known before the guest boots, and needs nobody to hand it out.
+pub fn eui64(subnet: Ipv6Net, mac: Mac) -> Ipv6Addr {
+    let mut host = [0, 0, 0, 0xff, 0xfe, 0, 0, 0];
+    host[..3].copy_from_slice(&mac.0[..3]);
+    host[5..].copy_from_slice(&mac.0[3..]);
+    host[0] ^= 2;
+    let host = u64::from_be_bytes(host);
+    Ipv6Addr::from(u128::from(subnet.network()) | u128::from(host))
+}
+
+/// Whether a vm may have this IPv6 address on this subnet, and if not, whose it is.
+pub fn check6(subnet: Ipv6Net, ip: Ipv6Addr) -> Result<(), &'static str> {
+    match ip {
+        ip if !subnet.contains(&ip) => Err("outside the network's `subnet6`"),
+        ip if ip == subnet.network() => Err("the address of the network itself"),
+        ip if ip == first_host6(subnet) => Err("the gateway's address"),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a vm may have this address on this subnet, and if not, whose it is.
-pub fn check(subnet: Ipv4Net, ip: Ipv4Addr) -> Result<(), &'static str> {
+pub fn check(subnet: Ipv4Net, gateway: Ipv4Addr, ip: Ipv4Addr) -> Result<(), &'static str> {
     match ip {
         ip if !subnet.contains(&ip) => Err("outside the network's subnet"),
         ip if ip == subnet.network() => Err("the address of the network itself"),
         ip if ip == subnet.broadcast() => Err("the network's broadcast address"),
-        ip if Some(ip) == subnet.hosts().next() => Err("the gateway's address"),
+        ip if ip == gateway => Err("the gateway's address"),
         _ => Ok(()),
     }
 }

@@ -1,13 +1,13 @@
 //! What a guest is told at its first boot: accounts, files, packages, commands, data disks, network.
 //!
-//! Owns the values, in the words of the compose file. A password is held as a hash only, so that these values may be
-//! recorded. Knows nothing of how they are written down for cloud-init: that is the seed's business.
+//! Owns the values, in the words of the compose file. A password is held as a hash only, and of a secret there is only
+//! its name, so that these values may be recorded. Knows nothing of how they are written down for cloud-init: that is the seed's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -15,9 +15,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::address::Mac;
 use super::image::Digest;
-use super::network::{Network, NetworkMode};
-use super::{Interface, Vm};
-use crate::names::{NetworkName, VolumeName};
+use super::login::ProjectKey;
+use super::network::{Network, NetworkMode, Route};
+use super::secret::{self, PasswordHash};
+use super::{Interface, Share, Vm, port};
+use crate::names::{NetworkName, SecretName, VolumeName};
 
 /// Settings for the first boot of a vm.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +37,9 @@ pub struct CloudInit {
     /// Keys that may log in as the image's own account.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ssh_authorized_keys: Vec<String>,
+    /// The key of the project, where the file gives none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project_key: Option<ProjectKey>,
     /// Whether SSH takes passwords.
     #[serde(skip_serializing_if = "is_false")]
     pub password_login: bool,
@@ -56,9 +61,15 @@ pub struct CloudInit {
     /// Commands run early in every boot, likewise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bootcmd: Vec<Command>,
+    /// Secrets that become files of the guest, at every start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretFile>,
     /// The vm's further disks that it formats, if they are empty, and mounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<DataDisk>,
+    /// Folders of the host that it mounts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<ShareMount>,
     /// Further file systems to mount.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
@@ -82,9 +93,99 @@ pub struct CloudInit {
     pub meta_data: BTreeMap<String, Value>,
 }
 
+impl CloudInit {
+    /// Whether the settings themselves let somebody in by key.
+    pub fn lets_in(&self) -> bool {
+        // The user's own text is searched, not read: whoever writes of keys there has thought of them.
+        let says = |text: &str| text.contains("ssh_authorized_keys") || text.contains("ssh_import_id");
+        !self.ssh_authorized_keys.is_empty()
+            || self.users.iter().any(|user| !user.ssh_authorized_keys.is_empty())
+            || self.meta_data.contains_key("public-keys")
+            || says(&Value::Object(self.config.clone()).to_string())
+            || self.user_data.iter().any(|part| says(&part.content))
+    }
+
+    /// The settings with the key of the project among those that let in: as the image's own account, and as `user` where
+    /// that is one of the accounts that they make.
+    #[must_use]
+    pub fn with_project_key(mut self, user: Option<&str>) -> Self {
+        let Some(ProjectKey::Public(key)) = self.project_key.take() else { return self };
+        if let Some(account) = self.users.iter_mut().find(|account| Some(account.name.as_str()) == user) {
+            account.ssh_authorized_keys.push(key.clone());
+        }
+        self.ssh_authorized_keys.push(key);
+        self
+    }
+
+    /// The secrets that the guest gets, as files or within other settings.
+    pub fn asks_for(&self) -> BTreeSet<SecretName> {
+        let settings = serde_json::to_value(self).expect("settings have no map with keys that are not strings");
+        let mut names = secret::referenced(&settings);
+        names.extend(self.secrets.iter().map(|file| file.source.clone()));
+        names
+    }
+
+    /// The same as they are when they were recorded and read back: of a password's hash there is its fingerprint.
+    #[must_use]
+    pub fn recorded(&self) -> Self {
+        let mut recorded = self.clone();
+        for user in &mut recorded.users {
+            user.password_hash = user.password_hash.as_ref().map(PasswordHash::fingerprint);
+        }
+        recorded
+    }
+
+    /// The first account whose password's hash is not known any more, because the settings were recorded and read back.
+    pub fn lacking(&self) -> Option<&User> {
+        self.users.iter().find(|user| user.password_hash.as_ref().is_some_and(|hash| !hash.is_known()))
+    }
+}
+
+/// A secret as a file of the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretFile {
+    /// Which secret.
+    pub source: SecretName,
+    /// Where, absolute.
+    pub path: String,
+    /// Whose it is, `user:group` as `chown` takes it; root's by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Who may do what with it, in octal digits.
+    pub mode: String,
+}
+
+impl SecretFile {
+    /// The folder of files whose place nobody chose. It is in memory.
+    pub const FOLDER: &'static str = "/run/secrets";
+    /// Where systemd looks for what `LoadCredential=` names, in memory too.
+    pub const CREDENTIALS: &'static str = "/run/credstore";
+    /// Its owner may read it, nobody else.
+    pub const MODE: &'static str = "0400";
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+/// A folder of the host as the guest sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareMount {
+    /// By which name it is offered.
+    pub tag: String,
+    /// Where it is mounted.
+    pub path: String,
+    /// Whether it may only be read.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub read_only: bool,
+}
+
+impl ShareMount {
+    /// How a guest mounts a share.
+    pub fn of(share: &Share) -> Self {
+        Self { tag: share.tag(), path: share.target.clone(), read_only: share.read_only }
+    }
 }
 
 /// One part of user-data.
@@ -112,7 +213,7 @@ pub struct User {
     pub name: String,
     /// Its password, hashed as in `/etc/shadow`. An account without one can be reached by key only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_hash: Option<String>,
+    pub password_hash: Option<PasswordHash>,
     /// Whether the password must be changed at the first login.
     #[serde(skip_serializing_if = "is_false")]
     pub one_time_password: bool,
@@ -292,6 +393,12 @@ pub struct Nic {
     /// Whether a router on this network tells IPv6 addresses. Where none does, asking holds up the boot by seconds.
     #[serde(default)]
     pub router_advertisements: bool,
+    /// Its IPv6 address and the length of its network's prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address6: Option<Ipv6Net>,
+    /// Ways to addresses that are not on the network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
     /// What the guest is to call it; its own choice by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -314,18 +421,64 @@ pub enum Address {
     },
 }
 
-/// The interfaces of a vm as the guest is to set them up: all by DHCP, because every address is reserved, the default
-/// route through the first network that leads outside, or none where none does.
+/// The interfaces of a vm as the guest is to set them up: by DHCP where the network has that, because every address is
+/// reserved. The default route goes through the network that the file says, else through the first that leads outside.
 pub fn nics(vm: &Vm, networks: &BTreeMap<NetworkName, Network>) -> Vec<Nic> {
     let leads_out =
         |i: &Interface| networks.get(&i.network).is_none_or(|network| network.mode != NetworkMode::Isolated);
-    let route = vm.interfaces.iter().position(leads_out);
-    let nic = |(index, interface): (usize, &Interface)| Nic {
-        mac: interface.mac,
-        address: Address::Dhcp,
-        default_route: Some(index) == route,
+    let told = vm.interfaces.iter().position(|interface| interface.default_route);
+    let route = told.or_else(|| vm.interfaces.iter().position(leads_out));
+    let nic = |(index, interface)| nic(interface, networks, Some(index) == route);
+    vm.interfaces.iter().enumerate().map(nic).chain(publishing(vm)).collect()
+}
+
+/// The card by which ports are published: nothing else comes or goes by it.
+fn publishing(vm: &Vm) -> Option<Nic> {
+    let address = Ipv4Net::new(port::PUBLISHED, port::PUBLISHING.prefix_len()).ok()?;
+    let address = Address::Static { address, gateway: port::PUBLISHING.network(), nameservers: Vec::new() };
+    let nic = Nic {
+        mac: port::PUBLISHED_MAC,
+        address,
+        default_route: false,
         router_advertisements: false,
+        address6: None,
+        routes: Vec::new(),
         name: None,
     };
-    vm.interfaces.iter().enumerate().map(nic).collect()
+    (!vm.ports.is_empty()).then_some(nic)
+}
+
+fn nic(interface: &Interface, networks: &BTreeMap<NetworkName, Network>, default_route: bool) -> Nic {
+    let network = networks.get(&interface.network);
+    let prefix6 = network.and_then(|network| network.settings.subnet6).map(|subnet| subnet.prefix_len());
+    let address6 = interface.ip6.zip(prefix6).and_then(|(ip, length)| Ipv6Net::new(ip, length).ok());
+    Nic {
+        mac: interface.mac,
+        address: network
+            .filter(|network| !network.has_dhcp())
+            .map_or(Address::Dhcp, |network| told(interface, network)),
+        default_route,
+        // Whoever has its address anyway asks for the router only.
+        router_advertisements: default_route && address6.is_some(),
+        address6,
+        routes: network.map(|network| network.settings.routes.clone()).unwrap_or_default(),
+        name: None,
+    }
+}
+
+fn told(interface: &Interface, network: &Network) -> Address {
+    let length = network.subnet.prefix_len();
+    let address = Ipv4Net::new(interface.ip, length).unwrap_or(network.subnet);
+    let nameservers = if network.is_foreign() {
+        network
+            .settings
+            .dns
+            .forwarders
+            .iter()
+            .filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None })
+            .collect()
+    } else {
+        vec![network.gateway()]
+    };
+    Address::Static { address, gateway: network.gateway(), nameservers }
 }

@@ -10,17 +10,22 @@ pub mod cloud_init;
 pub mod hardware;
 pub mod health;
 pub mod image;
+pub mod login;
 pub mod network;
+pub mod port;
+pub mod provision;
+pub mod secret;
+pub mod share;
 pub mod url;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use address::{Mac, Surroundings};
+pub use address::{Device, Mac, Surroundings};
 pub use cloud_init::CloudInit;
 pub use hardware::Hardware;
 pub use health::{Condition, Healthcheck, Probe};
@@ -28,10 +33,15 @@ pub use image::{
     Checksum, ChecksumError, Digest, Image, ImageFormat, ImageFrom, ImageRef, ImageRequest, ImageRole, ImageSource,
     VolumeRef,
 };
-pub use network::{Host, Network, NetworkMode};
+pub use login::{Login, ProjectKey};
+pub use network::{Bandwidth, Dhcp, Dns, Host, Network, NetworkMode, NetworkSettings, Route};
+pub use port::Port;
+pub use provision::{Provisioned, Task, TaskAction};
+pub use secret::{Secret, SecretFrom, SecretValue};
+pub use share::Share;
 pub use url::{Url, UrlError};
 
-use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, SecretName, VmName, VolumeName};
 use crate::units::{Bytes, Span};
 
 /// A whole project, as the compose file describes it: merged, interpolated, checked, its addresses settled.
@@ -47,6 +57,10 @@ pub struct Project {
     pub images: BTreeMap<ImageName, ImageRequest>,
     /// Its machines, replicas counted one by one.
     pub vms: BTreeMap<VmName, Vm>,
+    /// What is done inside them once they are up. Kept apart from them: only its digests are recorded.
+    pub tasks: BTreeMap<VmName, Vec<Task>>,
+    /// Where the values of its secrets come from. They themselves are in no spec.
+    pub secrets: BTreeMap<SecretName, Secret>,
     /// Where in the user's files each resource stands.
     pub origins: BTreeMap<ResourceId, Origin>,
 }
@@ -147,9 +161,15 @@ pub struct Vm {
     /// Further disks, in the order in which the guest sees them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
+    /// Folders of the hypervisor's machine that it sees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
     /// Its network interfaces, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<Interface>,
+    /// Its ports that are published on the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
     /// The vms it waits for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub depends_on: BTreeMap<VmName, Dependency>,
@@ -159,6 +179,15 @@ pub struct Vm {
     /// What it is told at its first boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud_init: Option<Box<CloudInit>>,
+    /// How to log in, where the file says so or its image is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<Box<Login>>,
+    /// What it is told at its first boot where it has Ignition in place of cloud-init.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignition: Option<serde_json::Value>,
+    /// What is done in it once it is up, in order; of what was last applied, as far as it was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub provision: Vec<Provisioned>,
     /// How long a shutdown may take before the plug is pulled.
     pub stop_grace_period: Span,
     /// Started with the hypervisor.
@@ -207,6 +236,15 @@ pub struct Interface {
     pub mac: Mac,
     /// Its address, reserved in the network.
     pub ip: Ipv4Addr,
+    /// Its IPv6 address, where the network has such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip6: Option<Ipv6Addr>,
+    /// The vm's default route goes through it, because the file says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default_route: bool,
+    /// The largest packet, where the network has another than usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
 }
 
 /// What a vm requires of another.
@@ -289,6 +327,11 @@ impl Spec {
 }
 
 impl Vm {
+    /// Whether there is a volume with what it is told at its first boot.
+    pub fn has_seed(&self) -> bool {
+        self.cloud_init.is_some() || self.ignition.is_some()
+    }
+
     fn requires(&self) -> Vec<(ResourceId, Condition)> {
         // What lies in a pool of the user's own is nothing that anybody here makes.
         let ours = self.boot.images().filter(|image| image.volume.is_none());
@@ -298,7 +341,7 @@ impl Vm {
             Disk::Volume { volume } => ResourceId::Volume(volume.clone()),
             Disk::Own { .. } => ResourceId::Pool(Pool::Disks),
         });
-        let stored = matches!(self.boot, Boot::Image(_)) || self.cloud_init.is_some();
+        let stored = matches!(self.boot, Boot::Image(_)) || self.has_seed();
         let stored = stored.then_some(ResourceId::Pool(Pool::Disks));
         let exists = images.chain(networks).chain(disks).chain(stored).map(|id| (id, Condition::Started));
         let vms = self.depends_on.iter().map(|(name, on)| (ResourceId::Vm(name.clone()), on.condition));

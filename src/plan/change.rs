@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Disk, Interface, Spec, Vm};
+use crate::model::{Disk, Interface, Spec, Task, Vm};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::effects::{Class, class};
 use crate::plan::operation::{Device, Operation, VmDisk, VmSeed};
-use crate::plan::recipe::{creation, deletion};
+use crate::plan::recipe::{creation, deletion, done, provisioning, same_tasks};
 use crate::plan::{Action, Cause, Effect};
 use crate::state::seen::{Difference, comparable, disk_name};
 use crate::state::{Actual, Phase, Shape};
@@ -46,13 +46,15 @@ pub(super) fn replaces(from: &Vm, to: &Vm, actual: &Actual) -> bool {
     wanted.iter().any(|change| class(&change.field, from, to, None) == Class::Replace)
 }
 
-/// What has to be done to a vm that is there; `None` where it is as it should be.
+/// What has to be done to a vm that is there; `None` where it is as it should be. Of its tasks those that changed, and all
+/// after them, are done again once it runs.
 pub(super) fn change(
     from: &Vm,
     to: &Vm,
     actual: &Actual,
     seed: Option<VmSeed>,
-    start: Vec<Operation>,
+    tasks: &[Task],
+    start: &[Operation],
 ) -> Option<Change> {
     let (wanted, drift) = differences(from, to, actual);
     let running = actual.seen.as_ref().and_then(|seen| seen.running.as_ref());
@@ -62,20 +64,24 @@ pub(super) fn change(
     let cause = if wanted.is_empty() { Cause::Drifted } else { Cause::Changed };
     let spec = Spec::Vm(Box::new(to.clone()));
     let off = matches!(actual.phase, Phase::Stopped | Phase::Crashed | Phase::Completed);
+    let recorded = Recorded::of(from, to);
+    let again = provisioning(to, tasks, recorded.same);
+    let started = start.iter().cloned();
     let (action, effect, operations) = match class {
         Class::Replace => {
-            let operations = deletion(actual).into_iter().chain(creation(&spec, seed)).collect();
+            let operations = deletion(actual).into_iter().chain(creation(&spec, seed, tasks)).collect();
             (Action::Replace, Effect::Replace, operations)
         }
-        Class::Reboot if !off => (Action::Restart, Effect::Reboot, rebooted(from, to)),
-        Class::Recorded => {
-            let record = Operation::RecordVm { from: Box::new(from.clone()), to: Box::new(to.clone()) };
-            (Action::Update, Effect::Live, std::iter::once(record).chain(start).collect())
+        Class::Reboot if !off => {
+            let stop = Operation::StopVm { name: from.name.clone(), grace: from.stop_grace_period };
+            let started = std::iter::once(Operation::StartVm(to.name.clone())).chain(again);
+            (Action::Restart, Effect::Reboot, around(from, to, [stop, recorded.redefined()], started))
         }
+        Class::Recorded => (Action::Update, Effect::Live, recorded.anew(from).chain(started).chain(again).collect()),
         _ => {
             let live = if off { Vec::new() } else { live(from, to, running) };
-            let operations = around(from, to, live.into_iter().chain([redefined(from, to)]), start);
-            (Action::Update, Effect::Live, operations)
+            let change = live.into_iter().chain([recorded.redefined()]);
+            (Action::Update, Effect::Live, around(from, to, change, started.chain(again)))
         }
     };
     let loses = operations.iter().any(|operation| matches!(operation, Operation::DeleteDisk(_)));
@@ -89,13 +95,29 @@ fn drift_class(from: &Vm, to: &Vm, running: Option<&Shape>) -> Class {
     if cpus.is_some() { class("cpus", from, to, running) } else { Class::Live }
 }
 
-fn redefined(from: &Vm, to: &Vm) -> Operation {
-    Operation::RedefineVm { from: Box::new(from.clone()), to: Box::new(to.clone()) }
+/// A vm as it was and as it shall be, of its tasks only those that are done and stay: what a rollback puts back is a guest
+/// of which no more is known.
+struct Recorded {
+    from: Box<Vm>,
+    to: Box<Vm>,
+    same: usize,
 }
 
-fn rebooted(from: &Vm, to: &Vm) -> Vec<Operation> {
-    let stop = Operation::StopVm { name: from.name.clone(), grace: from.stop_grace_period };
-    around(from, to, [stop, redefined(from, to)], [Operation::StartVm(to.name.clone())])
+impl Recorded {
+    fn of(from: &Vm, to: &Vm) -> Self {
+        let same = same_tasks(from, to);
+        Self { from: done(from, same), to: done(to, same), same }
+    }
+
+    fn redefined(&self) -> Operation {
+        Operation::RedefineVm { from: self.from.clone(), to: self.to.clone() }
+    }
+
+    /// Only the record; nothing where that is `known` already.
+    fn anew(&self, known: &Vm) -> impl Iterator<Item = Operation> + use<> {
+        let record = || Operation::RecordVm { from: self.from.clone(), to: self.to.clone() };
+        (*known != *self.to).then(record).into_iter()
+    }
 }
 
 /// Disks of the vm's own that are new are made before, and those that are gone deleted after everything else.

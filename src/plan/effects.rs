@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Boot, Vm};
+use crate::model::{Boot, Interface, Vm};
 use crate::state::Shape;
 
 /// What a change costs, the least first.
@@ -39,7 +39,7 @@ impl Class {
 pub type Entry = (&'static str, Class, &'static str);
 
 /// Every field of a vm's spec but its name.
-pub const TABLE: [Entry; 31] = [
+pub const TABLE: [Entry; 36] = [
     ("accel", Class::Reboot, ""),
     ("annotations", Class::Recorded, "recorded with the vm"),
     ("autostart", Class::Live, ""),
@@ -56,17 +56,27 @@ pub const TABLE: [Entry; 31] = [
     ("healthcheck", Class::Recorded, "recorded with the vm"),
     ("hostname", Class::Replace, "where the guest has a seed; else live, in the network's DNS"),
     ("hugepages", Class::Reboot, ""),
-    ("interfaces", Class::Live, "attached and detached; another address at a reboot"),
+    ("ignition", Class::Replace, "a guest reads it at its first boot only"),
+    (
+        "interfaces",
+        Class::Live,
+        "attached and detached; another `ip` or `mtu` at a reboot; another `ip6` or `default_route` by replacement, \
+         where the guest has a seed",
+    ),
     ("labels", Class::Recorded, "recorded with the vm"),
     ("limits", Class::Live, ""),
     ("machine", Class::Reboot, ""),
     ("max_cpus", Class::Reboot, ""),
     ("max_memory", Class::Reboot, ""),
     ("memory", Class::Live, "within `max_memory` as it was when the vm was started; else at a reboot"),
+    ("ports", Class::Reboot, "the first ones by replacement, where the guest has a seed: it is told of their card"),
     ("protect", Class::Recorded, "recorded with the vm"),
+    ("provision", Class::Recorded, "done in the guest, from the task on that changed"),
     ("replica_of", Class::Recorded, "recorded with the vm"),
     ("restart", Class::Reboot, ""),
     ("secure_boot", Class::Reboot, "its variables begin anew"),
+    ("shares", Class::Reboot, "another place in the guest by replacement: its seed says what is mounted where"),
+    ("ssh", Class::Recorded, "recorded with the vm"),
     ("stop_grace_period", Class::Recorded, "recorded with the vm"),
     ("tpm", Class::Reboot, ""),
     ("watchdog", Class::Reboot, ""),
@@ -83,7 +93,8 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>) -> 
         "boot" if only_kernel(&from.boot, &to.boot) => Class::Reboot,
         "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
         "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,
-        "interfaces" if moved(from, to) => Class::Reboot,
+        "interfaces" => interfaces(from, to),
+        "ports" if from.ports.is_empty() && to.cloud_init.is_some() => Class::Replace,
         // Its growth is an operation of its own.
         "disks" if path.ends_with(".own.size") => Class::Recorded,
         _ => listed,
@@ -103,10 +114,19 @@ fn fits(field: &str, to: &Vm, running: &Shape) -> bool {
     }
 }
 
-/// Whether an interface stays and gets another address: its guest asks for it when it boots.
-fn moved(from: &Vm, to: &Vm) -> bool {
-    let other = |nic: &crate::model::Interface| {
-        from.interfaces.iter().any(|old| old.mac == nic.mac && (old.ip, &old.network) != (nic.ip, &nic.network))
+/// What becomes of interfaces that stay. A guest asks for its address when it boots, and of the rest it is told by its
+/// seed.
+fn interfaces(from: &Vm, to: &Vm) -> Class {
+    let seed = to.cloud_init.is_some();
+    let class = |old: &Interface, new: &Interface| {
+        if seed && (old.ip6, old.default_route) != (new.ip6, new.default_route) {
+            Class::Replace
+        } else if (old.ip, old.ip6, &old.network, old.mtu) != (new.ip, new.ip6, &new.network, new.mtu) {
+            Class::Reboot
+        } else {
+            Class::Live
+        }
     };
-    to.interfaces.iter().any(other)
+    let stay = |new: &Interface| Some(class(from.interfaces.iter().find(|old| old.mac == new.mac)?, new));
+    to.interfaces.iter().filter_map(stay).max().unwrap_or(Class::Live)
 }

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use crate::names::ResourceId;
+use crate::plan::draft::Draft;
 use crate::plan::operation::Operation;
-use crate::plan::planner::{Draft, gate};
+use crate::plan::planner::gate;
 use crate::plan::{Action, Cause, Effect};
 use crate::state::{ActualState, DesiredState, Phase};
 
@@ -36,6 +37,9 @@ pub(super) fn follow(desired: &DesiredState, actual: &ActualState, drafts: &mut 
         });
         draft.action = Action::Restart;
         draft.effect = draft.effect.max(Some(Effect::Reboot));
-        draft.operations.extend(again);
+        // What is done in the guest is done in the one that stays up.
+        let tasks = draft.operations.iter().position(|operation| matches!(operation, Operation::Provision(_)));
+        let at = tasks.unwrap_or(draft.operations.len());
+        draft.operations.splice(at..at, again);
     }
 }

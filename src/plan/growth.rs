@@ -6,8 +6,8 @@
 use crate::model::{Disk, Spec, Vm};
 use crate::names::VolumeName;
 use crate::plan::diff::FieldChange;
+use crate::plan::draft::Draft;
 use crate::plan::operation::{Operation, VmDisk};
-use crate::plan::planner::Draft;
 use crate::plan::{Action, Cause, Effect, Gate};
 use crate::state::ActualState;
 use crate::units::Bytes;
@@ -61,7 +61,8 @@ fn growth(vm: &Vm, actual: &ActualState) -> Vec<(Operation, FieldChange)> {
     resizes(vm, actual).into_iter().filter(|resize| resize.has < resize.wants).map(grown).collect()
 }
 
-/// A vm that is there gets larger disks where the file asks for them: after what can be undone, and before it starts.
+/// A vm that is there gets larger disks where the file asks for them: after what can be undone, and before it starts
+/// and does its tasks.
 pub(super) fn grown(
     draft: Option<Draft>,
     spec: &Spec,
@@ -76,7 +77,9 @@ pub(super) fn grown(
     }
     let new = || Draft::new(spec.id(), Action::Update, Cause::Changed, Vec::new());
     let mut draft = draft.unwrap_or_else(|| Draft { gate: gate.clone(), wave, ..new() });
-    let starts = |operation: &Operation| matches!(operation, Operation::StartVm(_) | Operation::ResumeVm(_));
+    let starts = |operation: &Operation| {
+        matches!(operation, Operation::StartVm(_) | Operation::ResumeVm(_) | Operation::Provision(_))
+    };
     let at = draft.operations.iter().position(starts).unwrap_or(draft.operations.len());
     let (operations, changes): (Vec<Operation>, Vec<FieldChange>) = growth.into_iter().unzip();
     draft.operations.splice(at..at, operations);

@@ -4,7 +4,10 @@
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
 mod change;
+mod deletion;
+mod delivery;
 pub mod diff;
+mod draft;
 pub mod effects;
 mod follow;
 mod growth;
@@ -80,6 +83,9 @@ pub struct Step {
     pub after: BTreeMap<StepId, Milestone>,
     /// What it must reach after its operations.
     pub gate: Gate,
+    /// The calls that come last, once the gate is open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finish: Vec<Operation>,
 }
 
 /// How far a step has come, as others wait for it.
@@ -179,6 +185,8 @@ pub enum Cause {
         /// Which.
         network: ResourceId,
     },
+    /// It runs and has its secrets, but its seed still has them too: a run was cut short.
+    Unscrubbed,
     /// The command line names it.
     Asked,
     /// It goes along with another.
@@ -202,6 +210,7 @@ impl fmt::Display for Cause {
             Self::Down => f.write_str("taken down"),
             Self::Awaited { by } => write!(f, "{by} waits for it"),
             Self::CutOff { network } => write!(f, "{network} was down"),
+            Self::Unscrubbed => f.write_str("its seed still holds secrets"),
             Self::Asked => f.write_str("asked for"),
             Self::Along { with } => write!(f, "goes along with {with}"),
             Self::Rollback => f.write_str("rolled back"),
@@ -283,7 +292,7 @@ impl Plan {
 
     /// Whether it would change anything.
     pub fn is_empty(&self) -> bool {
-        self.steps().all(|step| step.operations.is_empty())
+        self.steps().all(|step| step.operations.is_empty() && step.finish.is_empty())
     }
 
     /// Whether it only starts pools, so that the next look shows what is in them, and the next plan what remains.

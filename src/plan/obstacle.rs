@@ -2,11 +2,13 @@
 //!
 //! Owns the refusals: foreign objects, busy subnets, changes that cannot be made, protection. Decides nothing else.
 
-use ipnet::Ipv4Net;
+mod surroundings;
+
+use ipnet::IpNet;
 
 use crate::graph::CycleError;
-use crate::model::{Network, Origin, Spec};
-use crate::names::{NetworkName, ResourceId};
+use crate::model::{Origin, Spec};
+use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::change::{impossible, replaces};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::growth::{is_size, resizes};
@@ -43,9 +45,43 @@ pub enum Obstacle {
         /// Which network.
         network: NetworkName,
         /// What it asks for.
-        subnet: Ipv4Net,
+        subnet: IpNet,
         /// What is in use.
-        taken: Ipv4Net,
+        taken: IpNet,
+        /// By whom.
+        holder: String,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// What the network would be joined to is not there, or cannot do what is asked of it.
+    #[error("network `{network}` cannot be joined to {device}: {reason}")]
+    Device {
+        /// Which network.
+        network: NetworkName,
+        /// What of the host, in words.
+        device: String,
+        /// Why not.
+        reason: String,
+        /// What the user could do about it.
+        hint: String,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// An ordinary user's hypervisor makes no networks.
+    #[error("network `{network}` cannot be made by an ordinary user's own hypervisor (`qemu:///session`)")]
+    Rootless {
+        /// Which network.
+        network: NetworkName,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// A port of the host is in use by something that is not ours.
+    #[error("port {port} of the host cannot be published for vm `{vm}`: {holder} has it")]
+    BusyPort {
+        /// Whose.
+        vm: VmName,
+        /// Which, as it is found on the host.
+        port: String,
         /// By whom.
         holder: String,
         /// Where the file asks for it.
@@ -112,6 +148,8 @@ pub enum Obstacle {
     Protected {
         /// Which.
         resource: ResourceId,
+        /// Where the file has it.
+        origin: Option<Origin>,
     },
 }
 
@@ -121,12 +159,15 @@ impl Obstacle {
         match self {
             Self::Foreign { origin, .. }
             | Self::BusySubnet { origin, .. }
+            | Self::Device { origin, .. }
+            | Self::BusyPort { origin, .. }
+            | Self::Rootless { origin, .. }
             | Self::Unchangeable { origin, .. }
             | Self::Replaced { origin, .. }
             | Self::NotOffered { origin, .. }
             | Self::Shrinks { origin, .. }
-            | Self::Pool { origin, .. } => origin.as_ref(),
-            Self::Protected { .. } => None,
+            | Self::Pool { origin, .. }
+            | Self::Protected { origin, .. } => origin.as_ref(),
         }
     }
 }
@@ -177,7 +218,15 @@ pub(super) fn obstacle(
         if let Some(holder) = actual.foreign.get(id) {
             return Some(Obstacle::Foreign { resource: id.clone(), holder: holder.clone(), origin: origin() });
         }
-        return if let Spec::Network(network) = spec { busy(network, actual, origin()) } else { None };
+        return match spec {
+            Spec::Network(network) if network.is_foreign() => surroundings::device(network, actual, origin()),
+            Spec::Network(network) if actual.surroundings.rootless => {
+                Some(Obstacle::Rootless { network: network.name.clone(), origin: origin() })
+            }
+            Spec::Network(network) => surroundings::busy(network, actual, origin()),
+            Spec::Vm(vm) => surroundings::port(vm, &[], actual, origin()),
+            _ => None,
+        };
     };
     if found.phase == Phase::Incomplete {
         return None;
@@ -188,11 +237,16 @@ pub(super) fn obstacle(
     {
         return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
     }
+    if let (Some(from), Some(to)) = (found.recorded.as_vm(), spec.as_vm())
+        && let Some(busy) = surroundings::port(to, &from.ports, actual, origin())
+    {
+        return Some(busy);
+    }
     let fixed: Vec<FieldChange> = match (&found.recorded, spec) {
         (Spec::Vm(from), Spec::Vm(to)) => impossible(from, to, found),
         _ => changes(&found.recorded, spec)
             .into_iter()
-            .filter(|change| !changeable(spec, change) && !is_size(spec, change))
+            .filter(|change| !changeable(&found.recorded, spec, change) && !is_size(spec, change))
             .collect(),
     };
     (!fixed.is_empty()).then(|| Obstacle::Unchangeable { resource: id.clone(), changes: fixed, origin: origin() })
@@ -217,30 +271,29 @@ pub(super) fn shrinking(desired: &DesiredState, actual: &ActualState, id: &Resou
     }
 }
 
-fn busy(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Option<Obstacle> {
-    let overlaps = |taken: &Ipv4Net| taken.contains(&network.subnet) || network.subnet.contains(taken);
-    let (taken, holder) = actual.surroundings.subnets.iter().find(|(taken, _)| overlaps(taken))?;
-    Some(Obstacle::BusySubnet {
-        network: network.name.clone(),
-        subnet: network.subnet,
-        taken: *taken,
-        holder: holder.clone(),
-        origin,
-    })
-}
-
 /// Fields of a network that can change while it runs.
 const LIVE_NETWORK: [&str; 2] = ["hosts", "labels"];
 
-fn changeable(spec: &Spec, change: &FieldChange) -> bool {
-    match spec {
-        Spec::Network(_) => LIVE_NETWORK.contains(&change.top()),
-        Spec::Vm(_) | Spec::Pool(_) | Spec::Image(_) | Spec::Volume(_) => false,
+fn changeable(recorded: &Spec, spec: &Spec, change: &FieldChange) -> bool {
+    match (recorded, spec) {
+        // A name server learns names while it runs, but whom it asks is settled when it starts.
+        (Spec::Network(old), Spec::Network(new)) if change.top() == "dns" => {
+            old.settings.dns.forwarders == new.settings.dns.forwarders
+        }
+        (_, Spec::Network(_)) => LIVE_NETWORK.contains(&change.top()),
+        (_, Spec::Vm(_) | Spec::Pool(_) | Spec::Image(_) | Spec::Volume(_)) => false,
     }
 }
 
-/// What forbids that these go.
-pub(super) fn protected<'a>(going: impl Iterator<Item = &'a Actual>) -> impl Iterator<Item = Obstacle> {
+/// What forbids that these go. `desired` knows where the file has them, if it does.
+pub(super) fn protected<'a>(
+    desired: &DesiredState,
+    going: impl Iterator<Item = &'a Actual>,
+) -> impl Iterator<Item = Obstacle> {
     let is = |actual: &&Actual| actual.recorded.as_vm().is_some_and(|vm| vm.protect);
-    going.filter(is).map(|actual| Obstacle::Protected { resource: actual.recorded.id() })
+    going.filter(is).map(|actual| {
+        let resource = actual.recorded.id();
+        let origin = desired.origins.get(&resource).cloned();
+        Obstacle::Protected { resource, origin }
+    })
 }

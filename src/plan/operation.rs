@@ -2,14 +2,15 @@
 //!
 //! Owns what can be done and what undoes it. How it is done is the backend's business; when, the executor's.
 
+mod words;
+
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::cloud_init::{self, CloudInit};
 use crate::model::hardware::Limits;
-use crate::model::{Disk, Image, ImageRef, Interface, Network, Vm, Volume};
+use crate::model::{Disk, Image, ImageRef, Interface, Network, Task, Vm, Volume};
 use crate::names::{NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::seed::Machine;
 use crate::state::seen::Foreign;
@@ -75,7 +76,18 @@ pub enum Operation {
     DeleteDisk(VmDisk),
     /// Makes the disk from which a vm learns what to do at its first boot; one that is there is written anew.
     CreateSeed(Box<VmSeed>),
-    /// Removes that disk. What is on it can always be made again from the vm's spec.
+    /// Writes the disk anew with secrets on it, for a vm that is about to start. What reads them is not in the plan.
+    FillSeed(Box<VmSeed>),
+    /// Writes the disk over without secrets, whether the vm runs or not.
+    ScrubSeed(Box<VmSeed>),
+    /// Makes the volume from which a guest with Ignition learns the same; one that is there is written anew.
+    CreateIgnition {
+        /// Whose.
+        vm: VmName,
+        /// What it is told.
+        config: serde_json::Value,
+    },
+    /// Removes either of these. What is on it can always be made again from the vm's spec.
     DeleteSeed(VmName),
     /// Defines a vm.
     DefineVm(Box<Vm>),
@@ -140,6 +152,9 @@ pub enum Operation {
         /// The limits of that vm.
         limits: Box<Limits>,
     },
+    /// Does one task inside a guest that is up, and records that it is done. Nothing undoes it: what a script did is
+    /// gone only with the vm.
+    Provision(Box<Provision>),
     /// Starts a vm.
     StartVm(VmName),
     /// Lets a paused vm go on.
@@ -165,17 +180,6 @@ pub enum Device {
     Interface(Interface),
     /// Something that somebody else attached.
     Foreign(Foreign),
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Disk(Disk::Volume { volume }) => write!(f, "volume `{volume}`"),
-            Self::Disk(Disk::Own { name, .. }) => write!(f, "disk `{name}`"),
-            Self::Interface(interface) => write!(f, "the interface on network `{}`", interface.network),
-            Self::Foreign(foreign) => f.write_str(&foreign.name),
-        }
-    }
 }
 
 /// A disk that belongs to one vm and goes with it.
@@ -214,6 +218,24 @@ impl VmDisk {
     }
 }
 
+/// A task to be done inside a guest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provision {
+    /// The vm, as it is recorded once the task is done: with this task and those before it.
+    pub vm: Box<Vm>,
+    /// What is done.
+    pub task: Task,
+    /// How long the guest may take until it can do anything at all.
+    pub patience: Span,
+}
+
+impl Provision {
+    /// Its place among the vm's tasks, from 1.
+    pub fn number(&self) -> usize {
+        self.vm.provision.len()
+    }
+}
+
 /// What a vm is told at its first boot, complete: its disk is always the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VmSeed {
@@ -228,7 +250,8 @@ pub struct VmSeed {
 impl VmSeed {
     /// The seed of a vm; `None` where it is told nothing. `networks` say through which of them it reaches others.
     pub fn of(project: &ProjectName, vm: &Vm, networks: &BTreeMap<NetworkName, Network>) -> Option<Self> {
-        let settings = vm.cloud_init.as_deref()?.clone();
+        let user = vm.ssh.as_ref().and_then(|ssh| ssh.user.as_deref());
+        let settings = vm.cloud_init.as_deref()?.clone().with_project_key(user);
         let machine = Machine {
             identity: format!("{project}/{}", vm.name),
             hostname: vm.hostname.clone(),
@@ -236,6 +259,11 @@ impl VmSeed {
             disks: settings.disks.clone(),
         };
         Some(Self { vm: vm.name.clone(), settings, machine })
+    }
+
+    /// Whether the guest gets secrets.
+    pub fn has_secrets(&self) -> bool {
+        !self.settings.asks_for().is_empty()
     }
 }
 
@@ -260,6 +288,8 @@ impl Operation {
             Self::CreateVolume(volume) => Self::DeleteVolume(volume.clone()),
             Self::CreateDisk(disk) => Self::DeleteDisk(disk.clone()),
             Self::CreateSeed(seed) => Self::DeleteSeed(seed.vm.clone()),
+            Self::CreateIgnition { vm, .. } => Self::DeleteSeed(vm.clone()),
+            Self::FillSeed(seed) => Self::ScrubSeed(seed.clone()),
             Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
             Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
             Self::RecordVm { from, to } => Self::RecordVm { from: to.clone(), to: from.clone() },
@@ -277,12 +307,15 @@ impl Operation {
             Self::ResumeVm(name) => Self::PauseVm(name.clone()),
             Self::PauseVm(name) => Self::ResumeVm(name.clone()),
             Self::StopVm { name, .. } => Self::StartVm(name.clone()),
-            Self::DeleteImage(_)
+            // Before a run there were no secrets on a seed either, or none that should have been.
+            Self::ScrubSeed(_)
+            | Self::DeleteImage(_)
             | Self::DeleteVolume(_)
             | Self::DeleteDisk(_)
             | Self::DeleteSeed(_)
             | Self::GrowVolume { .. }
-            | Self::GrowDisk { .. } => return None,
+            | Self::GrowDisk { .. }
+            | Self::Provision(_) => return None,
         })
     }
 
@@ -300,14 +333,16 @@ impl Operation {
             | Self::SetCpus { vm, .. }
             | Self::SetLimits { vm, .. }
             | Self::Attach { vm, .. }
-            | Self::Detach { vm, .. } => ResourceId::Vm(vm.clone()),
+            | Self::Detach { vm, .. }
+            | Self::GrowDisk { vm, .. }
+            | Self::CreateIgnition { vm, .. } => ResourceId::Vm(vm.clone()),
             Self::StartNetwork(name) | Self::StopNetwork(name) => ResourceId::Network(name.clone()),
             Self::CreateVolume(volume) | Self::GrowVolume { volume, .. } | Self::DeleteVolume(volume) => {
                 ResourceId::Volume(volume.name.clone())
             }
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => ResourceId::Vm(disk.vm.clone()),
-            Self::GrowDisk { vm, .. } => ResourceId::Vm(vm.clone()),
-            Self::CreateSeed(seed) => ResourceId::Vm(seed.vm.clone()),
+            Self::CreateSeed(seed) | Self::FillSeed(seed) | Self::ScrubSeed(seed) => ResourceId::Vm(seed.vm.clone()),
+            Self::Provision(provision) => ResourceId::Vm(provision.vm.name.clone()),
             Self::DefineVm(vm) | Self::UndefineVm(vm) => ResourceId::Vm(vm.name.clone()),
             Self::DeleteSeed(name)
             | Self::StartVm(name)
@@ -319,52 +354,21 @@ impl Operation {
 }
 
 impl Operation {
+    /// How long what it needs may take to be there. Until then it may be tried again and again; `None` where it is
+    /// tried once.
+    pub fn patience(&self) -> Option<Span> {
+        match self {
+            Self::Provision(provision) => Some(provision.patience),
+            _ => None,
+        }
+    }
+
     /// What it is done to, in words: finer than [`Operation::resource`], for a vm has disks.
     pub fn object(&self) -> String {
         match self {
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => format!("disk `{}` of vm `{}`", disk.disk, disk.vm),
             Self::GrowDisk { vm, disk, .. } => format!("disk `{disk}` of vm `{vm}`"),
             other => other.resource().to_string(),
-        }
-    }
-}
-
-impl fmt::Display for Operation {
-    /// A fragment that fits "failed to …".
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CreatePool(pool) => write!(f, "create pool `{pool}`"),
-            Self::DeletePool(pool) => write!(f, "delete pool `{pool}`"),
-            Self::StartPool(pool) => write!(f, "start pool `{pool}`"),
-            Self::StopPool(pool) => write!(f, "stop pool `{pool}`"),
-            Self::UploadImage(image) => write!(f, "upload image `{}`", image.name),
-            Self::DeleteImage(image) => write!(f, "delete image `{}`", image.name),
-            Self::DefineNetwork(network) => write!(f, "define network `{}`", network.name),
-            Self::UndefineNetwork(network) => write!(f, "undefine network `{}`", network.name),
-            Self::UpdateNetwork { to, .. } => write!(f, "update network `{}`", to.name),
-            Self::RecordVm { to, .. } => write!(f, "update the record of vm `{}`", to.name),
-            Self::StartNetwork(name) => write!(f, "start network `{name}`"),
-            Self::StopNetwork(name) => write!(f, "stop network `{name}`"),
-            Self::CreateVolume(volume) => write!(f, "create volume `{}`", volume.name),
-            Self::GrowVolume { volume, .. } => write!(f, "grow volume `{}` to {}", volume.name, volume.size),
-            Self::DeleteVolume(volume) => write!(f, "delete volume `{}`", volume.name),
-            Self::CreateDisk(disk) => write!(f, "create disk `{}` of vm `{}`", disk.disk, disk.vm),
-            Self::GrowDisk { vm, disk, to, .. } => write!(f, "grow disk `{disk}` of vm `{vm}` to {to}"),
-            Self::DeleteDisk(disk) => write!(f, "delete disk `{}` of vm `{}`", disk.disk, disk.vm),
-            Self::CreateSeed(seed) => write!(f, "create the cloud-init seed of vm `{}`", seed.vm),
-            Self::DeleteSeed(vm) => write!(f, "delete the cloud-init seed of vm `{vm}`"),
-            Self::DefineVm(vm) => write!(f, "define vm `{}`", vm.name),
-            Self::UndefineVm(vm) => write!(f, "undefine vm `{}`", vm.name),
-            Self::RedefineVm { to, .. } => write!(f, "redefine vm `{}`", to.name),
-            Self::SetMemory { vm, to, .. } => write!(f, "set the memory of vm `{vm}` to {to}"),
-            Self::SetCpus { vm, to, .. } => write!(f, "set the cpus of vm `{vm}` to {to}"),
-            Self::SetLimits { vm, .. } => write!(f, "set the limits of vm `{vm}`"),
-            Self::Attach { vm, device, .. } => write!(f, "attach {device} to vm `{vm}`"),
-            Self::Detach { vm, device, .. } => write!(f, "detach {device} from vm `{vm}`"),
-            Self::StartVm(name) => write!(f, "start vm `{name}`"),
-            Self::ResumeVm(name) => write!(f, "resume vm `{name}`"),
-            Self::PauseVm(name) => write!(f, "pause vm `{name}`"),
-            Self::StopVm { name, .. } => write!(f, "stop vm `{name}`"),
         }
     }
 }

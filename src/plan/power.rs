@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::graph::Graph;
 use crate::model::{Spec, Vm};
 use crate::names::{ProjectName, ResourceId, VmName};
+use crate::plan::delivery::delivered;
+use crate::plan::draft::{Draft, connect, number};
 use crate::plan::obstacle::PlanError;
-use crate::plan::operation::Operation;
-use crate::plan::planner::{Draft, awaited, connect, gate, number};
+use crate::plan::operation::{Operation, VmSeed};
+use crate::plan::planner::{awaited, gate, networks};
 use crate::plan::recipe::starting;
 use crate::plan::{Action, Cause, Milestone, Plan};
 use crate::state::{ActualState, DesiredState, Phase};
@@ -62,6 +64,7 @@ pub fn power(
 ) -> Result<Plan, PlanError> {
     let desired = recorded(project, actual)?;
     let chosen = chosen(&desired, power, selection);
+    let networks = networks(&desired);
     let forwards = matches!(power, Power::Start | Power::Restart(_) | Power::Unpause);
     let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
     for (id, cause) in chosen {
@@ -71,8 +74,13 @@ pub fn power(
         draft.wave = desired.graph.level(&id).unwrap_or(0);
         if forwards {
             draft.gate = gate(&desired, &id);
+            let seed = found.recorded.as_vm().and_then(|vm| VmSeed::of(project, vm, &networks));
+            let gate = draft.gate.clone();
+            drafts
+                .extend(delivered(Some(draft), seed.as_ref(), &found.recorded, &gate, actual).map(|draft| (id, draft)));
+        } else {
+            drafts.insert(id, draft);
         }
-        drafts.insert(id, draft);
     }
     if forwards {
         drafts.extend(awaited(&desired, &drafts));
@@ -90,7 +98,7 @@ fn recorded(project: &ProjectName, actual: &ActualState) -> Result<DesiredState,
     let specs: BTreeMap<ResourceId, Spec> =
         actual.resources.iter().map(|(id, found)| (id.clone(), found.recorded.clone())).collect();
     let graph = Graph::build(specs.values())?;
-    Ok(DesiredState { project: project.clone(), specs, graph, origins: BTreeMap::new() })
+    Ok(DesiredState { project: project.clone(), specs, graph, origins: BTreeMap::new(), tasks: BTreeMap::new() })
 }
 
 /// The resources in question, each with the reason.

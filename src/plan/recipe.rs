@@ -2,13 +2,15 @@
 //!
 //! Owns the recipes. Whether one is wanted is decided before; knows nothing of other resources.
 
-use crate::model::Spec;
+use crate::model::{Spec, Task, Vm};
 use crate::plan::diff::FieldChange;
-use crate::plan::operation::{Operation, VmDisk, VmSeed};
+use crate::plan::operation::{Operation, Provision, VmDisk, VmSeed};
 use crate::state::{Actual, Phase};
+use crate::units::Span;
 
-/// Makes a resource that is not there, and starts it where it can run. The seed of a vm is made before the vm is defined.
-pub(super) fn creation(spec: &Spec, seed: Option<VmSeed>) -> Vec<Operation> {
+/// Makes a resource that is not there, and starts it where it can run. The seed of a vm is made before the vm is defined,
+/// and its tasks are done once it runs.
+pub(super) fn creation(spec: &Spec, seed: Option<VmSeed>, tasks: &[Task]) -> Vec<Operation> {
     match spec {
         Spec::Pool(pool) => vec![Operation::CreatePool(*pool)],
         Spec::Image(image) => vec![Operation::UploadImage(image.clone())],
@@ -18,11 +20,45 @@ pub(super) fn creation(spec: &Spec, seed: Option<VmSeed>) -> Vec<Operation> {
         Spec::Volume(volume) => vec![Operation::CreateVolume(volume.clone())],
         Spec::Vm(vm) => {
             let disks = VmDisk::of(vm).into_iter().map(Operation::CreateDisk);
-            let rest = [Operation::DefineVm(vm.clone()), Operation::StartVm(vm.name.clone())];
+            let rest = [Operation::DefineVm(done(vm, 0)), Operation::StartVm(vm.name.clone())];
             let seed = seed.map(|seed| Operation::CreateSeed(Box::new(seed)));
-            disks.chain(seed).chain(rest).collect()
+            let ignition = vm.ignition.clone().map(|config| Operation::CreateIgnition { vm: vm.name.clone(), config });
+            disks.chain(seed).chain(ignition).chain(rest).chain(provisioning(vm, tasks, 0)).collect()
         }
     }
+}
+
+/// The vm as it is recorded when only the first tasks are done.
+pub(super) fn done(vm: &Vm, tasks: usize) -> Box<Vm> {
+    let mut vm = Box::new(vm.clone());
+    vm.provision.truncate(tasks);
+    vm
+}
+
+/// Does the tasks of a vm that runs, but for the first ones. Each is recorded when it is done, so that a run that was cut
+/// short is taken up at the task that did not come to its end.
+pub(super) fn provisioning(vm: &Vm, tasks: &[Task], first: usize) -> impl Iterator<Item = Operation> {
+    /// How long a guest may take to boot and to end its cloud-init.
+    const PATIENCE: Span = Span::secs(600);
+    let patience = vm.healthcheck.as_ref().map_or(PATIENCE, |check| check.start_period.max(PATIENCE));
+    let later = tasks.iter().enumerate().skip(first);
+    later.map(move |(n, task)| {
+        Operation::Provision(Box::new(Provision { vm: done(vm, n + 1), task: task.clone(), patience }))
+    })
+}
+
+/// Does again what changed, and all tasks after it, which may build on it.
+pub(super) fn provisioning_again(recorded: &Spec, spec: &Spec, tasks: &[Task]) -> Vec<Operation> {
+    match (recorded, spec) {
+        (Spec::Vm(from), Spec::Vm(to)) => provisioning(to, tasks, same_tasks(from, to)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// How many tasks, from the first, are as they were.
+pub(super) fn same_tasks(from: &Vm, to: &Vm) -> usize {
+    let same = |(from, to): &(&_, &_)| from == to;
+    from.provision.iter().zip(&to.provision).take_while(same).count()
 }
 
 /// Starts what is there but does not run; nothing where it runs.
@@ -65,7 +101,7 @@ pub(super) fn deletion(actual: &Actual) -> Vec<Operation> {
         Spec::Vm(vm) => {
             let stop = active.then(|| Operation::StopVm { name: vm.name.clone(), grace: vm.stop_grace_period });
             let disks = VmDisk::of(vm).into_iter().map(Operation::DeleteDisk);
-            let seed = vm.cloud_init.is_some().then(|| Operation::DeleteSeed(vm.name.clone()));
+            let seed = vm.has_seed().then(|| Operation::DeleteSeed(vm.name.clone()));
             stop.into_iter().chain([Operation::UndefineVm(vm.clone())]).chain(seed).chain(disks).collect()
         }
     }

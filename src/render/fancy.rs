@@ -75,7 +75,7 @@ pub fn frame(progress: &Progress, moment: Moment, screen: Screen, palette: &Pale
 }
 
 fn is_moving(track: &Track) -> bool {
-    let forward = matches!(track.state, StepState::Running(_) | StepState::Gating(_));
+    let forward = matches!(track.state, StepState::Running(_) | StepState::Gating(_) | StepState::Finishing(_));
     forward || matches!(track.undo, UndoState::Undoing(_))
 }
 
@@ -123,7 +123,9 @@ fn sign(track: &Track, tick: usize, unicode: bool, palette: &Palette) -> (char, 
         (UndoState::Undoing(_), _) => (turning, palette.change),
         (UndoState::Failed(_), _) | (_, StepState::Failed(_)) => (of('✘', 'x'), palette.bad),
         (UndoState::Undone, _) => (of('↺', '<'), palette.change),
-        (UndoState::Untouched, StepState::Running(_) | StepState::Gating(_)) => (turning, palette.busy),
+        (UndoState::Untouched, StepState::Running(_) | StepState::Gating(_) | StepState::Finishing(_)) => {
+            (turning, palette.busy)
+        }
         (UndoState::Untouched, StepState::Done) => (of('✔', '+'), palette.good),
         (UndoState::Untouched, StepState::Pending) => (of('·', '.'), palette.faint),
         (UndoState::Untouched, StepState::Cancelled | StepState::NotStarted) => (of('–', '-'), palette.faint),
@@ -168,8 +170,10 @@ fn forward(progress: &Progress, track: &Track) -> String {
     let summary = &track.summary;
     match &track.state {
         StepState::Pending => waiting(progress, track),
-        StepState::Running(None) => "queued".to_owned(),
-        StepState::Running(Some(operation)) => doing(operation, &summary.resource),
+        StepState::Running(None) | StepState::Finishing(None) => "queued".to_owned(),
+        StepState::Running(Some(operation)) | StepState::Finishing(Some(operation)) => {
+            doing(operation, &summary.resource)
+        }
         StepState::Gating(None) if summary.gate.is_empty() => String::new(),
         StepState::Gating(None) => format!("waiting until {}", tame(&summary.gate)),
         StepState::Gating(Some(attempt)) => format!("healthy? {}", tame(&attempt.to_string())),

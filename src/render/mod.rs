@@ -16,6 +16,7 @@ pub mod images;
 mod layout;
 mod leftover;
 pub mod message;
+pub mod networks;
 pub mod outcome;
 pub mod output;
 mod plain;
@@ -26,6 +27,7 @@ pub mod reference;
 pub mod storage;
 pub mod style;
 pub mod table;
+pub mod terminal;
 mod words;
 
 pub use confirm::{Answer, ask};

@@ -127,7 +127,7 @@ fn one(failure: &Failure, verbose: bool, palette: &Palette) -> String {
     let resource = &failure.resource;
     let (told, cause) = match &failure.problem {
         Problem::Operation { operation, error } => {
-            (format!("failed to {operation}: {}", tame(&error.message)), Some(error))
+            (format!("failed to {operation}: {}", lines(&error.message)), Some(error))
         }
         Problem::Unhealthy { probe, attempts, waited_s, answer } => {
             let patience = took(std::time::Duration::from_secs_f64(*waited_s));
@@ -147,6 +147,11 @@ fn one(failure: &Failure, verbose: bool, palette: &Palette) -> String {
     let detail = detail.map(|words| format!("\nlibvirt: {}", tame(words))).unwrap_or_default();
     let advice = cause.and_then(|error| error.hint.as_deref()).map(|text| hint(text, palette)).unwrap_or_default();
     format!("{}{advice}", error(&format!("{told}{detail}"), palette))
+}
+
+/// What a script in a guest printed comes in lines, and stays in them.
+fn lines(text: &str) -> String {
+    text.lines().map(tame).collect::<Vec<_>>().join("\n")
 }
 
 /// Steps behind a failure are told of once, and are no errors.

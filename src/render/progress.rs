@@ -19,7 +19,9 @@ pub enum StepState {
     Running(Option<String>),
     /// All are applied; it waits for its gate, and this attempt was the last that did not pass.
     Gating(Option<Attempt>),
-    /// Its gate is open.
+    /// Its gate is open, and what comes after that is carried out; the operation that is under way.
+    Finishing(Option<String>),
+    /// All of it is done.
     Done,
     /// Something went wrong.
     Failed(Failure),
@@ -78,13 +80,21 @@ impl StepState {
             (Self::Gating(_), E::GateWaiting { attempt, probe, answer, .. }) => {
                 Self::Gating(Some(Attempt { number: *attempt, probe: probe.clone(), answer: answer.clone() }))
             }
-            (Self::Gating(_), E::StepFinished { result: StepResult::Done, .. }) => Self::Done,
-            (Self::Running(_) | Self::Gating(_), E::StepFinished { result: StepResult::Failed { failure }, .. }) => {
-                Self::Failed(failure.clone())
+            (Self::Gating(_) | Self::Finishing(None), E::OperationStarted { operation, .. }) => {
+                Self::Finishing(Some(operation.clone()))
             }
-            (Self::Running(None) | Self::Gating(_), E::StepFinished { result: StepResult::Cancelled, .. }) => {
-                Self::Cancelled
+            (Self::Finishing(Some(running)), E::OperationFinished { operation, .. }) if running == operation => {
+                Self::Finishing(None)
             }
+            (Self::Gating(_) | Self::Finishing(None), E::StepFinished { result: StepResult::Done, .. }) => Self::Done,
+            (
+                Self::Running(_) | Self::Gating(_) | Self::Finishing(_),
+                E::StepFinished { result: StepResult::Failed { failure }, .. },
+            ) => Self::Failed(failure.clone()),
+            (
+                Self::Running(None) | Self::Gating(_) | Self::Finishing(None),
+                E::StepFinished { result: StepResult::Cancelled, .. },
+            ) => Self::Cancelled,
             _ => return Err(IllegalTransition { state: self.as_str(), event: name(event) }),
         })
     }
@@ -97,7 +107,7 @@ impl StepState {
     /// Whether the step has come as far as another may wait for.
     pub fn has_reached(&self, milestone: Milestone) -> bool {
         match milestone {
-            Milestone::Applied => matches!(self, Self::Gating(_) | Self::Done),
+            Milestone::Applied => matches!(self, Self::Gating(_) | Self::Finishing(_) | Self::Done),
             Milestone::Passed => *self == Self::Done,
         }
     }
@@ -108,6 +118,7 @@ impl StepState {
             Self::Pending => "pending",
             Self::Running(_) => "running",
             Self::Gating(_) => "gating",
+            Self::Finishing(_) => "finishing",
             Self::Done => "done",
             Self::Failed(_) => "failed",
             Self::Cancelled => "cancelled",

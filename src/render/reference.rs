@@ -3,6 +3,7 @@
 //! Owns the walk and the words for types. The descriptions are those of the schema; knows no key by name.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
@@ -36,7 +37,7 @@ pub fn markdown(schema: &Value, supported: impl Fn(&[&str]) -> bool) -> String {
 pub fn effects() -> String {
     let mut text = "| field | effect | |\n|---|---|---|\n".to_owned();
     for (field, class, how) in TABLE {
-        text.push_str(&format!("| `{field}` | {} | {how} |\n", class.as_str()));
+        let _ = writeln!(text, "| `{field}` | {} | {how} |", class.as_str());
     }
     text
 }

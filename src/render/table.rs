@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::TableFormat;
+use crate::model::Port;
 use crate::names::{ImageName, NetworkName, ProjectName, VmName};
 use crate::render::layout::{Text, columns, tame};
 use crate::render::style::{Palette, paint};
@@ -30,6 +31,8 @@ pub struct VmStatus {
     pub answer: Option<String>,
     /// Its addresses, in the order of its interfaces.
     pub addresses: Vec<Address>,
+    /// Its ports that are published on the host.
+    pub ports: Vec<Port>,
     /// What it boots: the image, or the kernel.
     pub image: ImageName,
     /// Number of virtual CPUs.
@@ -136,6 +139,7 @@ struct Shape<'a> {
 ///     "health": "unhealthy",
 ///     "answer": "http :8080/healthz: connection refused",
 ///     "addresses": [ { "network": "front", "ip": "10.20.0.11" } ],
+///     "ports": [ { "address": "127.0.0.1", "host": 8080, "guest": 80 } ],
 ///     "image": "debian",
 ///     "cpus": 1,
 ///     "memory": "1GiB",
@@ -145,7 +149,8 @@ struct Shape<'a> {
 /// ```
 ///
 /// `state` is one of `running`, `paused`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
-/// does not run), `none` (no healthcheck). `answer` and `age_s` are null where there is none.
+/// does not run), `none` (no healthcheck). A port has `"udp": true` where it is
+/// one, and no `address` where it is published on all. `answer` and `age_s` are null where there is none.
 pub fn vms(project: &ProjectName, vms: &[VmStatus], format: TableFormat, palette: &Palette) -> String {
     let shape = Shape { version: VERSION, project, vms };
     match format {
@@ -166,9 +171,15 @@ pub fn names(vms: &[VmStatus]) -> String {
 
 /// Never cut to the terminal: a table goes through pipes as often as not, and must be the same there.
 fn table(vms: &[VmStatus], palette: &Palette) -> String {
-    let header = ["VM", "STATE", "HEALTH", "ADDRESS", "IMAGE", "CPUS", "MEMORY", "AGE"];
+    let header = ["VM", "STATE", "HEALTH", "ADDRESS", "PORTS", "IMAGE", "CPUS", "MEMORY", "AGE"];
     let header = header.map(|name| paint(palette.faint, name)).to_vec();
-    let rows: Vec<Vec<String>> = std::iter::once(header).chain(vms.iter().map(|vm| row(vm, palette))).collect();
+    let mut rows: Vec<Vec<String>> = std::iter::once(header).chain(vms.iter().map(|vm| row(vm, palette))).collect();
+    if vms.iter().all(|vm| vm.ports.is_empty()) {
+        const PORTS: usize = 4;
+        for row in &mut rows {
+            row.remove(PORTS);
+        }
+    }
     columns(&rows)
 }
 
@@ -186,11 +197,13 @@ fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
     let none = || "-".to_owned();
     let word = if status.health == Health::None { none() } else { status.health.as_str().to_owned() };
     let addresses: Vec<String> = status.addresses.iter().map(|address| address.ip.to_string()).collect();
+    let ports: Vec<String> = status.ports.iter().map(ToString::to_string).collect();
     vec![
         paint(palette.strong, &status.vm),
         paint(state, status.state.as_str()),
         paint(health, word),
         if addresses.is_empty() { none() } else { addresses.join(", ") },
+        if ports.is_empty() { none() } else { ports.join(", ") },
         tame(status.image.as_str()),
         status.cpus.to_string(),
         status.memory.to_string(),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-const SECTOR: usize = 2048;
+pub(super) const SECTOR: usize = 2048;
 
 // Where things are, in sectors. The first 16 are not for the file system (ECMA-119 section 6.2.1).
 const PRIMARY: u32 = 16;
@@ -32,9 +32,12 @@ enum View {
 
 /// A file system with this label and these files. Names are of letters, digits, `-`, `_` and `.`, at most 30 long; the
 /// label likewise, at most 16; as many files as fit one sector of directory, which are at least a dozen.
-pub(super) fn write(label: &str, files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+///
+/// `length` says how many sectors it has, given how many it needs.
+pub(super) fn write(label: &str, files: &BTreeMap<String, Vec<u8>>, length: impl FnOnce(u32) -> u32) -> Vec<u8> {
     let entries = lay_out(files);
     let end = entries.iter().map(|entry| entry.at + sectors(entry.content)).max().unwrap_or(FILES);
+    let end = length(end).max(end);
     let mut image = vec![0; end as usize * SECTOR];
     let mut put = |sector: u32, bytes: &[u8]| {
         let at = sector as usize * SECTOR;

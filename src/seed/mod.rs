@@ -12,6 +12,7 @@
 pub mod check;
 mod iso;
 mod network;
+mod secrets;
 mod user_data;
 mod yaml;
 
@@ -22,6 +23,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use check::{Problem, Severity, check};
+pub use secrets::{FillError, filled, holds_secrets, scrubbed};
+pub(crate) use user_data::base64;
 
 use crate::model::Digest;
 use crate::model::cloud_init::{CloudInit, DataDisk, Nic};
@@ -50,6 +53,10 @@ pub struct Seed {
     pub digest: Digest,
 }
 
+/// Length of a sector of the disk.
+pub const SECTOR: usize = iso::SECTOR;
+/// By which cloud-init finds the disk.
+const LABEL: &str = "cidata";
 const USER_DATA: &str = "user-data";
 const META_DATA: &str = "meta-data";
 const NETWORK_CONFIG: &str = "network-config";
@@ -62,7 +69,9 @@ const NETWORK_CONFIG: &str = "network-config";
 pub fn make(settings: &CloudInit, machine: &Machine) -> Seed {
     let user_data = user_data::make(settings, &machine.disks);
     let mut meta = meta_data(settings, machine);
-    let instance_id = instance_id(&machine.identity, &user_data, &meta);
+    // By settings as they are recorded: whoever makes this seed from a record again makes the same guest's.
+    let recorded = user_data::make(&settings.recorded(), &machine.disks);
+    let instance_id = instance_id(&machine.identity, &recorded, &meta);
     meta.insert("instance-id".to_owned(), instance_id.clone().into());
     let mut files = BTreeMap::from([
         (USER_DATA.to_owned(), user_data),
@@ -74,20 +83,10 @@ pub fn make(settings: &CloudInit, machine: &Machine) -> Seed {
     seed(files, instance_id)
 }
 
-impl Seed {
-    /// The same seed with nothing in its user-data, for a guest that has applied it: no secret lies around, and the
-    /// guest sees an instance-id that it knows. Without any seed it would take itself for a new machine.
-    #[must_use]
-    pub fn emptied(&self) -> Self {
-        let mut files = self.files.clone();
-        files.insert(USER_DATA.to_owned(), format!("{}{{}}\n", user_data::CLOUD_CONFIG).into_bytes());
-        seed(files, self.instance_id.clone())
-    }
-}
-
-/// The disk: an ISO 9660 file system with the label `cidata`, the same bytes for the same seed.
+/// The disk: an ISO 9660 file system with the label `cidata`, the same bytes for the same seed. Its sectors are even in
+/// number: see [`holds_secrets`].
 pub fn image(seed: &Seed) -> Vec<u8> {
-    iso::write("cidata", &seed.files)
+    iso::write(LABEL, &seed.files, |end| end + end % 2)
 }
 
 fn seed(files: BTreeMap<String, Vec<u8>>, instance_id: String) -> Seed {

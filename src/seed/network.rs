@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::Route;
 use crate::model::cloud_init::{Address, Nic};
 
 /// Interfaces are found by MAC, so that the order in which a guest finds its cards does not matter, and keep the names
@@ -40,8 +41,22 @@ fn ethernet(nic: &Nic) -> Value {
             }
         }
     }
+    if let Some(address) = &nic.address6 {
+        append(&mut ethernet, "addresses", json!(address));
+    }
+    for Route { to, via } in &nic.routes {
+        append(&mut ethernet, "routes", json!({ "to": to, "via": via }));
+    }
     if let Some(name) = &nic.name {
         ethernet["set-name"] = name.as_str().into();
     }
     ethernet
+}
+
+/// Adds an item to a list, which need not be there.
+fn append(ethernet: &mut Value, key: &str, item: Value) {
+    match ethernet[key].as_array_mut() {
+        Some(items) => items.push(item),
+        None => ethernet[key] = json!([item]),
+    }
 }

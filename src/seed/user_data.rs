@@ -4,8 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{digest, json};
-use crate::model::cloud_init::{CloudInit, Command, DataDisk, Encoding, Mount, Part, User, WriteFile};
+use super::{digest, json, secrets};
+use crate::model::cloud_init::{CloudInit, Command, DataDisk, Encoding, Mount, Part, ShareMount, User, WriteFile};
+use crate::model::secret::PasswordHash;
 
 pub(super) const CLOUD_CONFIG: &str = "#cloud-config\n";
 
@@ -54,8 +55,18 @@ fn asked(settings: &CloudInit, disks: &[DataDisk]) -> Map<String, Value> {
     put("package_update", settings.package_update.map(Value::Bool));
     put("package_upgrade", settings.package_upgrade.map(Value::Bool));
     put("write_files", list(settings.write_files.iter().map(write_file)));
-    put("bootcmd", list(disks.iter().map(prepare).chain(commands(&settings.bootcmd))));
-    put("runcmd", list(commands(&settings.runcmd)));
+    put(
+        "bootcmd",
+        list(
+            disks
+                .iter()
+                .map(prepare)
+                .chain(settings.shares.iter().map(share))
+                .chain(secrets::place(&settings.secrets))
+                .chain(commands(&settings.bootcmd)),
+        ),
+    );
+    put("runcmd", list(commands(&[secrets::hand_over(&settings.secrets), settings.runcmd.clone()].concat())));
     put("mounts", list(disks.iter().map(mount_disk).chain(settings.mounts.iter().map(mount))));
     put("timezone", settings.timezone.as_ref().map(|name| json!(name)));
     put("locale", settings.locale.as_ref().map(|name| json!(name)));
@@ -96,13 +107,13 @@ fn user(user: &User) -> Value {
     let mut account = json!({ "name": user.name, "lock_passwd": lock });
     let given = [
         // One-time passwords are set by `chpasswd`, the only module that can let them expire.
-        ("passwd", user.password_hash.as_ref().filter(|_| !user.one_time_password)),
-        ("sudo", user.sudo.as_ref()),
-        ("shell", user.shell.as_ref()),
+        ("passwd", user.password_hash.as_ref().filter(|_| !user.one_time_password).map(PasswordHash::expose)),
+        ("sudo", user.sudo.as_deref()),
+        ("shell", user.shell.as_deref()),
     ];
     for (key, value) in given {
         if let Some(value) = value {
-            account[key] = value.as_str().into();
+            account[key] = value.into();
         }
     }
     for (key, values) in [("groups", &user.groups), ("ssh_authorized_keys", &user.ssh_authorized_keys)] {
@@ -116,7 +127,7 @@ fn user(user: &User) -> Value {
 fn one_time_passwords(users: &[User]) -> Option<Value> {
     let hash = |user: &User| {
         let hash = user.password_hash.as_ref().filter(|_| user.one_time_password)?;
-        Some(json!({ "name": user.name, "password": hash, "type": "hash" }))
+        Some(json!({ "name": user.name, "password": hash.expose(), "type": "hash" }))
     };
     list(users.iter().filter_map(hash)).map(|users| json!({ "expire": true, "users": users }))
 }
@@ -165,8 +176,20 @@ fn prepare(disk: &DataDisk) -> Value {
     json!(format!("sh -c {words} || exit 1"))
 }
 
+/// Mounts a folder of the host, at every boot. Which way it comes is the hypervisor's choice; the guest tries both.
+fn share(share: &ShareMount) -> Value {
+    const SCRIPT: &str = concat!(
+        "mountpoint -q \"$1\" && exit 0; mkdir -p \"$1\" || exit 1; ",
+        "mount -t virtiofs -o \"$2\" \"$0\" \"$1\" 2>/dev/null || ",
+        "mount -t 9p -o \"$2,trans=virtio,version=9p2000.L,msize=262144\" \"$0\" \"$1\""
+    );
+    let options = if share.read_only { "ro" } else { "rw" };
+    let words = [SCRIPT, &share.tag, &share.path, options].map(quoted).join(" ");
+    json!(format!("sh -c {words} || exit 1"))
+}
+
 /// A word for the shell that means itself.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
@@ -231,7 +254,7 @@ fn encoded(content_type: &str, content: &str) -> String {
 }
 
 /// Base64 (RFC 4648 section 4).
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {

@@ -2,6 +2,7 @@
 //!
 //! Owns both states; a backend fills in the actual one, the planner compares them. Knows nothing of files or libvirt.
 
+mod keys;
 pub mod offer;
 pub mod record;
 pub mod seen;
@@ -9,7 +10,7 @@ pub mod seen;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{CycleError, Graph};
-use crate::model::{Boot, Disk, Image, Origin, Project, Spec, Surroundings, Vm, Volume};
+use crate::model::{Boot, Disk, Image, Origin, Project, Spec, Surroundings, Task, Vm, Volume};
 use crate::names::{ImageName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::units::Bytes;
 
@@ -27,6 +28,8 @@ pub struct DesiredState {
     pub graph: Graph,
     /// Where each stands in the user's files.
     pub origins: BTreeMap<ResourceId, Origin>,
+    /// What is done inside each vm once it is up.
+    pub tasks: BTreeMap<VmName, Vec<Task>>,
 }
 
 impl DesiredState {
@@ -57,17 +60,24 @@ impl DesiredState {
             add(Spec::Pool(Pool::Disks));
         }
         let graph = Graph::build(specs.values())?;
-        Ok(Self { project: project.name.clone(), specs, graph, origins: project.origins.clone() })
+        let (origins, tasks) = (project.origins.clone(), project.tasks.clone());
+        Ok(Self { project: project.name.clone(), specs, graph, origins, tasks })
     }
 
     /// Nothing at all.
     pub fn nothing(project: &ProjectName) -> Self {
-        Self { project: project.clone(), specs: BTreeMap::new(), graph: Graph::default(), origins: BTreeMap::new() }
+        Self {
+            project: project.clone(),
+            specs: BTreeMap::new(),
+            graph: Graph::default(),
+            origins: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+        }
     }
 }
 
 fn has_disk(vm: &Vm) -> bool {
-    let stored = matches!(vm.boot, Boot::Image(_)) || vm.cloud_init.is_some();
+    let stored = matches!(vm.boot, Boot::Image(_)) || vm.has_seed();
     stored || vm.disks.iter().any(|disk| matches!(disk, Disk::Own { .. }))
 }
 
@@ -97,6 +107,8 @@ pub struct ActualState {
     pub loose_seeds: BTreeSet<VmName>,
     /// What the hypervisor can do; `None` where that is not known.
     pub offer: Option<Box<Offer>>,
+    /// Vms of the project's that are recorded to get secrets, and whose seeds hold them now.
+    pub filled_seeds: BTreeSet<VmName>,
     /// What a guest sees of the disks of vms' own: the size that they have, not the one that was asked for.
     pub disk_sizes: BTreeMap<(VmName, VolumeName), Bytes>,
     /// The pools of the hypervisor that are not ours, by name.

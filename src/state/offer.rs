@@ -10,6 +10,7 @@ use crate::units::Bytes;
 
 /// What a hypervisor offers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own that a hypervisor has or has not")]
 pub struct Offer {
     /// Machine types.
     pub machines: BTreeSet<String>,

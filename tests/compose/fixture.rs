@@ -54,8 +54,13 @@ impl Fixture {
     }
 
     pub(crate) fn parse(&self) -> Result<Parsed, Diagnostics> {
+        self.parse_among(&Surroundings::default())
+    }
+
+    /// Parsed where something is there already.
+    pub(crate) fn parse_among(&self, surroundings: &Surroundings) -> Result<Parsed, Diagnostics> {
         let sources = compose::gather(&self.request)?;
-        compose::parse(&sources, &self.request, &Surroundings::default())
+        compose::parse(&sources, &self.request, surroundings)
     }
 
     /// The project; a test fails where there is none.

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use vmcompose::model::cloud_init::{CloudInit, Command, DataDisk, Filesystem};
-use vmcompose::model::{Condition, Healthcheck, Probe};
+use vmcompose::model::cloud_init::{CloudInit, Command, DataDisk, Filesystem, User};
+use vmcompose::model::{Condition, Healthcheck, Probe, ProjectKey};
 use vmcompose::units::Span;
 
 use crate::compose::fixture::{Fixture, vm};
@@ -44,8 +44,61 @@ fn mounts_and_keys_ask_for_cloud_init_by_themselves() {
         settings,
         CloudInit { disks: vec![disk], ssh_authorized_keys: vec![KEY.to_owned()], ..settings.clone() }
     );
-    let silent = Fixture::new("vms: {web: {image: ./a}}").project();
-    assert_eq!(vm(&silent, "web").cloud_init, None);
+    let silent = Fixture::new("vms: {web: {image: ./a, ssh: false}}").project();
+    assert_eq!((&vm(&silent, "web").cloud_init, &vm(&silent, "web").ssh), (&None, &None));
+}
+
+/// Whether a vm of these keys lets in the project's key, and who logs in.
+fn login(keys: &str) -> (bool, Option<String>) {
+    let project = Fixture::new(&format!("vms:\n  web: {{{keys}}}\n")).project();
+    let web = vm(&project, "web");
+    let key = web.cloud_init.as_ref().and_then(|settings| settings.project_key.clone());
+    assert!(key.as_ref().is_none_or(|key| *key == ProjectKey::Wanted), "nobody has made one yet");
+    (key.is_some(), web.ssh.as_ref().and_then(|ssh| ssh.user.clone()))
+}
+
+#[test]
+fn an_image_lets_in_the_projects_key_unless_the_file_gives_one_or_says_no() {
+    assert_eq!(login("image: ./a"), (true, None));
+    assert_eq!(login("image: ./a, ssh: false"), (false, None));
+    let given = [
+        format!("image: ./a, ssh: {{authorized_keys: {KEY}}}"),
+        format!("image: ./a, cloud_init: {{ssh_authorized_keys: [{KEY}]}}"),
+        format!("image: ./a, cloud_init: {{users: [{{name: a, ssh_authorized_keys: [{KEY}]}}]}}"),
+        "image: ./a, cloud_init: {user_data: \"#cloud-config\\nssh_import_id: [gh:a]\"}".to_owned(),
+    ];
+    for keys in given {
+        assert!(!login(&keys).0, "{keys}");
+    }
+    assert!(login("image: ./a, cloud_init: {user_data: \"#!/bin/sh\"}").0);
+    assert_eq!(login("boot: {kernel: ./k}"), (false, None));
+    assert_eq!(login("boot: {kernel: ./k}, ssh: true"), (true, None));
+}
+
+#[test]
+fn the_account_is_the_files_else_the_first_it_makes_else_the_images() {
+    let user = |keys: &str| login(keys).1;
+    assert_eq!(user("image: debian:12").as_deref(), Some("debian"));
+    assert_eq!(user("image: ./Rocky-9.qcow2").as_deref(), Some("rocky"));
+    assert_eq!(user("image: debian:12, cloud_init: {users: [{name: ada}, {name: bob}]}").as_deref(), Some("ada"));
+    assert_eq!(user("image: debian:12, ssh: {user: eve}, cloud_init: {users: [{name: ada}]}").as_deref(), Some("eve"));
+    let port = Fixture::new("vms: {web: {image: ./a, ssh: {port: 2222}, healthcheck: {ssh: true}}}").project();
+    let probes = vm(&port, "web").healthcheck.as_ref().map(|check| check.probes.clone());
+    assert_eq!(probes, Some(vec![Probe::Ssh { host: None, port: 2222 }]));
+    assert_eq!(vm(&port, "web").ssh.as_ref().and_then(|ssh| ssh.port), Some(2222));
+}
+
+#[test]
+fn the_key_gets_to_the_images_account_and_to_the_one_that_logs_in() {
+    let told = |user: &str| {
+        let users = ["ada", "bob"].map(|name| User { name: name.to_owned(), ..User::default() });
+        let key = Some(ProjectKey::Public("key".to_owned()));
+        let settings = CloudInit { users: users.into(), project_key: key, ..CloudInit::default() };
+        let settings = settings.with_project_key(Some(user));
+        (settings.ssh_authorized_keys, settings.users.into_iter().map(|user| user.ssh_authorized_keys.len()).collect())
+    };
+    assert_eq!(told("bob"), (vec!["key".to_owned()], vec![0, 1]));
+    assert_eq!(told("debian"), (vec!["key".to_owned()], vec![0, 0]));
 }
 
 #[test]

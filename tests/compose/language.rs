@@ -42,7 +42,7 @@ fn a_whole_file_becomes_a_project() {
     assert_eq!((file(source), source.role), (fixture.directory().join("debian.qcow2").as_path(), ImageRole::Disk));
     let front = &project.networks[&NetworkName::new("front").unwrap()];
     assert_eq!((front.mode, front.labels["a"].as_str()), (NetworkMode::Nat, "1.10"));
-    assert_eq!(front.hosts[&VmName::new("api-1").unwrap()].names, ["api-1"]);
+    assert_eq!(front.hosts[&VmName::new("api-1").unwrap()].names, ["api-1", "api"]);
     let origin = &project.origins[&ResourceId::Vm(VmName::new("web").unwrap())];
     assert_eq!(origin.to_string(), "vmcompose.yaml:24");
 }
@@ -134,7 +134,50 @@ fn names_on_a_network_are_the_host_name_then_its_own() {
     let fixture = Fixture::new("vms: {api: {image: ./a, replicas: 1, hostname: Front.example.org}}");
     let project = fixture.project();
     let host = project.networks.values().next().unwrap().hosts.values().next().unwrap();
-    assert_eq!(host.names, ["front.example.org", "api-1"]);
+    assert_eq!(host.names, ["front.example.org", "api-1", "api"]);
+}
+
+#[test]
+fn a_network_says_what_it_hands_out() {
+    let fixture = Fixture::new(
+        "networks:
+  n:
+    { mode: routed, subnet: 10.9.0.0/24, subnet6: 'fd00:9::/64', mtu: 1400, domain: Lab.Example, bandwidth: {inbound: 1MiB},
+      dhcp: {range: 10.9.0.100-10.9.0.120}, dns: {forwarders: [9.9.9.9], hosts: {registry: 10.9.0.7}},
+      routes: [{to: 10.30.0.0/16, via: 10.9.0.7}] }
+  lan: { mode: bridge, bridge: br0, vlan: 7, subnet: 192.168.7.0/24, gateway: 192.168.7.254 }
+vms:
+  a:
+    { image: ./a, cloud_init: {}, networks: {
+        lan: {ip: 192.168.7.1, default_route: true}, n: {ip: 10.9.0.7, ip6: 'fd00:9::7', aliases: [db, main]}} }
+  b: { image: ./a, networks: {n: {aliases: [db]}} }",
+    );
+    let project = fixture.project();
+    let [lan, n] = ["lan", "n"].map(|name| &project.networks[&NetworkName::new(name).unwrap()]);
+    assert_eq!(
+        (lan.mode, lan.settings.device.as_deref(), lan.settings.vlan),
+        (NetworkMode::Bridge, Some("br0"), Some(7))
+    );
+    assert_eq!((lan.gateway().to_string(), lan.has_dhcp()), ("192.168.7.254".to_owned(), false));
+    let settings = &n.settings;
+    assert_eq!(
+        (n.mode, settings.mtu, settings.domain.as_deref()),
+        (NetworkMode::Routed, Some(1400), Some("lab.example"))
+    );
+    assert_eq!(settings.bandwidth.inbound, Some(Bytes::mib(1)));
+    assert_eq!(settings.dhcp.range.map(|(first, _)| first.to_string()), Some("10.9.0.100".to_owned()));
+    assert_eq!(settings.routes[0].via.to_string(), "10.9.0.7");
+    let names: Vec<String> = n.names().iter().map(|(ip, names)| format!("{ip} {}", names.join(" "))).collect();
+    let b = &project.vms[&VmName::new("b").unwrap()].interfaces[0];
+    // An address has one entry with all its names, whoever gave them.
+    for entry in ["10.9.0.7 a db main registry".to_owned(), "fd00:9::7 a db main".to_owned(), format!("{} b db", b.ip)]
+    {
+        assert!(names.contains(&entry), "{entry} is not in {names:?}");
+    }
+    assert!(b.ip6.is_some_and(|ip| ip.to_string().starts_with("fd00:9::5054:ff:fe")), "{:?}", b.ip6);
+    let a = &project.vms[&VmName::new("a").unwrap()].interfaces;
+    assert_eq!(a[1].mac.to_string(), "be:ef:0a:09:00:07");
+    assert!(a[0].default_route && !a[1].default_route);
 }
 
 #[test]

@@ -59,7 +59,8 @@ impl Desk {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vmcompose"));
-        command.env("XDG_CACHE_HOME", self.path("cache")).current_dir(self.folder.path());
+        command.env("XDG_CACHE_HOME", self.path("cache")).env("XDG_STATE_HOME", self.path("state"));
+        command.current_dir(self.folder.path());
         command.args(["-c", URI, "-p", &self.project]).args(arguments);
         command
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use vmcompose::model::hardware::{
     Cpu, CpuMode, Firmware, Graphics, GraphicsProtocol, Hardware, HostDevice, Hugepages, Restart, Watchdog,
 };
-use vmcompose::model::{Accel, Boot, CloudInit, Condition, Disk, Interface, Mac, Spec, Vm};
+use vmcompose::model::{
+    Accel, Boot, CloudInit, Condition, Disk, Interface, Login, Mac, Port, Provisioned, Share, Spec, Vm,
+};
 use vmcompose::names::VmName;
 use vmcompose::plan::effects::{Class, TABLE};
 use vmcompose::plan::{Action, Cause, Effect, Step, plan};
@@ -22,6 +24,11 @@ fn full() -> Vm {
     full.disk = Some(Bytes::gib(1));
     full.disks = vec![Disk::Own { name: name("scratch"), size: Bytes::gib(1) }];
     full.cloud_init = Some(Box::default());
+    full.ssh = Some(Box::default());
+    full.ports = vec![Port { address: None, host: 8080, guest: 80, udp: false }];
+    full.shares = vec![Share { source: "/a".to_owned(), target: "/b".to_owned(), read_only: false }];
+    full.ignition = Some("{}".into());
+    full.provision = vec![done("a")];
     full.labels.insert("a".to_owned(), "b".to_owned());
     full.annotations.insert("a".to_owned(), "b".to_owned());
     full.hardware = Hardware {
@@ -53,7 +60,7 @@ fn changed(field: &str) -> Vm {
         "autostart" => vm.autostart = true,
         "boot" => *vm.boot.images_mut().next().expect("an image") = other_image(),
         "cloud_init" => {
-            vm.cloud_init = Some(Box::new(CloudInit { timezone: Some("UTC".to_owned()), ..CloudInit::default() }))
+            vm.cloud_init = Some(Box::new(CloudInit { timezone: Some("UTC".to_owned()), ..CloudInit::default() }));
         }
         "cpu" => hardware.cpu = None,
         "cpus" => vm.cpus = 2,
@@ -66,6 +73,7 @@ fn changed(field: &str) -> Vm {
         "healthcheck" => vm.healthcheck = None,
         "hostname" => "other".clone_into(&mut vm.hostname),
         "hugepages" => hardware.hugepages = None,
+        "ignition" => vm.ignition = Some("{1}".into()),
         "interfaces" => vm.interfaces.push(another_interface()),
         "labels" => vm.labels.clear(),
         "limits" => hardware.limits.cpu_shares = Some(6),
@@ -73,10 +81,14 @@ fn changed(field: &str) -> Vm {
         "max_cpus" => hardware.max_cpus = Some(8),
         "max_memory" => hardware.max_memory = Some(Bytes::gib(2)),
         "memory" => vm.memory = Bytes::mib(256),
+        "ports" => vm.ports[0].host = 8081,
         "protect" => vm.protect = true,
+        "provision" => vm.provision = vec![done("b")],
         "replica_of" => vm.replica_of = None,
         "restart" => hardware.restart = Restart::No,
         "secure_boot" => hardware.secure_boot = false,
+        "shares" => vm.shares[0].read_only = true,
+        "ssh" => vm.ssh = Some(Box::new(Login { user: Some("ada".to_owned()), port: None })),
         "stop_grace_period" => vm.stop_grace_period = Span::secs(1),
         "tpm" => hardware.tpm = false,
         "watchdog" => hardware.watchdog = None,
@@ -84,6 +96,11 @@ fn changed(field: &str) -> Vm {
         other => panic!("the table has `{other}`, which no vm has"),
     }
     vm
+}
+
+fn done(task: &str) -> Provisioned {
+    let digest = vmcompose::model::Digest::new("0123456789ab").expect("a digest");
+    Provisioned { task: task.to_owned(), digest }
 }
 
 fn other_image() -> vmcompose::model::ImageRef {
@@ -95,7 +112,8 @@ fn other_image() -> vmcompose::model::ImageRef {
 
 fn another_interface() -> Interface {
     let mac = Mac([0x52, 0x54, 0, 0, 0, 7]);
-    Interface { network: name("net"), mac, ip: std::net::Ipv4Addr::new(10, 0, 0, 7) }
+    let ip = std::net::Ipv4Addr::new(10, 0, 0, 7);
+    Interface { network: name("net"), mac, ip, ip6: None, default_route: false, mtu: None }
 }
 
 /// What is there after these were applied, as a hypervisor shows it.

@@ -1,11 +1,14 @@
 //! The planner's rules, on states made by hand: what is done, in which order, and what stands in the way.
 
 mod changes;
+mod combined;
 mod laws;
 mod power;
+mod secrets;
 mod seeds;
 mod specs;
 mod storage;
+mod tasks;
 
 use specs::{DOWN, UP, applied, desired, edit, id, lines, name, planned, refusal, vm, volume};
 use vmcompose::graph::Graph;

@@ -45,6 +45,9 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
             network: name("net"),
             mac: Mac([0x52, 0x54, 0, 0, 0, 1]),
             ip: Ipv4Addr::new(10, 0, 0, 9),
+            ip6: None,
+            default_route: false,
+            mtu: None,
         }],
         depends_on: waits_for.iter().map(on).collect(),
         healthcheck: Some(Healthcheck::of(vec![Probe::Agent], Healthcheck::START_PERIOD)),
@@ -55,7 +58,12 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
         hardware: vmcompose::model::Hardware::default(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        ports: Vec::new(),
         cloud_init: None,
+        ssh: None,
+        ignition: None,
+        provision: Vec::new(),
+        shares: Vec::new(),
     }))
 }
 
@@ -72,6 +80,7 @@ pub(crate) fn network() -> Spec {
         subnet: "10.0.0.0/24".parse().expect("a subnet"),
         hosts: BTreeMap::new(),
         labels: BTreeMap::new(),
+        settings: Box::default(),
     })
 }
 
@@ -95,7 +104,7 @@ pub(crate) fn desired(vms: &[Spec]) -> DesiredState {
     let specs: BTreeMap<ResourceId, Spec> =
         others.into_iter().chain(vms.iter().cloned()).map(|spec| (spec.id(), spec)).collect();
     let graph = Graph::build(specs.values()).expect("no cycle");
-    DesiredState { project: name("shop"), specs, graph, origins: BTreeMap::new() }
+    DesiredState { project: name("shop"), specs, graph, origins: BTreeMap::new(), tasks: BTreeMap::new() }
 }
 
 /// What is there after `desired` was applied.

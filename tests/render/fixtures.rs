@@ -41,7 +41,14 @@ pub(crate) fn image() -> Image {
 
 pub(crate) fn network(name: &str, mode: NetworkMode, subnet: &str) -> Network {
     let name = NetworkName::new(name).unwrap();
-    Network { name, mode, subnet: subnet.parse().unwrap(), hosts: BTreeMap::new(), labels: BTreeMap::new() }
+    Network {
+        name,
+        mode,
+        subnet: subnet.parse().unwrap(),
+        hosts: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        settings: Box::default(),
+    }
 }
 
 pub(crate) fn volume() -> Volume {
@@ -50,7 +57,14 @@ pub(crate) fn volume() -> Volume {
 
 fn interface(network: &str, ip: [u8; 4]) -> Interface {
     let mac = Mac([0x52, 0x54, 0, ip[1], ip[2], ip[3]]);
-    Interface { network: NetworkName::new(network).unwrap(), mac, ip: Ipv4Addr::from(ip) }
+    Interface {
+        network: NetworkName::new(network).unwrap(),
+        mac,
+        ip: Ipv4Addr::from(ip),
+        ip6: None,
+        default_route: false,
+        mtu: None,
+    }
 }
 
 fn healthcheck(probes: Vec<Probe>) -> Healthcheck {
@@ -79,7 +93,12 @@ fn vm(name: &str) -> Vm {
         hardware: vmcompose::model::Hardware::default(),
         labels: BTreeMap::new(),
         cloud_init: None,
+        ssh: None,
+        ignition: None,
+        provision: Vec::new(),
+        shares: Vec::new(),
         annotations: BTreeMap::new(),
+        ports: Vec::new(),
     }
 }
 
@@ -162,6 +181,7 @@ pub(crate) fn step(id: usize, resource: ResourceId, action: Action, cause: Cause
         operations,
         after: BTreeMap::new(),
         gate: Gate::None,
+        finish: Vec::new(),
     }
 }
 

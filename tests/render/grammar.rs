@@ -68,6 +68,7 @@ fn events() -> Vec<EventKind> {
 fn exactly_the_legal_transitions_of_a_step_are_taken() {
     let attempt = Attempt { number: 4, probe: "agent".to_owned(), answer: "silent".to_owned() };
     let running = |name: &str| StepState::Running(Some(name.to_owned()));
+    let finishing = |name: &str| StepState::Finishing(Some(name.to_owned()));
     let failed = StepState::Failed(failure());
     let table = [
         (StepState::Pending, vec![(0, StepState::Running(None)), (9, StepState::NotStarted)]),
@@ -79,6 +80,7 @@ fn exactly_the_legal_transitions_of_a_step_are_taken() {
         (
             StepState::Gating(None),
             vec![
+                (1, finishing("a")),
                 (5, StepState::Gating(Some(attempt.clone()))),
                 (6, StepState::Done),
                 (7, failed.clone()),
@@ -88,12 +90,18 @@ fn exactly_the_legal_transitions_of_a_step_are_taken() {
         (
             StepState::Gating(Some(attempt.clone())),
             vec![
+                (1, finishing("a")),
                 (5, StepState::Gating(Some(attempt))),
                 (6, StepState::Done),
                 (7, failed.clone()),
                 (8, StepState::Cancelled),
             ],
         ),
+        (
+            StepState::Finishing(None),
+            vec![(1, finishing("a")), (6, StepState::Done), (7, failed.clone()), (8, StepState::Cancelled)],
+        ),
+        (finishing("a"), vec![(2, StepState::Finishing(None)), (7, failed.clone())]),
         (StepState::Done, vec![]),
         (failed, vec![]),
         (StepState::Cancelled, vec![]),

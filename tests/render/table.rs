@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vmcompose::cli::TableFormat;
+use vmcompose::model::Port;
 use vmcompose::names::{ImageName, NetworkName, VmName};
 use vmcompose::render::Palette;
 use vmcompose::render::table::{Address, Health, State, VERSION, VmStatus, names, vms};
@@ -18,6 +19,7 @@ fn status(name: &str, state: State, health: Health) -> VmStatus {
         health,
         answer: (health == Health::Unhealthy).then(|| "http :8080/healthz: connection refused".to_owned()),
         addresses: vec![Address { network: NetworkName::new("front").unwrap(), ip: "10.20.0.11".parse().unwrap() }],
+        ports: Vec::new(),
         image: ImageName::new("debian").unwrap(),
         cpus: 1,
         memory: Bytes::gib(1),
@@ -29,6 +31,8 @@ fn shop() -> Vec<VmStatus> {
     let back = Address { network: NetworkName::new("back").unwrap(), ip: "10.20.1.11".parse().unwrap() };
     let mut api = status("api-1", State::Running, Health::Unhealthy);
     api.addresses.push(back);
+    let local = Port { address: Some("127.0.0.1".parse().unwrap()), host: 8080, guest: 80, udp: false };
+    api.ports = vec![local, Port { address: None, host: 5353, guest: 53, udp: true }];
     let age = |status, seconds| VmStatus { age: Some(Duration::from_secs(seconds)), ..status };
     vec![
         age(status("db", State::Running, Health::Healthy), 7_000),
@@ -42,6 +46,16 @@ fn shop() -> Vec<VmStatus> {
 #[test]
 fn the_vms_are_a_table_that_can_be_read_and_cut() {
     golden("ps.txt", &vms(&project(), &shop(), TableFormat::Table, &Palette::PLAIN));
+}
+
+#[test]
+fn where_nobody_publishes_a_port_there_is_no_column_for_it() {
+    let table = |ports: &[Port]| {
+        let vm = VmStatus { ports: ports.to_vec(), ..status("db", State::Running, Health::None) };
+        vms(&project(), &[vm], TableFormat::Table, &Palette::PLAIN)
+    };
+    assert!(!table(&[]).contains("PORTS"));
+    assert!(table(&[Port { address: None, host: 8080, guest: 80, udp: false }]).contains("8080:80"));
 }
 
 #[test]

@@ -45,6 +45,7 @@ impl Desk {
     pub(crate) fn run_on(&self, uri: &str, arguments: &[&str]) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vmcompose"));
         command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
+        command.env("XDG_STATE_HOME", self.folder.path().join("state"));
         command.current_dir(self.folder.path()).args(["-c", uri, "-p", &self.project]).args(arguments);
         Run::of(&command.output().expect("the binary runs"))
     }

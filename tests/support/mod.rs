@@ -115,26 +115,39 @@ pub(crate) fn vm(name: &str, boot: Boot) -> Vm {
         hardware: vmcompose::model::Hardware::default(),
         labels: BTreeMap::new(),
         cloud_init: None,
+        ssh: None,
+        ignition: None,
+        provision: Vec::new(),
+        shares: Vec::new(),
         annotations: BTreeMap::new(),
+        ports: Vec::new(),
     }
 }
 
 /// A network with one reservation.
 pub(crate) fn network(name: &str, subnet: &str, vm: &str, ip: &str) -> Network {
-    let host = Host { mac: mac(ip), ip: ip.parse().expect("an address"), names: vec![vm.to_owned()] };
+    let host = Host { mac: mac(ip), ip: ip.parse().expect("an address"), ip6: None, names: vec![vm.to_owned()] };
     Network {
         name: name.parse().expect("a legal name"),
         mode: NetworkMode::Nat,
         subnet: subnet.parse().expect("a subnet"),
         hosts: BTreeMap::from([(vm_name(vm), host)]),
         labels: BTreeMap::new(),
+        settings: Box::default(),
     }
 }
 
 /// The interface that a network's reservation is for.
 pub(crate) fn interface(network: &Network, vm: &str) -> Interface {
     let host = &network.hosts[&vm_name(vm)];
-    Interface { network: network.name.clone(), mac: host.mac, ip: host.ip }
+    Interface {
+        network: network.name.clone(),
+        mac: host.mac,
+        ip: host.ip,
+        ip6: host.ip6,
+        default_route: false,
+        mtu: None,
+    }
 }
 
 fn mac(ip: &str) -> Mac {

@@ -43,6 +43,7 @@ impl Stack {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vmcompose"));
         // The cache of whoever runs the tests is not theirs to write to.
         command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+        command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command.args(["--connect", "qemu:///system", "--project", &self.project]);
         for file in &self.files {
             command.arg("--file").arg(file);
@@ -56,7 +57,8 @@ impl Stack {
         Run::of(&self.command(arguments).output().expect("the binary runs"))
     }
 
-    /// The host names that a running network of the project knows, in its DHCP and in its DNS alike.
+    /// The host names that a running network of the project knows, in its DHCP and in its DNS alike; without those that replicas
+    /// have together.
     pub(crate) fn network_hosts(&self, network: &str) -> Vec<String> {
         let xml = virsh(&["net-dumpxml", &format!("{}-{network}", self.project)]).join("\n");
         let document = roxmltree::Document::parse(&xml).expect("xml");
@@ -69,6 +71,8 @@ impl Stack {
             .map(str::to_owned)
             .collect();
         dhcp.sort();
+        // Replicas have a name together besides; nobody else is known.
+        dns.retain(|name| !dhcp.iter().any(|own| own.strip_prefix(name.as_str()).is_some_and(|n| n.starts_with('-'))));
         dns.sort();
         assert_eq!(dhcp, dns);
         dhcp

@@ -6,6 +6,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use virt::domain::Domain;
@@ -13,6 +15,7 @@ use virt::error::{Error, ErrorNumber};
 
 use super::error::{is_absent, reason};
 use crate::backend::End;
+use crate::seed;
 
 /// Why an agent did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,12 +85,38 @@ pub(super) fn ping(domain: &Domain, timeout: Duration) -> Result<(), AgentError>
 }
 
 /// Starts a command in the guest. Returns its process id.
-pub(super) fn start(domain: &Domain, command: &[String], timeout: Duration) -> Result<i64, AgentError> {
+pub(super) fn start(
+    domain: &Domain,
+    command: &[String],
+    input: Option<&[u8]>,
+    timeout: Duration,
+) -> Result<i64, AgentError> {
+    let (path, arguments) =
+        command.split_first().ok_or_else(|| AgentError::NotYet("no command was given".to_owned()))?;
+    let mut request = json!({
+        "execute": "guest-exec",
+        "arguments": { "path": path, "arg": arguments, "capture-output": true },
+    });
+    if let Some(input) = input {
+        request["arguments"]["input-data"] = BASE64.encode(input).into();
+    }
+    call::<Started>(domain, &request, timeout).map(|started| started.pid)
+}
+
+/// Starts a command in the guest that reads `input`. Returns its process id.
+pub(super) fn start_with(
+    domain: &Domain,
+    command: &[String],
+    input: &[u8],
+    timeout: Duration,
+) -> Result<i64, AgentError> {
     let (path, arguments) =
         command.split_first().ok_or_else(|| AgentError::NotYet("no command was given".to_owned()))?;
     let request = json!({
         "execute": "guest-exec",
-        "arguments": { "path": path, "arg": arguments, "capture-output": true },
+        "arguments": {
+            "path": path, "arg": arguments, "input-data": seed::base64(input), "capture-output": true
+        },
     });
     call::<Started>(domain, &request, timeout).map(|started| started.pid)
 }
@@ -125,11 +154,16 @@ fn exit(status: &Status) -> Exit {
         (None, Some(signal)) => End::Signal(signal),
         (None, None) => End::Unknown,
     };
-    let bytes = |data: &Option<String>| data.as_deref().map(decode).unwrap_or_default();
+    // What is not base64 is no output of a command.
+    let bytes = |data: &Option<String>| data.as_deref().and_then(|text| BASE64.decode(text).ok()).unwrap_or_default();
     Exit { end, stdout: bytes(&status.out_data), stderr: bytes(&status.err_data) }
 }
 
-fn call<T: for<'de> Deserialize<'de>>(domain: &Domain, request: &Value, timeout: Duration) -> Result<T, AgentError> {
+pub(super) fn call<T: for<'de> Deserialize<'de>>(
+    domain: &Domain,
+    request: &Value,
+    timeout: Duration,
+) -> Result<T, AgentError> {
     // libvirt counts in whole seconds, and takes zero for "do not wait at all".
     let seconds = i32::try_from(timeout.as_millis().div_ceil(1000)).unwrap_or(i32::MAX).max(1);
     let text = domain.qemu_agent_command(&request.to_string(), seconds, 0).map_err(|error| explain(&error))?;
@@ -158,43 +192,9 @@ fn explain(error: &Error) -> AgentError {
     }
 }
 
-/// Base64 (RFC 4648 section 4), as the agent writes output. What is not base64 is skipped.
-fn decode(text: &str) -> Vec<u8> {
-    let value = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut buffer, mut bits) = (0u32, 0);
-    for six in text.bytes().filter_map(value) {
-        buffer = (buffer << 6 | u32::from(six)) & 0xff_ffff;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((buffer >> bits & 0xff) as u8);
-        }
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_read() {
-        // The vectors of RFC 4648 section 10.
-        let vectors =
-            [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob"), ("Zm9vYmFy", "foobar")];
-        for (text, plain) in vectors {
-            assert_eq!(decode(text), plain.as_bytes());
-        }
-        assert_eq!(decode("w7wKLw=="), "ü\n/".as_bytes());
-    }
 
     #[test]
     fn the_end_of_a_command_is_told_in_words() {

@@ -28,6 +28,11 @@ fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
         Operation::UndefineVm(vm) => format!("undefine {}", domain(&vm.name)),
         Operation::DeleteDisk(disk) => delete(&Stored::Disk { vm: disk.vm.clone(), disk: disk.disk.clone() }),
         Operation::DeleteSeed(vm) => delete(&Stored::Seed(vm.clone())),
+        // A guest starts without anything on it too, and the next `up` writes it anew.
+        Operation::ScrubSeed(seed) => {
+            let stored = Stored::Seed(seed.vm.clone());
+            format!("vol-wipe --pool {} {}", names::pool(stored.pool()), stored.name(project))
+        }
         Operation::DeleteVolume(volume) => delete(&Stored::volume(volume)),
         Operation::DeleteImage(image) => delete(&Stored::image(image)),
         Operation::StopNetwork(name) => format!("net-destroy {}", network(name)),

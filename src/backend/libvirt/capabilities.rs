@@ -51,14 +51,14 @@ fn parse(xml: &str) -> Option<Offer> {
     let (os, cpu, devices) = (child(root, "os"), child(root, "cpu"), child(root, "devices"));
     let modes = || cpu.into_iter().flat_map(|cpu| cpu.children()).filter(|node| node.has_tag_name("mode"));
     let usable = |model: &Node<'_, '_>| model.attribute("usable") != Some("no");
-    let models = modes().filter(|mode| mode.attribute("name") == Some("custom"));
-    let models = models.flat_map(|mode| mode.children()).filter(|node| node.has_tag_name("model")).filter(usable);
+    let custom = modes().filter(|mode| mode.attribute("name") == Some("custom"));
+    let known = custom.flat_map(|mode| mode.children()).filter(|node| node.has_tag_name("model")).filter(usable);
     let device = |name: &str| devices.and_then(|devices| child(devices, name)).filter(supported);
     let tpm = device("tpm");
     Some(Offer {
         max_cpus: child(root, "vcpu").and_then(|vcpu| vcpu.attribute("max")?.parse().ok()),
         cpu_modes: modes().filter(supported).filter_map(|mode| mode.attribute("name")).map(ToOwned::to_owned).collect(),
-        cpu_models: models.filter_map(|model| model.text()).map(ToOwned::to_owned).collect(),
+        cpu_models: known.filter_map(|model| model.text()).map(ToOwned::to_owned).collect(),
         uefi: values(os, "firmware").contains("efi"),
         secure_boot: values(os, "secure").contains("yes"),
         tpm: values(tpm, "backendModel").contains("emulator"),

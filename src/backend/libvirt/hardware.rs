@@ -115,7 +115,7 @@ impl Hardware {
     pub(super) fn of(vm: &Vm, usual_mode: Option<&'static str>, x86: bool, pcie: bool) -> Self {
         let own = &vm.hardware;
         let usb = own.devices.iter().any(|device| matches!(device, HostDevice::Usb { .. }));
-        let placed = vm.disks.len() + vm.interfaces.len() + own.devices.len();
+        let placed = vm.disks.len() + vm.shares.len() + vm.interfaces.len() + own.devices.len();
         let placed = placed + FIXED_DEVICES + usize::from(usb) + usize::from(vm.cloud_init.is_some()) + 1;
         let hugepages = own.hugepages.map(|pages| match pages {
             Hugepages::Default => Vec::new(),

@@ -1,13 +1,11 @@
 //! What sort of hypervisor is at the other end, and what it can really do.
 //!
-//! Owns the reading of the URI, of libvirt's capabilities and of this machine's routes. Knows nothing of any project.
+//! Owns the reading of the URI and of libvirt's capabilities. Knows nothing of any project.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use ipnet::Ipv4Net;
 use roxmltree::{Document, Node};
 use virt::connect::Connect;
 
@@ -35,6 +33,11 @@ impl Place {
     pub(super) fn of(connect: &Connect, uri: &str) -> Result<Self, HypervisorError> {
         let driver = connect.get_type().map_err(failed("cannot ask the hypervisor for its type"))?;
         Ok(Self { test: driver.eq_ignore_ascii_case("test"), local: is_local(uri), session: is_session(uri) })
+    }
+
+    /// Whether libvirt has no more rights than an ordinary user.
+    pub(super) fn rootless(&self) -> bool {
+        self.session && !self.test && !(self.local && is_root())
     }
 
     /// Folder of a pool.
@@ -176,24 +179,6 @@ pub(super) fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<No
     node.children().find(|child| child.has_tag_name(name))
 }
 
-/// The subnets that this machine reaches directly, with the interface of each.
-pub(super) fn routes() -> Vec<(Ipv4Net, String)> {
-    // Elsewhere than on Linux there is no such file, and libvirt runs no networks either.
-    fs::read_to_string("/proc/net/route").map(|table| parse_routes(&table)).unwrap_or_default()
-}
-
-/// Format: `proc_pid_net(5)`; numbers are in the machine's byte order, hexadecimal.
-fn parse_routes(table: &str) -> Vec<(Ipv4Net, String)> {
-    let parse = |line: &str| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let address = |text: &str| u32::from_str_radix(text, 16).ok().map(|n| Ipv4Addr::from(n.to_ne_bytes()));
-        let net = Ipv4Net::with_netmask(address(fields.get(1)?)?, address(fields.get(7)?)?).ok()?;
-        // The default route is no subnet.
-        (net.prefix_len() > 0).then(|| (net.trunc(), (*fields[0]).to_owned()))
-    };
-    table.lines().skip(1).filter_map(parse).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,14 +214,5 @@ mod tests {
             assert_eq!(offer.kvm(Accel::Tcg), Ok(false), "{feature}");
             assert_eq!(offer.machine.as_deref(), Some("q35"));
         }
-    }
-
-    #[cfg(target_endian = "little")]
-    #[test]
-    fn routes_are_read() {
-        let table = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
-                     eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
-                     virbr77\t00004D0A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
-        assert_eq!(parse_routes(table), [("10.77.0.0/24".parse().expect("a net"), "virbr77".to_owned())]);
     }
 }

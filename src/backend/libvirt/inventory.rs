@@ -114,7 +114,7 @@ fn held(
     let (kind, name) = match stored {
         Stored::Volume { name, .. } => (VolumeKind::Volume, name.to_string()),
         Stored::Disk { vm, disk } => (VolumeKind::Disk, format!("{vm}/{disk}")),
-        Stored::Seed(vm) => (VolumeKind::Seed, vm.to_string()),
+        Stored::Seed(vm) | Stored::Ignition(vm) => (VolumeKind::Seed, vm.to_string()),
         Stored::Image { name, .. } => (VolumeKind::Image, name.to_string()),
     };
     Ok(Some(VolumeReport {

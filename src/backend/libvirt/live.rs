@@ -88,8 +88,8 @@ fn tune(domain: &Domain, vm: &VmName, from: &Limits, to: &Limits) -> Result<(), 
     if old.disk != new.disk {
         let all: Vec<Parameter> =
             disk_tuning(to).into_iter().map(|(name, value)| Parameter::U64(name, value.unwrap_or(0))).collect();
-        let targets = devices(document.root_element()).filter(seen::limited_disk).filter_map(target);
-        targets.map(|target| set(Of::Disk(target), &all)).collect::<Result<(), _>>()?;
+        let mut targets = devices(document.root_element()).filter(seen::limited_disk).filter_map(target);
+        targets.try_for_each(|target| set(Of::Disk(target), &all))?;
     }
     if (old.inbound, old.outbound) != (new.inbound, new.outbound) {
         let rate = |kib: Option<u64>| u32::try_from(kib.unwrap_or(0)).unwrap_or(u32::MAX);
@@ -98,7 +98,7 @@ fn tune(domain: &Domain, vm: &VmName, from: &Limits, to: &Limits) -> Result<(), 
             Parameter::U32("outbound.average", rate(new.outbound)),
         ];
         let interfaces = devices(document.root_element()).filter(|device| device.has_tag_name("interface"));
-        interfaces.filter_map(target).map(|target| set(Of::Interface(target), &both)).collect::<Result<(), _>>()?;
+        interfaces.filter_map(target).try_for_each(|target| set(Of::Interface(target), &both))?;
     }
     Ok(())
 }

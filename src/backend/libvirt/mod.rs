@@ -10,14 +10,18 @@ mod by_hand;
 mod capabilities;
 mod cloud_init;
 mod connections;
+mod console;
 mod error;
 mod grow;
+mod guest;
 mod hardware;
 mod host;
+mod host_network;
 mod inventory;
 mod live;
 mod merge;
 mod names;
+mod network_xml;
 mod networks;
 mod observe;
 mod others;
@@ -25,9 +29,11 @@ mod parameters;
 mod pools;
 mod probe;
 mod projects;
+mod provision;
 mod record;
 mod seeds;
 mod seen;
+mod shares;
 mod storage;
 mod stores;
 mod templates;
@@ -42,20 +48,23 @@ pub use self::by_hand::by_hand;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use virt::connect::Connect;
 
 use self::connections::Connections;
+pub use self::console::{Console, Heard};
+pub use self::guest::{FileMode, GuestFile};
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
 use crate::backend::{Attempt, Health, Hypervisor, HypervisorError, Ran};
-use crate::model::Spec;
+use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
 use crate::plan::operation::VmDisk;
+use crate::secret::Secrets;
 use crate::state::record::Record;
 use crate::state::{self, ActualState};
 
@@ -66,6 +75,7 @@ pub struct Libvirt {
     turns: Turns,
     offer: OnceLock<Offer>,
     ability: OnceLock<Option<Box<state::Offer>>>,
+    secrets: Arc<Secrets>,
 }
 
 /// What an operation needs besides itself: a connection, where that leads, whose turn it is, and for whom it is done.
@@ -74,6 +84,7 @@ struct Call<'a> {
     connect: &'a Connect,
     place: &'a Place,
     turns: &'a Turns,
+    secrets: &'a Secrets,
     project: &'a ProjectName,
 }
 
@@ -96,12 +107,30 @@ impl Libvirt {
     pub fn connect(uri: Option<&str>) -> Result<Self, HypervisorError> {
         let connections = Connections::open(uri)?;
         let place = connections.with(|connect| Place::of(connect, connections.uri()))?;
-        Ok(Self { connections, place, turns: Turns::default(), offer: OnceLock::new(), ability: OnceLock::new() })
+        let (offer, ability) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { connections, place, turns: Turns::default(), offer, ability, secrets: Arc::default() })
+    }
+
+    /// The same with secrets for the guests that get some. Their values are hidden in all that it says.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Arc<Secrets>) -> Self {
+        Self { secrets, ..self }
     }
 
     /// The URI of the hypervisor, as libvirt reports it.
     pub fn uri(&self) -> String {
         self.connections.uri().to_owned()
+    }
+
+    /// Whether it runs on this machine, so that its files are those that are seen here.
+    pub fn is_local(&self) -> bool {
+        self.place.local && !self.place.test
+    }
+
+    /// The interface of the host that a network is on.
+    pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
+        let own = || names::bridge(project, &network.name);
+        if network.is_foreign() { network.settings.device.clone() } else { Some(own()) }
     }
 
     /// What is at the other end, and in which version.
@@ -123,12 +152,42 @@ impl Libvirt {
         self.connections.with(projects::projects)
     }
 
-    /// Runs a command in a guest, through its agent, to its end, however long that takes.
+    /// Runs a command in a guest, through its agent, to its end, however long that takes. `input` is its standard input.
     ///
     /// Fails with [`crate::backend::ErrorKind::NotFound`] where there is no such vm, with
     /// [`crate::backend::ErrorKind::NotRunning`] where it does not run.
-    pub fn exec(&self, project: &ProjectName, vm: &VmName, command: &[String]) -> Result<Ran, HypervisorError> {
-        probe::exec(&self.connections, project, vm, command)
+    pub fn exec(
+        &self,
+        project: &ProjectName,
+        vm: &VmName,
+        command: &[String],
+        input: Option<&[u8]>,
+    ) -> Result<Ran, HypervisorError> {
+        guest::exec(&self.connections, project, vm, command, input)
+    }
+
+    /// Opens a file of a guest, through its agent. Fails as [`Self::exec`] does.
+    pub fn open_file(
+        &self,
+        project: &ProjectName,
+        vm: &VmName,
+        path: &str,
+        mode: FileMode,
+    ) -> Result<GuestFile<'_>, HypervisorError> {
+        GuestFile::open(&self.connections, project, vm, path, mode)
+    }
+
+    /// Opens the serial console of a vm for as long as `talk` takes. `force` takes it away from whoever has it.
+    ///
+    /// Fails with [`crate::backend::ErrorKind::Conflict`] where somebody has it.
+    pub fn console<T>(
+        &self,
+        project: &ProjectName,
+        vm: &VmName,
+        force: bool,
+        talk: impl FnOnce(&Console) -> Result<T, HypervisorError>,
+    ) -> Result<T, HypervisorError> {
+        self.connections.with(|connect| console::open(connect, project, vm, force, talk))
     }
 
     fn offer(&self, connect: &Connect) -> Result<&Offer, HypervisorError> {
@@ -170,9 +229,35 @@ impl Hypervisor for Libvirt {
     }
 
     fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
+        self.perform(project, operation).map_err(|error| self.masked(error))
+    }
+
+    fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
+        // A guest may say anything, its secrets too.
+        match probe::probe(&self.connections, project, attempt) {
+            Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
+            Ok(Health::Passing) => Ok(Health::Passing),
+            Err(error) => Err(self.masked(error)),
+        }
+    }
+}
+
+impl Libvirt {
+    fn masked(&self, error: HypervisorError) -> HypervisorError {
+        let mask = |text: String| self.secrets.mask(&text);
+        HypervisorError {
+            message: mask(error.message),
+            detail: error.detail.map(mask),
+            hint: error.hint.map(mask),
+            ..error
+        }
+    }
+
+    fn perform(&self, project: &ProjectName, operation: &Operation) -> Result<(), HypervisorError> {
         let Self { connections, place, turns, .. } = self;
+        let secrets = self.secrets.as_ref();
         let on = |make: &dyn Fn(Call<'_>) -> Result<(), HypervisorError>| {
-            connections.with(|connect| make(Call { connect, place, turns, project }))
+            connections.with(|connect| make(Call { connect, place, turns, secrets, project }))
         };
         let delete = |stored: Stored, what: String| on(&|call| volumes::delete(call, &stored, &what));
         let what = operation.resource().to_string();
@@ -197,7 +282,13 @@ impl Hypervisor for Libvirt {
                 on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
-            Operation::DeleteSeed(vm) => delete(Stored::Seed(vm.clone()), format!("the cloud-init seed of {what}")),
+            Operation::FillSeed(seed) => on(&|call| seeds::fill(call, seed)),
+            Operation::ScrubSeed(seed) => on(&|call| seeds::scrub(call, seed)),
+            Operation::CreateIgnition { vm, config } => on(&|call| seeds::create_ignition(call, vm, config)),
+            Operation::DeleteSeed(vm) => {
+                on(&|call| seeds::delete(call, vm))?;
+                delete(Stored::Ignition(vm.clone()), format!("the Ignition configuration of {what}"))
+            }
             Operation::DefineNetwork(network) => {
                 let record = record(project, Spec::Network(network.clone()));
                 on(&|call| networks::define(call, &record, network))
@@ -226,6 +317,14 @@ impl Hypervisor for Libvirt {
                 let record = record(project, Spec::Vm(to.clone()));
                 on(&|call| update::record_vm(call, &record, to))
             }
+            // Waits for a guest, likewise.
+            Operation::Provision(wanted) => {
+                let record = record(project, Spec::Vm(wanted.vm.clone()));
+                if !place.test {
+                    provision::apply(connections, project, wanted)?;
+                }
+                on(&|call| update::record_vm(call, &record, &wanted.vm))
+            }
             Operation::UndefineVm(vm) => on(&|call| vms::undefine(call, &vm.name)),
             Operation::StartVm(vm) => on(&|call| vms::start(call, vm)),
             Operation::ResumeVm(vm) => on(&|call| vms::resume(call, vm)),
@@ -233,10 +332,6 @@ impl Hypervisor for Libvirt {
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => vms::stop(connections, place, project, name, grace.0),
         }
-    }
-
-    fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
-        probe::probe(&self.connections, project, attempt)
     }
 }
 

@@ -61,6 +61,8 @@ pub(super) enum Stored {
     Disk { vm: VmName, disk: VolumeName },
     /// What a vm is told at its first boot, in the pool of disks.
     Seed(VmName),
+    /// The same for a guest with Ignition, in the pool of disks.
+    Ignition(VmName),
     /// A boot medium, in the pool of images. The length is in the name because it proves that an upload came to its
     /// end: a volume that is shorter than its name says was cut short, and no machine has to remember it.
     Image { name: ImageName, digest: Digest, length: Bytes, format: ImageFormat },
@@ -89,7 +91,7 @@ impl Stored {
     /// How its bytes are laid out.
     pub(super) fn format(&self) -> ImageFormat {
         match self {
-            Self::Volume { shared: true, .. } | Self::Seed(_) => ImageFormat::Raw,
+            Self::Volume { shared: true, .. } | Self::Seed(_) | Self::Ignition(_) => ImageFormat::Raw,
             Self::Volume { .. } | Self::Disk { .. } => ImageFormat::Qcow2,
             Self::Image { format, .. } => *format,
         }
@@ -98,7 +100,7 @@ impl Stored {
     /// The one of our pools that it is in, or whose turns it takes.
     pub(super) fn pool(&self) -> Pool {
         match self {
-            Self::Volume { .. } | Self::Disk { .. } | Self::Seed(_) => Pool::Disks,
+            Self::Volume { .. } | Self::Disk { .. } | Self::Seed(_) | Self::Ignition(_) => Pool::Disks,
             Self::Image { .. } => Pool::Images,
         }
     }
@@ -109,6 +111,7 @@ impl Stored {
             Self::Volume { name, .. } => format!("{project}.{name}.{}", self.format().as_str()),
             Self::Disk { vm, disk } => format!("{project}.{vm}.{disk}.qcow2"),
             Self::Seed(vm) => format!("{project}.{vm}.seed.iso"),
+            Self::Ignition(vm) => format!("{project}.{vm}.ignition.json"),
             Self::Image { name, digest, length, format } => {
                 format!("{project}.{name}.{digest}.{}.{}", length.0, format.as_str())
             }
@@ -124,6 +127,7 @@ impl Stored {
             }
             (Pool::Disks, [_, vm, disk, "qcow2"]) => Self::Disk { vm: vm.parse().ok()?, disk: disk.parse().ok()? },
             (Pool::Disks, [_, vm, "seed", "iso"]) => Self::Seed(vm.parse().ok()?),
+            (Pool::Disks, [_, vm, "ignition", "json"]) => Self::Ignition(vm.parse().ok()?),
             (Pool::Images, [_, image, digest, length, format]) => Self::Image {
                 name: image.parse().ok()?,
                 digest: Digest::new(digest)?,
@@ -209,7 +213,8 @@ mod tests {
             Stored::Volume { name: volume("b-c"), shared: false, pool: None },
             Stored::Volume { name: volume("b-c"), shared: true, pool: None },
             Stored::Disk { vm: vm.clone(), disk: volume("seed") },
-            Stored::Seed(vm),
+            Stored::Seed(vm.clone()),
+            Stored::Ignition(vm),
             image(ImageFormat::Raw),
             image(ImageFormat::Qcow2),
         ]

@@ -6,7 +6,7 @@ use virt::network::Network as Handle;
 
 use super::error::{failed, is_absent, present, reason};
 use super::record::{self, Owner};
-use super::{Call, names, xml};
+use super::{Call, names, network_xml};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{Network, Spec};
 use crate::names::{NetworkName, ResourceId};
@@ -28,7 +28,7 @@ pub(super) fn find(call: Call<'_>, network: &NetworkName) -> Result<Option<(Hand
 pub(super) fn define(call: Call<'_>, record: &Record, network: &Network) -> Result<(), HypervisorError> {
     let id = ResourceId::Network(network.name.clone());
     let existing = find(call, &network.name)?;
-    let xml = xml::network(record, network)?;
+    let xml = network_xml::network(record, network)?;
     let defined = Handle::define_xml(call.connect, &xml).map_err(failed(format!("cannot define {id}")))?;
     // A network that vms were left running on has to be there after the host restarts.
     if let Err(error) = defined.set_autostart(true) {

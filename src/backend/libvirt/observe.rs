@@ -4,8 +4,9 @@
 //! disappears between the list and the look was not there. Changes nothing.
 
 use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use roxmltree::Document;
 use virt::connect::Connect;
 use virt::domain::Domain;
@@ -17,11 +18,12 @@ use virt_sys::{
 
 use super::error::{failed, is_absent};
 use super::host::{self, Place};
+use super::host_network;
 use super::names::{self, Stored};
 use super::record::{self, Owner};
-use super::{others, probe, seen, storage, vms, volumes};
+use super::{others, probe, seeds, seen, storage, vms, volumes};
 use crate::backend::HypervisorError;
-use crate::model::{Image, Spec, Vm, Volume};
+use crate::model::{Image, Port, Spec, Vm, Volume};
 use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::state::record::Record;
@@ -30,15 +32,23 @@ use crate::state::{Actual, ActualState, Phase};
 /// Looks at everything.
 pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -> Result<ActualState, HypervisorError> {
     let mut state = ActualState::default();
+    state.surroundings.rootless = place.rootless();
     let bridges = networks(connect, project, &mut state).map_err(HypervisorError::about_resource)?;
     // Which routes a machine elsewhere has is not known here, and the test driver has none.
     if place.local && !place.test {
-        let others = host::routes().into_iter().filter(|(_, interface)| !bridges.contains(interface));
+        let others = host_network::routes().into_iter().filter(|(_, interface)| !bridges.contains(interface));
         state.surroundings.subnets.extend(others.map(|(net, interface)| (net, format!("interface `{interface}`"))));
+        let others = host_network::routes6().into_iter().filter(|(_, interface)| !bridges.contains(interface));
+        state.surroundings.subnets6.extend(others.map(|(net, interface)| (net, format!("interface `{interface}`"))));
+        state.surroundings.devices = Some(host_network::devices());
     }
     // libvirt lists in an order of its own, another one each time.
     state.surroundings.subnets.sort();
+    state.surroundings.subnets6.sort();
     domains(connect, project, &mut state)?;
+    if place.local && !place.test {
+        listeners(&mut state);
+    }
     let mut parts = Parts::default();
     for pool in [Pool::Images, Pool::Disks] {
         let seen = stored(connect, place, project, pool, &mut state, &mut parts);
@@ -75,14 +85,14 @@ fn networks(
         let (bridge, subnets) = addresses(&xml);
         bridges.extend(bridge);
         let Some(local) = names::network_of(project, &name) else {
-            around(state, subnets, &name);
+            around(state, &subnets, &holder(&xml, &name));
             continue;
         };
         let id = ResourceId::Network(local);
         match record::in_definition(&xml, project, &id)? {
             Owner::Us(record) => own_network(&network, id, *record, state)?,
             owner => {
-                around(state, subnets, &name);
+                around(state, &subnets, &holder(&xml, &name));
                 state.foreign.extend(owner.describe("network", &name).map(|words| (id, words)));
             }
         }
@@ -90,8 +100,21 @@ fn networks(
     Ok(bridges)
 }
 
-fn around(state: &mut ActualState, subnets: Vec<Ipv4Net>, network: &str) {
-    state.surroundings.subnets.extend(subnets.into_iter().map(|net| (net, format!("network `{network}`"))));
+fn around(state: &mut ActualState, subnets: &[IpNet], holder: &str) {
+    for subnet in subnets {
+        match subnet {
+            IpNet::V4(net) => state.surroundings.subnets.push((*net, holder.to_owned())),
+            IpNet::V6(net) => state.surroundings.subnets6.push((*net, holder.to_owned())),
+        }
+    }
+}
+
+/// Words for somebody else's network.
+fn holder(xml: &str, network: &str) -> String {
+    match record::project_in_definition(xml) {
+        Some(project) => format!("network `{network}` of project `{project}`"),
+        None => format!("network `{network}`"),
+    }
 }
 
 fn own_network(
@@ -111,16 +134,16 @@ fn own_network(
     Ok(())
 }
 
-/// The bridge of a network and its IPv4 subnets, from its XML.
-fn addresses(xml: &str) -> (Option<String>, Vec<Ipv4Net>) {
+/// The bridge of a network and its subnets, from its XML.
+fn addresses(xml: &str) -> (Option<String>, Vec<IpNet>) {
     let Ok(document) = Document::parse(xml) else { return (None, Vec::new()) };
     let root = document.root_element();
     let bridge = host::child(root, "bridge").and_then(|bridge| bridge.attribute("name")).map(ToOwned::to_owned);
     let subnet = |ip: roxmltree::Node<'_, '_>| {
-        let address = ip.attribute("address")?.parse().ok()?;
+        let address: IpAddr = ip.attribute("address")?.parse().ok()?;
         let net = match (ip.attribute("prefix"), ip.attribute("netmask")) {
-            (Some(prefix), _) => Ipv4Net::new(address, prefix.parse().ok()?).ok()?,
-            (None, Some(mask)) => Ipv4Net::with_netmask(address, mask.parse().ok()?).ok()?,
+            (Some(prefix), _) => IpNet::new(address, prefix.parse().ok()?).ok()?,
+            (None, Some(mask)) => IpNet::with_netmask(address, mask.parse().ok()?).ok()?,
             (None, None) => return None,
         };
         Some(net.trunc())
@@ -141,7 +164,10 @@ fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) ->
     let autostarted = names(list(VIR_CONNECT_LIST_DOMAINS_AUTOSTART)?)?;
     for domain in list(0)? {
         let name = name(&domain)?;
-        let Some(vm) = names::vm_of_domain(project, &name) else { continue };
+        let Some(vm) = names::vm_of_domain(project, &name) else {
+            published(&domain, running.contains(&name), state);
+            continue;
+        };
         let id = ResourceId::Vm(vm);
         let Some(owner) = record::of_domain(&domain, project, &id)? else { continue };
         match owner {
@@ -153,10 +179,31 @@ fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) ->
                 let Some(seen) = seen::seen(&domain, project, &record.spec, autostart, phase)? else { continue };
                 state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
             }
-            owner => state.foreign.extend(owner.describe("domain", &name).map(|words| (id, words))),
+            owner => {
+                published(&domain, running.contains(&name), state);
+                state.foreign.extend(owner.describe("domain", &name).map(|words| (id, words)));
+            }
         }
     }
     Ok(())
+}
+
+/// Notes the ports that a vm of another project's has.
+fn published(domain: &Domain, running: bool, state: &mut ActualState) {
+    let Some(Record { project, spec: Spec::Vm(vm), .. }) = running.then(|| record::anybodys(domain)).flatten() else {
+        return;
+    };
+    let holder = format!("vm `{}` of project `{project}`", vm.name);
+    state.surroundings.ports.extend(vm.ports.iter().map(|port| (*port, holder.clone())));
+}
+
+/// Notes the ports of this machine that somebody listens on, without those of the project's own vms.
+fn listeners(state: &mut ActualState) {
+    let own: Vec<Port> = state.recorded().filter_map(Spec::as_vm).flat_map(|vm| vm.ports.clone()).collect();
+    let known: Vec<Port> = state.surroundings.ports.iter().map(|(port, _)| *port).collect();
+    let others = host_network::listeners().into_iter();
+    let others = others.filter(|port| !own.iter().chain(&known).any(|one| one.clashes(port)));
+    state.surroundings.ports.extend(others.map(|port| (port, "a process of the host".to_owned())));
 }
 
 fn phase(domain: &Domain, id: &ResourceId) -> Result<Option<Phase>, HypervisorError> {
@@ -199,7 +246,13 @@ fn stored(
                 state.disk_sizes.extend(size.map(|size| ((vm.clone(), disk.clone()), size)));
                 parts.disks.push((vm, disk));
             }
-            Stored::Seed(vm) => parts.seeds.push(vm),
+            Stored::Ignition(vm) => parts.seeds.push(vm),
+            Stored::Seed(vm) => {
+                if gets_secrets(state, &vm) && seeds::is_filled(&volume, &vm)? {
+                    state.filled_seeds.insert(vm.clone());
+                }
+                parts.seeds.push(vm);
+            }
             Stored::Volume { name, shared, pool } => {
                 let id = ResourceId::Volume(name.clone());
                 if let Some(size) = volumes::capacity(&volume, &id.to_string())? {
@@ -261,5 +314,10 @@ fn has_disk(state: &ActualState, vm: &VmName, disk: &VolumeName) -> bool {
 }
 
 fn has_seed(state: &ActualState, vm: &VmName) -> bool {
-    recorded(state, vm).is_some_and(|vm| vm.cloud_init.is_some())
+    recorded(state, vm).is_some_and(Vm::has_seed)
+}
+
+fn gets_secrets(state: &ActualState, vm: &VmName) -> bool {
+    let told = recorded(state, vm).and_then(|vm| vm.cloud_init.as_ref());
+    told.is_some_and(|told| !told.asks_for().is_empty())
 }

@@ -14,7 +14,7 @@ use super::cloud_init::{self, Verdict};
 use super::connections::Connections;
 use super::vms;
 use crate::backend::reach;
-use crate::backend::{Attempt, End, ErrorKind, Health, HypervisorError, Ran};
+use crate::backend::{Attempt, End, ErrorKind, Health, HypervisorError};
 use crate::model::Probe;
 use crate::names::{ProjectName, ResourceId, VmName};
 
@@ -31,7 +31,7 @@ pub(super) fn probe(
     let words = |answer: Result<(), String>| answer.map_or_else(Health::Failing, |()| Health::Passing);
     match &attempt.probe {
         Probe::Agent => agent_call(connections, project, &attempt.vm, deadline, agent::ping).map(words),
-        Probe::Exec(command) => Ok(match run(connections, project, &attempt.vm, deadline, command)? {
+        Probe::Exec(command) => Ok(match run(connections, project, &attempt.vm, deadline, command, None)? {
             Ok(exit) if exit.end == End::Code(0) => Health::Passing,
             Ok(exit) => Health::Failing(exit_words(&exit)),
             Err(words) => Health::Failing(words),
@@ -92,7 +92,7 @@ fn why_off(reason: u32) -> &'static str {
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// One request to the agent. The outer error is for good, the inner one for now.
-fn agent_call<T>(
+pub(super) fn agent_call<T>(
     connections: &Connections,
     project: &ProjectName,
     vm: &VmName,
@@ -124,8 +124,20 @@ pub(super) fn run(
     vm: &VmName,
     deadline: Instant,
     command: &[String],
+    input: Option<&[u8]>,
 ) -> Result<Result<Exit, String>, HypervisorError> {
-    let start = |domain: &virt::domain::Domain, left| agent::start(domain, command, left);
+    let start = |domain: &virt::domain::Domain, left| agent::start(domain, command, input, left);
+    to_its_end(connections, project, vm, deadline, start)
+}
+
+/// Runs what `start` starts in the guest, which gives its process id, to its end.
+pub(super) fn to_its_end(
+    connections: &Connections,
+    project: &ProjectName,
+    vm: &VmName,
+    deadline: Instant,
+    start: impl FnOnce(&virt::domain::Domain, Duration) -> Result<i64, AgentError>,
+) -> Result<Result<Exit, String>, HypervisorError> {
     let pid = match agent_call(connections, project, vm, deadline, start)? {
         Ok(pid) => pid,
         Err(words) => return Ok(Err(words)),
@@ -142,29 +154,6 @@ pub(super) fn run(
     Ok(end.ok_or_else(|| for_now.unwrap_or_else(|| "the command did not end in time".to_owned())))
 }
 
-/// Runs a command for a person, who decides how long to wait.
-pub(super) fn exec(
-    connections: &Connections,
-    project: &ProjectName,
-    vm: &VmName,
-    command: &[String],
-) -> Result<Ran, HypervisorError> {
-    const EVER: Duration = Duration::from_hours(365 * 24);
-    let id = ResourceId::Vm(vm.clone());
-    connections.with(|connect| {
-        let domain = vms::find(connect, project, vm)?.ok_or_else(|| {
-            HypervisorError::new(ErrorKind::NotFound, format!("{id} does not exist on the hypervisor"))
-                .with_hint("`vmcompose ps --all` shows the vms")
-        })?;
-        let off = vms::state(&domain, &id)?.is_none_or(|(state, _)| vms::is_off(state));
-        if off { Err(HypervisorError::new(ErrorKind::NotRunning, format!("{id} does not run"))) } else { Ok(()) }
-    })?;
-    match run(connections, project, vm, Instant::now() + EVER, command)? {
-        Ok(Exit { end, stdout, stderr }) => Ok(Ran { end, stdout, stderr }),
-        Err(words) => Err(HypervisorError::new(ErrorKind::Rejected, format!("cannot run this in {id}: {words}"))),
-    }
-}
-
 /// An error of cloud-init's is for good: it does not try again.
 fn cloud_init(
     connections: &Connections,
@@ -173,7 +162,7 @@ fn cloud_init(
     deadline: Instant,
 ) -> Result<Health, HypervisorError> {
     let command = ["/bin/sh", "-c", cloud_init::LOOK].map(ToOwned::to_owned);
-    let exit = match run(connections, project, &attempt.vm, deadline, &command)? {
+    let exit = match run(connections, project, &attempt.vm, deadline, &command, None)? {
         Ok(exit) => exit,
         Err(words) => return Ok(Health::Failing(words)),
     };

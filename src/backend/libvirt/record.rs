@@ -72,6 +72,13 @@ pub(super) fn project_of_domain(domain: &Domain) -> Option<String> {
     Document::parse(&xml).ok()?.root_element().attribute("project").map(ToOwned::to_owned)
 }
 
+/// What is recorded with a domain, whoever's it is; `None` where nothing can be read.
+pub(super) fn anybodys(domain: &Domain) -> Option<Record> {
+    let kind = VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
+    let xml = domain.get_metadata(kind, Some(NAMESPACE), VIR_DOMAIN_AFFECT_CURRENT).ok()?;
+    Record::decode(Document::parse(&xml).ok()?.root_element().text()?).ok()
+}
+
 /// The same of a network's definition.
 pub(super) fn project_in_definition(xml: &str) -> Option<String> {
     let document = Document::parse(xml).ok()?;

@@ -77,7 +77,7 @@ impl Libvirt {
     }
 
     fn call<'a>(&'a self, connect: &'a Connect, project: &'a ProjectName) -> Call<'a> {
-        Call { connect, place: &self.place, turns: &self.turns, project }
+        Call { connect, place: &self.place, turns: &self.turns, secrets: &self.secrets, project }
     }
 
     fn about_storage<T>(

@@ -8,7 +8,8 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::xml::{DHCP_HOST, DNS_HOST, RECORD, USER_POOL};
+use super::network_xml::{DHCP_HOST, DNS_HOST};
+use super::xml::{RECORD, USER_POOL};
 use crate::backend::{ErrorKind, HypervisorError};
 
 /// The templates; what they print is escaped because their names end in `.xml.j2`.
@@ -22,6 +23,7 @@ fn templates() -> &'static Environment<'static> {
             ("disk.xml.j2", include_str!("disk.xml.j2")),
             ("interface.xml.j2", include_str!("interface.xml.j2")),
             ("network.xml.j2", include_str!("network.xml.j2")),
+            ("foreign-network.xml.j2", include_str!("foreign-network.xml.j2")),
             ("pool.xml.j2", include_str!("pool.xml.j2")),
             ("volume.xml.j2", include_str!("volume.xml.j2")),
             ("dhcp-host.xml.j2", DHCP_HOST),

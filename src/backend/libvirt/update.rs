@@ -3,8 +3,6 @@
 //! Owns the difference between two specs as libvirt's live updates. The running object is changed first and its definition
 //! replaced after it, so that a run cut short in between is seen as not yet done, and can be done again.
 
-use std::collections::BTreeMap;
-
 use virt::network::Network as Handle;
 use virt_sys::{
     VIR_DOMAIN_AFFECT_CONFIG, VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_METADATA_ELEMENT, VIR_NETWORK_SECTION_DNS_HOST,
@@ -13,10 +11,11 @@ use virt_sys::{
 };
 
 use super::error::failed;
-use super::{Call, networks, record, vms, xml};
+use super::network_xml::{DhcpHost, DnsHost};
+use super::{Call, network_xml, networks, record, vms, xml};
 use crate::backend::{ErrorKind, HypervisorError};
-use crate::model::{Host, Network, Vm};
-use crate::names::{ResourceId, VmName};
+use crate::model::{Network, Vm};
+use crate::names::ResourceId;
 use crate::state::record::Record;
 
 /// Gives a network other reservations and names; vms that are plugged in notice nothing. Where a part of it fails, the
@@ -30,7 +29,7 @@ pub(super) fn network(call: Call<'_>, record: &Record, from: &Network, to: &Netw
     if live {
         hand_out(&found, from, to, &id)?;
     }
-    let defined = xml::network(record, to).and_then(|xml| {
+    let defined = network_xml::network(record, to).and_then(|xml| {
         Handle::define_xml(call.connect, &xml).map(|_| ()).map_err(failed(format!("cannot redefine {id}")))
     });
     if defined.is_err() && live {
@@ -40,20 +39,26 @@ pub(super) fn network(call: Call<'_>, record: &Record, from: &Network, to: &Netw
     defined
 }
 
+/// One entry of what a network hands out.
+enum Entry<'a> {
+    Dhcp(DhcpHost<'a>),
+    Dns(DnsHost<'a>),
+}
+
 /// Changes what a running network hands out, all or nothing.
 fn hand_out(network: &Handle, from: &Network, to: &Network, id: &ResourceId) -> Result<(), HypervisorError> {
     // What goes makes room for what comes: an address may pass from one vm to another.
-    let gone = differing(&from.hosts, &to.hosts).map(|host| (VIR_NETWORK_UPDATE_COMMAND_DELETE, host));
-    let new = differing(&to.hosts, &from.hosts).map(|host| (VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, host));
-    let mut done: Vec<(u32, &Host)> = Vec::new();
-    for (command, host) in gone.chain(new) {
-        if let Err(error) = apply(network, command, host, id) {
-            for (command, host) in done.into_iter().rev() {
-                let _ = apply(network, opposite(command), host, id);
+    let gone = differing(from, to).map(|entry| (VIR_NETWORK_UPDATE_COMMAND_DELETE, entry));
+    let new = differing(to, from).map(|entry| (VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, entry));
+    let mut done: Vec<(u32, Entry<'_>)> = Vec::new();
+    for (command, entry) in gone.chain(new) {
+        if let Err(error) = apply(network, command, &entry, id) {
+            for (command, entry) in done.into_iter().rev() {
+                let _ = apply(network, opposite(command), &entry, id);
             }
             return Err(error);
         }
-        done.push((command, host));
+        done.push((command, entry));
     }
     Ok(())
 }
@@ -65,30 +70,28 @@ fn opposite(command: u32) -> u32 {
     }
 }
 
-/// The hosts that are not the same among the others.
-fn differing<'a>(
-    hosts: &'a BTreeMap<VmName, Host>,
-    others: &'a BTreeMap<VmName, Host>,
-) -> impl Iterator<Item = &'a Host> {
-    hosts.iter().filter(|(vm, host)| others.get(*vm) != Some(*host)).map(|(_, host)| host)
+/// What one of two networks hands out and the other does not.
+fn differing<'a>(one: &'a Network, other: &'a Network) -> impl Iterator<Item = Entry<'a>> {
+    let (dhcp, dns) = (network_xml::dhcp_hosts(other), network_xml::dns_hosts(other));
+    let reserved = network_xml::dhcp_hosts(one).into_iter().filter(move |host| !dhcp.contains(host));
+    let named = network_xml::dns_hosts(one).into_iter().filter(move |host| !dns.contains(host));
+    reserved.map(Entry::Dhcp).chain(named.map(Entry::Dns))
 }
 
-fn apply(network: &Handle, command: u32, host: &Host, id: &ResourceId) -> Result<(), HypervisorError> {
-    let sections = [
-        (VIR_NETWORK_SECTION_IP_DHCP_HOST, xml::dhcp_host(host)?),
-        // One address is one entry, and names could be those of others too.
-        (VIR_NETWORK_SECTION_DNS_HOST, xml::dns_host(host, command != VIR_NETWORK_UPDATE_COMMAND_DELETE)?),
-    ];
-    for (section, xml) in sections {
-        let done = network.update(command, section, -1, &xml, VIR_NETWORK_UPDATE_AFFECT_LIVE);
-        match done {
-            Ok(()) => {}
-            // Done already, by an earlier run that was cut short.
-            Err(error) if repeated(command, &error) => {}
-            Err(error) => return Err(failed(format!("cannot update {id}"))(error)),
+fn apply(network: &Handle, command: u32, entry: &Entry<'_>, id: &ResourceId) -> Result<(), HypervisorError> {
+    let (section, xml) = match entry {
+        Entry::Dhcp(host) => (VIR_NETWORK_SECTION_IP_DHCP_HOST, network_xml::dhcp_host(host)?),
+        Entry::Dns(host) => {
+            let named = command != VIR_NETWORK_UPDATE_COMMAND_DELETE;
+            (VIR_NETWORK_SECTION_DNS_HOST, network_xml::dns_host(host, named)?)
         }
+    };
+    match network.update(command, section, -1, &xml, VIR_NETWORK_UPDATE_AFFECT_LIVE) {
+        Ok(()) => Ok(()),
+        // Done already, by an earlier run that was cut short.
+        Err(error) if repeated(command, &error) => Ok(()),
+        Err(error) => Err(failed(format!("cannot update {id}"))(error)),
     }
-    Ok(())
 }
 
 /// libvirt has no code of its own for "is there already" and "is not there"; only its words tell.

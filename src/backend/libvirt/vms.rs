@@ -19,6 +19,7 @@ use super::error::{failed, is_absent, present};
 use super::host::{Offer, Place};
 use super::names::{self, Stored};
 use super::record::{self, Owner};
+use super::shares;
 use super::volumes::{self, path_of};
 use super::xml::{self, Fittings, Kernel, Source};
 use super::{Call, agent, parameters};
@@ -40,6 +41,20 @@ pub(super) fn find(connect: &Connect, project: &ProjectName, vm: &VmName) -> Res
         Some(owner) => record::ours(&owner, &id, "domain", &name).map(|()| None),
         None => Ok(None),
     }
+}
+
+/// The project's own domain, for somebody who wants to talk to it: it must run.
+pub(super) fn find_running(connect: &Connect, project: &ProjectName, vm: &VmName) -> Result<Domain, HypervisorError> {
+    let id = ResourceId::Vm(vm.clone());
+    let found = find(connect, project, vm)?.ok_or_else(|| {
+        HypervisorError::new(ErrorKind::NotFound, format!("{id} does not exist on the hypervisor"))
+            .with_hint("`vmcompose ps --all` shows the vms")
+    })?;
+    if state(&found, &id)?.is_none_or(|(state, _)| is_off(state)) {
+        let off = HypervisorError::new(ErrorKind::NotRunning, format!("{id} does not run"));
+        return Err(off.with_hint("`vmcompose up` starts what does not run"));
+    }
+    Ok(found)
 }
 
 pub(super) fn define(call: Call<'_>, offer: &Offer, record: &Record, vm: &Vm) -> Result<(), HypervisorError> {
@@ -111,7 +126,12 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
         let what = format!("the cloud-init seed of vm `{}`", vm.name);
         volumes::path(call, &Stored::Seed(vm.name.clone()), &what)
     });
-    let with = Fittings { root, disks, seed: seed.transpose()?, kernel, ..Fittings::default() };
+    let ignition = vm.ignition.as_ref().map(|_| {
+        let what = format!("the Ignition configuration of vm `{}`", vm.name);
+        volumes::path(call, &Stored::Ignition(vm.name.clone()), &what)
+    });
+    let (seed, ignition, share) = (seed.transpose()?, ignition.transpose()?, shares::way(call.place));
+    let with = Fittings { root, disks, seed, ignition, share, kernel, ..Fittings::default() };
     if call.place.test {
         return Ok(Fittings { driver: "test", ..with });
     }

@@ -1,21 +1,21 @@
-//! Specs as libvirt's XML.
+//! Specs as libvirt's XML; those of networks are in `network_xml`.
 //!
 //! Owns the templates and what goes into them. Deterministic, and nothing is looked up here: paths, records and what the
 //! hypervisor offers come in from outside.
 
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::hardware::{Hardware, PERIOD, Tuning};
+use super::shares::Way;
 use super::templates::render;
 use super::{merge, names, record};
 use crate::backend::storage::NewPool;
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::cloud_init::disk_serial;
 use crate::model::hardware::Limits;
-use crate::model::{Disk, Host, ImageFormat, Interface, Network, NetworkMode, Vm};
+use crate::model::{Disk, ImageFormat, Interface, Port, Share, Vm, port};
 use crate::names::ProjectName;
 use crate::state::record::Record;
 
@@ -36,6 +36,10 @@ pub(super) struct Fittings {
     pub(super) disks: Vec<Source>,
     /// Path of the seed, where there is one.
     pub(super) seed: Option<String>,
+    /// Path of what a guest with Ignition reads, where there is such a thing.
+    pub(super) ignition: Option<String>,
+    /// How folders are shared.
+    pub(super) share: Way,
     /// Paths of kernel and initrd.
     pub(super) kernel: Option<Kernel>,
 }
@@ -79,9 +83,40 @@ struct DomainSeed {
 }
 
 #[derive(Serialize)]
+struct DomainShare<'a> {
+    source: &'a str,
+    tag: String,
+    read_only: bool,
+}
+
+#[derive(Serialize)]
 struct DomainInterface {
     mac: String,
     network: String,
+    mtu: Option<u32>,
+}
+
+/// Options of QEMU's for the card by which ports are published. libvirt has no words for it: its own user networking has
+/// no forwarded ports but with passt, which not every host has, and which routes the guest's traffic as well.
+#[derive(Serialize)]
+struct Publishing {
+    netdev: String,
+    device: String,
+}
+
+fn publishing(ports: &[Port]) -> Option<Publishing> {
+    let forward = |port: &Port| {
+        let address = port.address.map(|ip| ip.to_string()).unwrap_or_default();
+        let protocol = if port.udp { "udp" } else { "tcp" };
+        format!(",hostfwd={protocol}:{address}:{}-:{}", port.host, port.guest)
+    };
+    let forwards: String = ports.iter().map(forward).collect();
+    let (net, own, mac) = (port::PUBLISHING, port::PUBLISHED, port::PUBLISHED_MAC);
+    // Restricted, the guest reaches nothing this way, and is offered no route.
+    let netdev = format!("user,id=vmcompose-ports,restrict=on,ipv6=off,net={net},dhcpstart={own}{forwards}");
+    // libvirt knows nothing of this card, and hands out the slots from the other end. It boots nothing.
+    let device = format!("virtio-net-pci,netdev=vmcompose-ports,mac={mac},addr=0x1c,disable-legacy=on,romfile=");
+    (!ports.is_empty()).then_some(Publishing { netdev, device })
 }
 
 #[derive(Serialize)]
@@ -102,13 +137,18 @@ struct DomainXml<'a> {
     kernel: Option<Kernel>,
     disks: Vec<DomainDisk>,
     seed: Option<DomainSeed>,
+    ignition: Option<String>,
+    virtiofs: bool,
+    shares: Vec<DomainShare<'a>>,
     interfaces: Vec<DomainInterface>,
+    publishing: Option<Publishing>,
 }
 
 /// A domain.
-pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String, HypervisorError> {
+pub(super) fn domain<'a>(record: &'a Record, vm: &'a Vm, with: Fittings) -> Result<String, HypervisorError> {
     let project = &record.project;
     let interface = |interface: &Interface| DomainInterface::of(project, interface);
+    let share = |share: &'a Share| DomainShare { source: &share.source, tag: share.tag(), read_only: share.read_only };
     let disks = domain_disks(vm, with.root, with.disks);
     let x86 = with.arch.as_deref().is_some_and(|arch| matches!(arch, "x86_64" | "i686"));
     let machine = vm.hardware.machine.clone().or(with.machine);
@@ -128,7 +168,11 @@ pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String,
         x86,
         seed: with.seed.map(|path| DomainSeed { path, target: names::target(disks.len()) }),
         disks,
+        ignition: with.ignition,
+        virtiofs: with.share == Way::Virtiofs,
+        shares: vm.shares.iter().map(share).collect(),
         interfaces: vm.interfaces.iter().map(interface).collect(),
+        publishing: publishing(&vm.ports),
         arch: with.arch,
         machine,
         kernel: with.kernel,
@@ -142,7 +186,8 @@ pub(super) fn domain(record: &Record, vm: &Vm, with: Fittings) -> Result<String,
 
 impl DomainInterface {
     fn of(project: &ProjectName, interface: &Interface) -> Self {
-        Self { mac: interface.mac.to_string(), network: names::network(project, &interface.network) }
+        let network = names::network(project, &interface.network);
+        Self { mac: interface.mac.to_string(), network, mtu: interface.mtu }
     }
 }
 
@@ -200,77 +245,6 @@ fn domain_disks(vm: &Vm, root: Option<String>, sources: Vec<Source>) -> Vec<Doma
     numbered.map(disk).collect()
 }
 
-#[derive(Serialize)]
-struct Range {
-    first: Ipv4Addr,
-    last: Ipv4Addr,
-}
-
-#[derive(Serialize)]
-struct NetworkHost<'a> {
-    mac: String,
-    ip: Ipv4Addr,
-    names: &'a [String],
-}
-
-impl<'a> NetworkHost<'a> {
-    fn of(host: &'a Host) -> Self {
-        Self { mac: host.mac.to_string(), ip: host.ip, names: &host.names }
-    }
-}
-
-#[derive(Serialize)]
-struct NetworkXml<'a> {
-    namespace: &'static str,
-    record: String,
-    project: &'a str,
-    name: String,
-    uuid: String,
-    nat: bool,
-    bridge: String,
-    domain: String,
-    gateway: Ipv4Addr,
-    prefix: u8,
-    range: Option<Range>,
-    hosts: Vec<NetworkHost<'a>>,
-}
-
-/// A network.
-pub(super) fn network(record: &Record, network: &Network) -> Result<String, HypervisorError> {
-    let project = &record.project;
-    let context = NetworkXml {
-        namespace: record::NAMESPACE,
-        record: record.encode(),
-        project: project.as_str(),
-        name: names::network(project, &network.name),
-        uuid: names::uuid("network", project, network.name.as_str()),
-        nat: network.mode == NetworkMode::Nat,
-        bridge: names::bridge(project, &network.name),
-        domain: dns_domain(project),
-        gateway: network.gateway(),
-        prefix: network.subnet.prefix_len(),
-        range: dhcp_range(network),
-        hosts: network.hosts.values().map(NetworkHost::of).collect(),
-    };
-    render("network.xml.j2", context)
-}
-
-pub(super) const DHCP_HOST: &str =
-    r#"<host mac="{{ mac }}"{% if names %} name="{{ names[0] }}"{% endif %} ip="{{ ip }}"/>"#;
-pub(super) const DNS_HOST: &str =
-    r#"<host ip="{{ ip }}">{% for name in names %}<hostname>{{ name }}</hostname>{% endfor %}</host>"#;
-
-/// A DHCP reservation by itself, for a live update.
-pub(super) fn dhcp_host(host: &Host) -> Result<String, HypervisorError> {
-    render("dhcp-host.xml.j2", NetworkHost::of(host))
-}
-
-/// A DNS entry by itself, for a live update: with its names, or by its address alone.
-pub(super) fn dns_host(host: &Host, named: bool) -> Result<String, HypervisorError> {
-    let host = NetworkHost::of(host);
-    render("dns-host.xml.j2", if named { host } else { NetworkHost { names: &[], ..host } })
-}
-
 /// libvirt adds the namespace itself where the element is set alone.
 pub(super) const RECORD: &str = r#"<resource project="{{ project }}">{{ record }}</resource>"#;
 
@@ -283,21 +257,6 @@ struct RecordXml<'a> {
 /// The metadata element of a domain by itself.
 pub(super) fn resource(record: &Record) -> Result<String, HypervisorError> {
     render("record.xml.j2", RecordXml { project: record.project.as_str(), record: record.encode() })
-}
-
-/// The domain that a project's names are in: `internal` is set aside for private use, and a host name has no underscore.
-fn dns_domain(project: &ProjectName) -> String {
-    format!("{}.internal", project.as_str().replace('_', "-"))
-}
-
-/// Addresses for guests that nobody reserved one for. dnsmasq keeps reserved addresses out of it by itself.
-fn dhcp_range(network: &Network) -> Option<Range> {
-    /// libvirt takes no longer range than this.
-    const LONGEST: u32 = 65_535;
-    let first = u32::from(network.subnet.network()).saturating_add(2);
-    let last = u32::from(network.subnet.broadcast()).saturating_sub(1);
-    let last = last.min(first.saturating_add(LONGEST - 1));
-    (first <= last).then(|| Range { first: first.into(), last: last.into() })
 }
 
 #[derive(Serialize)]

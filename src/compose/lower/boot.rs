@@ -12,6 +12,7 @@ use crate::compose::place::Place;
 use crate::compose::schema::resource::Image;
 use crate::compose::schema::vm as file;
 use crate::model::catalog::{Located, well_known_names};
+use crate::model::login::known_account;
 use crate::model::{Boot, ImageFormat, ImageFrom, ImageRef, ImageRequest, ImageRole, Origin};
 use crate::names::{ImageName, ResourceId};
 
@@ -101,6 +102,17 @@ impl Images {
                 None
             }
         }
+    }
+
+    /// The account that the image of a vm is known to have.
+    pub(super) fn account(&self, boot: &Boot) -> Option<&'static str> {
+        let Boot::Image(image) = boot else { return None };
+        let (request, _) = self.used.get(&image.name)?;
+        let (file, place) = match &request.from {
+            ImageFrom::Url(url) => (url.file_name(), url.to_string()),
+            from => (last_part("", from), String::new()),
+        };
+        known_account([file.as_str(), place.as_str(), image.name.as_str()])
     }
 
     /// The images that vms use; one that nobody uses is not fetched.

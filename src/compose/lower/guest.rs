@@ -7,17 +7,18 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Instance, Scope, subject};
+use super::{Instance, Scope, login, subject};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::{Place, Texts};
 use crate::compose::schema::cloud_init as file;
 use crate::compose::schema::guest::SshKey;
 use crate::compose::schema::vm::Vm;
-use crate::model::Disk;
 use crate::model::cloud_init::{
-    CloudInit, Command, DataDisk, Encoding, Filesystem, Mount, Part, User, WriteFile, disk_serial,
+    CloudInit, Command, DataDisk, Encoding, Filesystem, Mount, Part, ShareMount, User, WriteFile, disk_serial,
 };
+use crate::model::secret::PasswordHash;
+use crate::model::{Disk, ProjectKey, Share};
 use crate::seed;
 
 /// What the guest is told; `None` where the file has nothing to tell it.
@@ -25,6 +26,7 @@ pub(super) fn lower(
     scope: &Scope<'_>,
     instance: &Instance<Vm>,
     disks: &[Disk],
+    shares: &[Share],
     mistakes: &mut Vec<Diagnostic>,
     warnings: &mut Vec<Diagnostic>,
 ) -> Option<Box<CloudInit>> {
@@ -37,9 +39,15 @@ pub(super) fn lower(
     if !disks.is_empty() {
         settings.get_or_insert_default().disks = disks;
     }
-    let keys = spec.ssh.as_ref().map_or(&[][..], |ssh| &ssh.authorized_keys.0);
+    if !shares.is_empty() {
+        settings.get_or_insert_default().shares = shares.iter().map(ShareMount::of).collect();
+    }
+    let keys = login::keys(spec);
     if !keys.is_empty() {
         settings.get_or_insert_default().ssh_authorized_keys.extend(texts(keys));
+    }
+    if login::wants_project_key(spec) && !settings.as_ref().is_some_and(CloudInit::lets_in) {
+        settings.get_or_insert_default().project_key = Some(ProjectKey::Wanted);
     }
     settings.map(Box::new)
 }
@@ -47,7 +55,8 @@ pub(super) fn lower(
 /// Whether a vm of the file will be told something.
 pub(super) fn present(vm: &Vm) -> bool {
     let mounts = vm.disks.iter().any(|disk| disk.mount.is_some());
-    vm.cloud_init.is_some() || mounts || vm.ssh.as_ref().is_some_and(|ssh| !ssh.authorized_keys.0.is_empty())
+    let mounts = mounts || !vm.shares.is_empty();
+    vm.cloud_init.is_some() || mounts || !login::keys(vm).is_empty() || login::wants_project_key(vm)
 }
 
 fn texts(keys: &[SshKey]) -> impl Iterator<Item = String> {
@@ -65,6 +74,7 @@ fn settings(given: &file::CloudInit, mistakes: &mut Vec<Diagnostic>, warnings: &
         user_data: parts.filter_map(part).collect(),
         users: given.users.into_iter().map(|account| user(account, mistakes)).collect(),
         ssh_authorized_keys: texts(&given.ssh_authorized_keys).collect(),
+        project_key: None,
         password_login: given.password_login.unwrap_or(false),
         packages: given.packages,
         package_update: given.package_update,
@@ -72,7 +82,9 @@ fn settings(given: &file::CloudInit, mistakes: &mut Vec<Diagnostic>, warnings: &
         write_files: given.write_files.into_iter().map(|file| write_file(file, mistakes)).collect(),
         runcmd: given.runcmd.into_iter().map(command).collect(),
         bootcmd: given.bootcmd.into_iter().map(command).collect(),
+        secrets: Vec::new(),
         disks: Vec::new(),
+        shares: Vec::new(),
         mounts: given.mounts.into_iter().map(|wish| mount(wish, mistakes)).collect(),
         timezone: given.timezone,
         locale: given.locale,
@@ -101,9 +113,14 @@ fn user(account: file::User, mistakes: &mut Vec<Diagnostic>) -> User {
         let illegal = Diagnostic::error(format!("`{}` is not the name of an account", name.value));
         mistakes.push(illegal.at(name.place, "at most 32 letters, digits, `_`, `-` and `.`"));
     }
+    if account.one_time_password == Some(true) && account.password_hash.is_none() {
+        let none = Diagnostic::error(format!("`{}` has a one-time password that nobody gave", name.value));
+        let hint = "add `password_hash`, made with `mkpasswd --method=yescrypt`; it must be changed at the first login";
+        mistakes.push(none.at(name.place, "no `password_hash`").hint(hint));
+    }
     User {
         name: name.value,
-        password_hash: account.password_hash.map(|hash| hash.0),
+        password_hash: account.password_hash.map(|hash| PasswordHash::new(hash.0)),
         one_time_password: account.one_time_password.unwrap_or(false),
         lock_password: None,
         ssh_authorized_keys: texts(&account.ssh_authorized_keys).collect(),
@@ -115,10 +132,8 @@ fn user(account: file::User, mistakes: &mut Vec<Diagnostic>) -> User {
 
 fn write_file(file: file::WriteFile, mistakes: &mut Vec<Diagnostic>) -> WriteFile {
     absolute(&file.path, mistakes);
-    let octal = |text: &str| (3..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
-    if let Some(mode) = file.permissions.as_ref().filter(|mode| !octal(mode)) {
-        let not = Diagnostic::error(format!("`{}` are not permissions", mode.value));
-        mistakes.push(not.at(mode.place, "three or four octal digits").hint("write `permissions: \"0644\"`"));
+    if let Some(permissions) = &file.permissions {
+        check_permissions(permissions, mistakes);
     }
     WriteFile {
         path: file.path.value,
@@ -131,6 +146,14 @@ fn write_file(file: file::WriteFile, mistakes: &mut Vec<Diagnostic>) -> WriteFil
         owner: file.owner,
         permissions: file.permissions.map(|mode| mode.value),
         append: file.append.unwrap_or(false),
+    }
+}
+
+pub(super) fn check_permissions(mode: &At<String>, mistakes: &mut Vec<Diagnostic>) {
+    let octal = (3..=4).contains(&mode.len()) && mode.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    if !octal {
+        let not = Diagnostic::error(format!("`{}` are not permissions", mode.value));
+        mistakes.push(not.at(mode.place, "three or four octal digits").hint("write `permissions: \"0644\"`"));
     }
 }
 
@@ -151,7 +174,7 @@ fn mount(wish: file::Mount, mistakes: &mut Vec<Diagnostic>) -> Mount {
     }
 }
 
-fn absolute(path: &At<String>, mistakes: &mut Vec<Diagnostic>) {
+pub(super) fn absolute(path: &At<String>, mistakes: &mut Vec<Diagnostic>) {
     if !path.starts_with('/') || path.chars().any(char::is_control) {
         let relative = Diagnostic::error(format!("`{}` is not an absolute path of the guest", path.value));
         mistakes.push(relative.at(path.place, "must begin with `/`"));

@@ -9,10 +9,15 @@ mod disks;
 mod guest;
 mod health;
 mod locate;
+mod login;
 mod machine;
 pub(crate) mod network;
+mod ports;
 mod probe;
+mod provision;
+mod secrets;
 pub(crate) mod settle;
+mod shares;
 mod vm;
 
 use std::collections::BTreeMap;
@@ -23,11 +28,12 @@ use super::diagnostic::Diagnostic;
 use super::node::Node;
 use super::place::{Extent, Place, Texts};
 use super::schema::resource::{Image, Volume};
+use super::schema::secret::Secret;
 use super::schema::vm as file;
 use super::suggest;
 use super::unsupported::Unsupported;
-use crate::model::Project;
-use crate::names::{NameError, ProjectName, ResourceId, VmName};
+use crate::model::{Project, Task};
+use crate::names::{NameError, ProjectName, ResourceId, SecretName, VmName};
 use settle::Settled;
 
 /// A resource as the file has it, under a legal name.
@@ -83,13 +89,17 @@ pub(crate) struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// The folder of the file in which something stands.
+    fn folder(&self, place: Place) -> PathBuf {
+        self.directories.get(usize::from(place.at.file.0)).cloned().unwrap_or_default()
+    }
+
     /// The absolute path that a text names, relative to the folder of the file it stands in.
     fn path(&self, text: &At<String>) -> PathBuf {
         let home = text.strip_prefix("~/").and_then(|rest| self.home.map(|home| Path::new(home).join(rest)));
         let written = home.unwrap_or_else(|| PathBuf::from(&text.value));
-        let folder = self.directories.get(usize::from(text.place.at.file.0)).map_or(Path::new(""), PathBuf::as_path);
         // `.` goes; `..` stays, because with symbolic links it cannot be taken out on paper.
-        folder.join(written).components().filter(|part| *part != Component::CurDir).collect()
+        self.folder(text.place).join(written).components().filter(|part| *part != Component::CurDir).collect()
     }
 }
 
@@ -97,6 +107,7 @@ impl Scope<'_> {
 pub(crate) struct Resources {
     pub(crate) volumes: Vec<Declared<crate::names::VolumeName, Volume>>,
     pub(crate) images: Vec<Declared<crate::names::ImageName, Image>>,
+    pub(crate) secrets: Vec<Declared<SecretName, Secret>>,
 }
 
 /// Decodes the resources of one kind. A name that is not legal, or a value that does not fit, is a mistake and left out.
@@ -163,16 +174,31 @@ pub(crate) fn lower(
     let depends = depends::resolve(scope, instances, &groups, mistakes, warnings);
     let known = disks::Known::new(&resources.volumes);
     disks::check_use(&known, instances, mistakes);
+    ports::check(instances, mistakes);
     let Settled { networks, mut interfaces } = settled;
     let mut origins = BTreeMap::new();
     let mut vms = BTreeMap::new();
+    let mut tasks = BTreeMap::new();
     for (instance, depends) in instances.iter().zip(depends) {
         let interfaces = interfaces.remove(&instance.name).unwrap_or_default();
         let boot = images.boot(scope, instance, mistakes);
         let disks = disks::of(instance, &known, mistakes);
-        let told = guest::lower(scope, instance, &disks, mistakes, warnings);
+        let shares = shares::lower(scope, instance, mistakes);
+        let mut told = guest::lower(scope, instance, &disks, &shares, mistakes, warnings);
+        if let Some(told) = &mut told {
+            told.secrets = secrets::files(instance, &resources.secrets, mistakes);
+        }
+        let ignition = provision::ignition(instance, told.is_some(), mistakes);
+        let own = provision::tasks(instance, mistakes);
+        let account = boot.as_ref().and_then(|boot| images.account(boot));
         let mut vm = vm::lower(scope, instance, boot, disks, interfaces, depends, mistakes);
-        vm.cloud_init = told;
+        vm.ssh = login::lower(&instance.spec, told.as_deref(), account);
+        (vm.cloud_init, vm.ignition, vm.shares) = (told, ignition, shares);
+        vm.provision = own.iter().map(Task::done).collect();
+        if !own.is_empty() {
+            tasks.insert(vm.name.clone(), own);
+        }
+        settle::untold(instance, &vm, &networks, warnings);
         origins.insert(ResourceId::Vm(vm.name.clone()), scope.texts.origin(instance.place.at));
         vms.insert(vm.name.clone(), vm);
     }
@@ -185,7 +211,8 @@ pub(crate) fn lower(
     }
     let networks = networks.into_iter().map(|(name, network)| (name, network.spec)).collect();
     let images = images.used(scope, &mut origins);
-    Project { name: scope.project.clone(), networks, volumes, images, vms, origins }
+    let secrets = secrets::sources(scope, &resources.secrets, mistakes);
+    Project { name: scope.project.clone(), networks, volumes, images, vms, tasks, secrets, origins }
 }
 
 /// An unknown reference, with the name that was probably meant.

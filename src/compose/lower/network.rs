@@ -2,16 +2,17 @@
 //!
 //! Owns which subnet a network has, and that no two overlap. Knows nothing of vms.
 
+mod settings;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{Declared, Surroundings, labels};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::Place;
-use crate::compose::schema::resource::{Cidr, Mode, Network};
-use crate::compose::unsupported;
+use crate::compose::schema::network::{Cidr, Cidr6, Mode, Network};
 use crate::model::{self, NetworkMode, address};
 use crate::names::{NetworkName, ProjectName};
 
@@ -34,6 +35,7 @@ pub(crate) fn lower(
         declared.push(Declared { name, place, within: place.at, spec: Network::default() });
     }
     overlaps(&declared, mistakes);
+    overlaps6(&declared, mistakes);
     let subnet = |network: &Declared<_, Network>| network.spec.subnet.as_ref().map(|At { value: Cidr(net), .. }| *net);
     let fixed: Vec<Ipv4Net> = declared.iter().filter_map(subnet).collect();
     let wanted: BTreeSet<NetworkName> =
@@ -46,24 +48,23 @@ pub(crate) fn lower(
             mistakes.push(full.at(network.place, "needs a subnet").hint("give it one with `subnet:`"));
             continue;
         };
-        let mode = mode(network.spec.mode.as_ref(), mistakes);
+        let mode = mode(network.spec.mode.as_ref());
         let labels = labels(&network.spec.labels, mistakes);
+        let settings = Box::new(settings::lower(&network, mode, subnet, mistakes));
         let name = network.name.clone();
-        let spec = model::Network { name: name.clone(), mode, subnet, hosts: BTreeMap::new(), labels };
+        let spec = model::Network { name: name.clone(), mode, subnet, hosts: BTreeMap::new(), labels, settings };
         networks.insert(name.clone(), Declared { name, place: network.place, within: network.within, spec });
     }
     networks
 }
 
-fn mode(mode: Option<&At<Mode>>, mistakes: &mut Vec<Diagnostic>) -> NetworkMode {
-    match mode {
-        None | Some(At { value: Mode::Nat, .. }) => NetworkMode::Nat,
-        Some(At { value: Mode::Isolated, .. }) => NetworkMode::Isolated,
-        Some(At { value, place }) => {
-            let word = if *value == Mode::Routed { "mode: routed" } else { "mode: bridge" };
-            mistakes.push(unsupported::not_yet(word).at(*place, "used here"));
-            NetworkMode::Nat
-        }
+fn mode(mode: Option<&At<Mode>>) -> NetworkMode {
+    match mode.map(|mode| mode.value) {
+        None | Some(Mode::Nat) => NetworkMode::Nat,
+        Some(Mode::Isolated) => NetworkMode::Isolated,
+        Some(Mode::Routed) => NetworkMode::Routed,
+        Some(Mode::Bridge) => NetworkMode::Bridge,
+        Some(Mode::Direct) => NetworkMode::Direct,
     }
 }
 
@@ -95,4 +96,16 @@ fn overlap(a: &(Ipv4Net, Place, &NetworkName), b: &(Ipv4Net, Place, &NetworkName
     .at(second.1, "overlaps")
     .and(first.1, "this one")
     .hint("give each network addresses of its own")
+}
+
+/// The same of IPv6, where all subnets have one length: they are the same or have nothing in common.
+fn overlaps6(declared: &[Declared<NetworkName, Network>], mistakes: &mut Vec<Diagnostic>) {
+    let mut seen: BTreeMap<Ipv6Net, (Place, &NetworkName)> = BTreeMap::new();
+    for network in declared {
+        let Some(At { value: Cidr6(net), place }) = network.spec.subnet6.as_ref() else { continue };
+        if let Some((first, other)) = seen.insert(*net, (*place, &network.name)) {
+            let twice = format!("`subnet6` `{net}` of network `{}` is that of `{other}`", network.name);
+            mistakes.push(Diagnostic::error(twice).at(*place, "given again here").and(first, "first given here"));
+        }
+    }
 }

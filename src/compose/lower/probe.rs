@@ -5,7 +5,7 @@
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Instance, Scope, subject};
+use super::{Instance, Scope, login, subject};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::Place;
@@ -94,8 +94,7 @@ pub(super) fn lower(
         probes.push(Probe::Http(Box::new(http(context, &probe.value.0, probe.place, mistakes))));
     }
     if let Some(At { value: SshProbe(Some(LongSsh { port, host })), place }) = asked.ssh {
-        const SSH: u16 = 22;
-        let port = port.unwrap_or(SSH);
+        let port = port.unwrap_or_else(|| login::port(&context.instance.spec));
         check_target(context, port, host.as_deref(), *place, mistakes);
         probes.push(Probe::Ssh { host: host.clone(), port });
     }

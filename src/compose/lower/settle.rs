@@ -3,6 +3,8 @@
 //! Owns the checks of what the user fixed, and fills in the rest with `model::address`. Knows nothing of what else a vm
 //! has, so that templates in the rest can use the addresses.
 
+mod ip6;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
@@ -11,9 +13,12 @@ use super::{Instance, Surroundings, siblings, subject, unknown};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::Place;
+use crate::compose::schema::guest::Fqdn;
 use crate::compose::schema::vm::{Ip, MacText, VmNetwork, VmNetworks};
-use crate::model::{Host, Interface, Mac, address};
+use crate::model::{Host, Interface, Mac, Network, NetworkMode, address};
 use crate::names::{NetworkName, ProjectName, VmName};
+
+pub(super) use ip6::untold;
 
 /// What of a vm matters here.
 #[derive(Debug, Default)]
@@ -40,6 +45,17 @@ struct Member<'a> {
     place: Place,
     ip: Option<&'a At<Ip>>,
     mac: Option<&'a At<MacText>>,
+    wish: Option<&'a VmNetwork>,
+}
+
+impl Member<'_> {
+    fn aliases(&self) -> &[At<Fqdn>] {
+        self.wish.map_or(&[], |wish| &wish.aliases)
+    }
+
+    fn default_route(&self) -> Option<&At<bool>> {
+        self.wish.and_then(|wish| wish.default_route.as_ref()).filter(|route| route.value)
+    }
 }
 
 /// Settles all addresses.
@@ -55,7 +71,9 @@ pub(crate) fn settle(
     let mut macs = BTreeMap::new();
     for (name, members) in &members {
         let Some(network) = networks.get_mut(name) else { continue };
-        let fixed = fixed(network.spec.subnet, name, members, mistakes);
+        let fixed = fixed(&network.spec, members, mistakes);
+        let fixed6 = ip6::fixed(&network.spec, members, mistakes);
+        routed(&network.spec, members, mistakes);
         fixed_macs(members, &mut macs, mistakes);
         host_names(name, members, mistakes);
         let wanted = members.iter().filter(|m| m.ip.is_none()).map(|m| m.instance.name.clone()).collect();
@@ -69,8 +87,13 @@ pub(crate) fn settle(
             let vm = &member.instance.name;
             let Some(ip) = fixed.get(vm).or_else(|| chosen.get(vm)).copied() else { continue };
             let mac = member.mac.map_or_else(|| free_mac(project, name, member, &fixed, &mut used), |mac| mac.0);
-            network.spec.hosts.insert(vm.clone(), Host { mac, ip, names: names(member) });
-            slots.entry(vm.clone()).or_default().push((member.slot, Interface { network: name.clone(), mac, ip }));
+            let own = || network.spec.settings.subnet6.map(|subnet| address::eui64(subnet, mac));
+            let ip6 = fixed6.get(vm).copied().or_else(own);
+            network.spec.hosts.insert(vm.clone(), Host { mac, ip, ip6, names: names(member) });
+            let default_route = member.default_route().is_some();
+            let mtu = network.spec.settings.mtu;
+            let interface = Interface { network: name.clone(), mac, ip, ip6, default_route, mtu };
+            slots.entry(vm.clone()).or_default().push((member.slot, interface));
         }
     }
     let in_order = |mut found: Vec<(usize, Interface)>| {
@@ -91,13 +114,14 @@ fn members<'a>(
     for instance in instances {
         let Some(VmNetworks(wishes)) = &instance.spec.networks else {
             if let Ok(name) = NetworkName::new(IMPLICIT) {
-                let member = Member { instance, slot: 0, place: instance.place, ip: None, mac: None };
+                let member = Member { instance, slot: 0, place: instance.place, ip: None, mac: None, wish: None };
                 members.entry(name).or_default().push(member);
             }
             continue;
         };
         let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
-        for (slot, (wish, VmNetwork { ip, mac })) in wishes.iter().enumerate() {
+        one_default_route(instance, wishes, mistakes);
+        for (slot, (wish, own)) in wishes.iter().enumerate() {
             if let Some(first) = seen.insert(wish, wish.place) {
                 let twice = Diagnostic::error(format!("{} is on network `{}` twice", subject(instance), wish.value));
                 mistakes.push(twice.at(wish.place, "named again here").and(first, "first named here"));
@@ -105,7 +129,8 @@ fn members<'a>(
             }
             let name = NetworkName::new(wish.value.as_str()).ok().filter(|name| networks.contains_key(name));
             if let Some(name) = name {
-                let member = Member { instance, slot, place: wish.place, ip: ip.as_ref(), mac: mac.as_ref() };
+                let (ip, mac) = (own.ip.as_ref(), own.mac.as_ref());
+                let member = Member { instance, slot, place: wish.place, ip, mac, wish: Some(own) };
                 members.entry(name).or_default().push(member);
             } else {
                 let known = networks.keys().map(NetworkName::as_str);
@@ -116,18 +141,41 @@ fn members<'a>(
     members
 }
 
+/// With two default routes, which one answers is chance.
+fn one_default_route(instance: &Instance<Wish>, wishes: &[(At<String>, VmNetwork)], mistakes: &mut Vec<Diagnostic>) {
+    let chosen = wishes.iter().filter_map(|(_, own)| own.default_route.as_ref().filter(|route| route.value));
+    if let [first, second, ..] = chosen.collect::<Vec<_>>().as_slice() {
+        let twice = Diagnostic::error(format!("{} has two default routes", subject(instance)));
+        mistakes.push(twice.at(second.place, "and this one").and(first.place, "this one"));
+    }
+}
+
+/// What only the network can say of its members: no route leads out of an isolated one, and one of the host's reserves
+/// no addresses for us.
+fn routed(network: &Network, members: &[Member<'_>], mistakes: &mut Vec<Diagnostic>) {
+    for member in members {
+        if let Some(route) = member.default_route().filter(|_| network.mode == NetworkMode::Isolated) {
+            let nowhere = format!("the default route of {} leads nowhere", subject(member.instance));
+            let label = format!("network `{}` is isolated", network.name);
+            mistakes.push(Diagnostic::error(nowhere).at(route.place, label));
+        }
+        if network.is_foreign() && member.ip.is_none() {
+            let subject = subject(member.instance);
+            let unknown = format!("{subject} needs an `ip` on network `{}`, which is the host's own", network.name);
+            let hint = format!("choose one that is free there: `networks: {{{}: {{ip: …}}}}`", network.name);
+            mistakes.push(Diagnostic::error(unknown).at(member.place, "no `ip`").hint(hint));
+        }
+    }
+}
+
 /// The addresses that the user fixed, as far as they can be had.
-fn fixed(
-    subnet: ipnet::Ipv4Net,
-    network: &NetworkName,
-    members: &[Member<'_>],
-    mistakes: &mut Vec<Diagnostic>,
-) -> BTreeMap<VmName, Ipv4Addr> {
+fn fixed(network: &Network, members: &[Member<'_>], mistakes: &mut Vec<Diagnostic>) -> BTreeMap<VmName, Ipv4Addr> {
+    let (subnet, network, gateway) = (network.subnet, &network.name, network.gateway());
     let mut fixed = BTreeMap::new();
     let mut owners: BTreeMap<Ipv4Addr, &Member<'_>> = BTreeMap::new();
     for member in members {
         let Some(ip) = member.ip else { continue };
-        if let Err(reason) = address::check(subnet, ip.0) {
+        if let Err(reason) = address::check(subnet, gateway, ip.0) {
             let outside = Diagnostic::error(format!("address `{}` is {reason}", ip.0));
             let hint = format!("network `{network}` is `{subnet}`; its vms have {}", usable(subnet));
             mistakes.push(outside.at(ip.place, format!("cannot be given to {}", subject(member.instance))).hint(hint));
@@ -211,20 +259,35 @@ fn free_mac(
     mac
 }
 
-/// What a vm is called on the network: its host name, and its own name where that is another. Not the name that replicas
-/// have together: libvirt cannot take one of several entries with a common name out of a running network.
+/// What a vm is called on the network: its host name, its own name where that is another, the name that it has together
+/// with its replicas, and its aliases. A name that several have is answered with the addresses of all.
 fn names(member: &Member<'_>) -> Vec<String> {
     let instance = member.instance;
     let own = instance.name.to_string();
     let mut names = vec![instance.spec.hostname.as_ref().map_or_else(|| own.clone(), |(name, _)| name.clone())];
     names.push(own);
+    names.extend(instance.group.as_ref().map(ToString::to_string));
+    names.extend(member.aliases().iter().map(|alias| alias.0.clone()));
     let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names
 }
 
-/// A host name that two vms of a network have is answered by chance.
+/// A host name that two vms of a network have is answered by chance; an alias may be shared, but not be another's name.
 fn host_names(network: &NetworkName, members: &[Member<'_>], mistakes: &mut Vec<Diagnostic>) {
+    let own: BTreeMap<&str, &Member<'_>> =
+        members.iter().map(|member| (member.instance.name.as_str(), member)).collect();
+    for member in members {
+        for alias in member.aliases() {
+            let Some(other) = own.get(alias.0.as_str()).filter(|other| other.instance.name != member.instance.name)
+            else {
+                continue;
+            };
+            let taken = Diagnostic::error(format!("alias `{}` is the name of another vm", alias.0));
+            let here = format!("on network `{network}`");
+            mistakes.push(taken.at(alias.place, here).and(other.instance.place, "this one"));
+        }
+    }
     let mut owners: BTreeMap<&str, &Member<'_>> = BTreeMap::new();
     for member in members {
         let own = member.instance.name.as_str();

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Instance, Scope, disks, health, labels, machine};
+use super::{Instance, Scope, disks, health, labels, machine, ports};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::schema::vm as file;
@@ -48,10 +48,15 @@ pub(super) fn lower(
         memory,
         disk: spec.disk.as_ref().map(|disk| disk.value),
         disks,
+        shares: Vec::new(),
         interfaces,
+        ports: ports::of(instance),
         depends_on,
         healthcheck: health::lower(scope, instance, addressed, mistakes),
         cloud_init: None,
+        ssh: None,
+        ignition: None,
+        provision: Vec::new(),
         stop_grace_period: spec.stop_grace_period.unwrap_or(GRACE),
         autostart: spec.autostart.unwrap_or(false),
         protect: spec.protect.unwrap_or(false),

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::guest::{Fqdn, PasswordHash, SshKey};
+use super::secret::SecretUse;
 use super::shape::{OneOrMany, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
 
@@ -52,8 +53,9 @@ pub(crate) struct CloudInit {
     pub(crate) config: Option<At<Value>>,
     /// Further keys of the meta-data.
     pub(crate) meta_data: Option<At<Value>>,
-    /// Secrets that the guest receives.
-    pub(crate) secrets: Vec<String>,
+    /// Secrets that become files of the guest: names, which are files in `/run/secrets`, or mappings. They are there before
+    /// its services start, at every start by vmcompose. Example: `secrets: [db_password]`
+    pub(crate) secrets: Vec<SecretUse>,
 }
 
 /// An account of the guest.

@@ -7,15 +7,16 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::shape::{OneOrMany, any_of, deserialize_form};
-use crate::compose::decode::Form;
+use super::shape::{OneOrMany, any_of, deserialize_form, refused};
+use crate::compose::decode::{At, Form, Refused};
+use crate::model::secret;
 
 /// A host name: DNS labels, in lower case (RFC 1123 section 2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fqdn(pub(crate) String);
 
 impl Fqdn {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
         let legal = |label: &str| {
             !label.is_empty()
@@ -103,6 +104,10 @@ pub(crate) struct PasswordHash(pub(crate) String);
 
 impl PasswordHash {
     fn parse(text: &str) -> Result<Self, String> {
+        // Looked at only when it is known, and then by the guest.
+        if secret::references(text).len() == 1 && secret::replace(text, |_| Some(String::new())).is_empty() {
+            return Ok(Self(text.to_owned()));
+        }
         let method = text.strip_prefix('$').and_then(|rest| rest.split('$').next()).unwrap_or("");
         let known = matches!(method, "y" | "gy" | "7" | "2b" | "2a" | "2y" | "6" | "5");
         let legal = |c: char| c.is_ascii_alphanumeric() || "./$=,-+".contains(c);
@@ -136,49 +141,90 @@ macro_rules! texts {
 texts! {
     Fqdn "Hostname" "a host name" r"^\s*[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\.?\s*$";
     SshKey "SshKey" "a line of a `.pub` file" "^\\s*(ssh-|ecdsa-|sk-)";
+    AccountName "AccountName" "the name of an account" r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$";
     PasswordHash "PasswordHash" "a password, hashed as in /etc/shadow" r"^\$";
 }
 
-deserialize_form!(Provision);
-
-/// Commands run in the guest once it is up: a text, a list, or a mapping.
+/// How to log in: a mapping, or `false` where the project's key has no business in the guest.
 #[derive(Debug, Clone)]
-pub(crate) struct Provision;
+pub(crate) enum Ssh {
+    /// With the project's key, or without.
+    Whether(bool),
+    /// In this way.
+    How(LongLogin),
+}
 
-impl Form for Provision {
-    const EXPECTED: &'static str = "a text, a list of commands, or a mapping";
-    type Scalar = String;
-    type List = Vec<serde_json::Value>;
-    type Mapping = serde_json::Value;
+/// The long form of `ssh`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LongLogin {
+    /// The account. Default: the first of `cloud_init.users`, else the image's own
+    pub(crate) user: Option<At<AccountName>>,
+    /// Keys that may log in. Default: one that `up` makes for the project
+    pub(crate) authorized_keys: OneOrMany<SshKey>,
+    /// The port. Default: 22
+    pub(crate) port: Option<PortNumber>,
+}
 
-    fn scalar(_: String) -> Result<Self, String> {
-        Ok(Self)
+deserialize_form!(Ssh);
+
+impl Form for Ssh {
+    const EXPECTED: &'static str = "`true`, `false`, or a mapping";
+    type Scalar = bool;
+    type List = Refused;
+    type Mapping = LongLogin;
+
+    refused!(list);
+
+    fn scalar(whether: bool) -> Result<Self, String> {
+        Ok(Self::Whether(whether))
     }
 
-    fn list(_: Vec<serde_json::Value>) -> Result<Self, String> {
-        Ok(Self)
-    }
-
-    fn mapping(_: serde_json::Value) -> Result<Self, String> {
-        Ok(Self)
+    fn mapping(how: LongLogin) -> Result<Self, String> {
+        Ok(Self::How(how))
     }
 }
 
-any_of!(
-    Provision, "Provision", "commands run in the guest once it is up",
-    [{"type": "string"}, {"type": "array"}, {"type": "object"}], []
-);
+any_of!(Ssh, "Ssh", "how to log in: a mapping, or `false`", [{"type": "boolean"}], [LongLogin]);
 
-/// How to log in.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Ssh {
-    /// The account.
-    pub(crate) user: Option<String>,
-    /// Keys that may log in.
-    pub(crate) authorized_keys: OneOrMany<SshKey>,
-    /// The port. Default: 22
-    pub(crate) port: Option<u16>,
+/// The name of an account, as the tools of Linux take it (useradd(8)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AccountName(pub(crate) String);
+
+impl AccountName {
+    fn parse(text: &str) -> Result<Self, String> {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        if text.is_empty() || text.len() > 32 || !text.chars().all(legal) || text.starts_with(['-', '.']) {
+            let form = "it has at most 32 letters, digits, `_`, `-` and `.`";
+            return Err(format!("`{text}` is not the name of an account; {form}"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// A port that something can listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PortNumber(pub(crate) u16);
+
+impl<'de> Deserialize<'de> for PortNumber {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            port @ 1..=65535 => Ok(Self(u16::try_from(port).unwrap_or(u16::MAX))),
+            port => Err(serde::de::Error::custom(format!("`{port}` is not a port; ports go from 1 to 65535"))),
+        }
+    }
+}
+
+impl JsonSchema for PortNumber {
+    fn schema_name() -> Cow<'static, str> {
+        "PortNumber".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": 65535 })
+    }
 }
 
 #[cfg(test)]

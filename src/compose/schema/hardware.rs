@@ -13,20 +13,18 @@ use crate::compose::decode::{Form, Refused};
 
 /// A folder of the host inside the guest: `./code:/srv/code`, `./code:/srv/code:ro`, or a mapping.
 #[derive(Debug, Clone)]
-#[expect(dead_code, reason = "checked now, carried out by a later version")]
 pub(crate) struct Share(pub(crate) LongShare);
 
 /// The long form of a share.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LongShare {
-    /// The folder on the host.
+    /// The folder on the hypervisor's machine. A relative path begins at the compose file's folder.
     pub(crate) source: String,
     /// The folder in the guest, absolute.
     pub(crate) target: String,
     /// Whether the guest may only read it. Default: false
     #[serde(default)]
-    #[expect(dead_code, reason = "checked now, carried out by a later version")]
     pub(crate) read_only: Option<bool>,
 }
 

@@ -9,8 +9,11 @@ pub(crate) mod hardware;
 pub(crate) mod health;
 mod json;
 pub(crate) mod machine;
+pub(crate) mod network;
 pub(crate) mod probe;
+pub(crate) mod provision;
 pub(crate) mod resource;
+pub(crate) mod secret;
 pub(crate) mod shape;
 pub(crate) mod vm;
 
@@ -18,7 +21,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use json::json_schema;
-use resource::{Image, Include, Network, Secret, Volume};
+use network::Network;
+use resource::{Image, Include, Volume};
+use secret::Secret;
 use shape::Entries;
 use vm::Vm;
 

@@ -84,7 +84,7 @@ pub(crate) struct SshProbe(pub(crate) Option<LongSsh>);
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LongSsh {
-    /// The port. Default: 22
+    /// The port. Default: that of `ssh.port`, which is 22
     pub(crate) port: Option<u16>,
     /// Where to connect to. Default: the first address of the vm
     pub(crate) host: Option<String>,

@@ -1,11 +1,9 @@
-//! Everything at the top of the file besides vms: images, networks, volumes, secrets, includes.
+//! What stands at the top of the file besides vms and networks: images, volumes, secrets, includes.
 //!
 //! Owns their keys. Knows nothing of what becomes of them.
 
-use ipnet::Ipv4Net;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use std::borrow::Cow;
 
 use super::shape::{Labels, OneOrMany, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
@@ -54,96 +52,6 @@ impl Form for Image {
 
 any_of!(Image, "Image", "a path, a URL or a well-known name, or a mapping", [{"type": "string"}], [LongImage]);
 
-/// A network of the project.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Network {
-    /// How it reaches the outside. Default: nat
-    pub(crate) mode: Option<At<Mode>>,
-    /// Its addresses; the first one is the gateway's. Default: one that is free. Example: `subnet: 10.20.0.0/24`
-    pub(crate) subnet: Option<At<Cidr>>,
-    /// Free text, kept with the network.
-    pub(crate) labels: Labels,
-    /// The bridge of the host that `mode: bridge` uses.
-    pub(crate) bridge: Option<String>,
-    /// IPv6 addresses of the network.
-    pub(crate) subnet6: Option<String>,
-    /// Largest packet.
-    pub(crate) mtu: Option<u32>,
-    /// VLAN number.
-    pub(crate) vlan: Option<u16>,
-    /// The domain of the vms' names.
-    pub(crate) domain: Option<String>,
-    /// DHCP settings.
-    pub(crate) dhcp: Option<serde_json::Value>,
-    /// DNS settings.
-    pub(crate) dns: Option<serde_json::Value>,
-    /// Static routes.
-    pub(crate) routes: Option<serde_json::Value>,
-}
-
-/// How a network reaches the outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    /// Through the hypervisor, its address translated.
-    Nat,
-    /// Not at all; the vms and the hypervisor see one another.
-    Isolated,
-    /// Through the hypervisor, with its own addresses.
-    Routed,
-    /// By a bridge that the host has already.
-    Bridge,
-}
-
-/// An IPv4 subnet whose host bits are zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cidr(pub(crate) Ipv4Net);
-
-impl Cidr {
-    fn parse(text: &str) -> Result<Ipv4Net, String> {
-        let net: Ipv4Net = text.parse().map_err(|_| match text.parse::<std::net::Ipv4Addr>() {
-            Ok(_) => format!("`{text}` lacks the length of the prefix; write `{text}/24`"),
-            Err(_) if text.contains(':') => format!("`{text}` is not an IPv4 subnet; IPv6 is not supported yet"),
-            Err(_) => format!("`{text}` is not a subnet; write an address and a length, such as `10.20.0.0/24`"),
-        })?;
-        if net.addr() != net.network() {
-            return Err(format!("`{net}` is an address within a subnet; the subnet is `{}`", net.trunc()));
-        }
-        if net.prefix_len() > 29 {
-            return Err(format!("`{net}` is too small for a network with a gateway; take a `/29` or larger"));
-        }
-        if net.prefix_len() < 8 {
-            return Err(format!("`{net}` is larger than any network; take a `/8` or smaller"));
-        }
-        let first = net.addr();
-        if first.is_loopback() || first.is_multicast() || first.is_link_local() || first.octets()[0] == 0 {
-            return Err(format!("`{net}` is reserved; take one of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16"));
-        }
-        Ok(net)
-    }
-}
-
-impl<'de> Deserialize<'de> for Cidr {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(text.trim()).map(Self).map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for Cidr {
-    fn schema_name() -> Cow<'static, str> {
-        "Subnet".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "an IPv4 subnet: 10.20.0.0/24",
-            "type": "string",
-            "pattern": r"^\s*[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}\s*$"
-        })
-    }
-}
-
 /// A named volume: a disk that survives `down`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -158,22 +66,6 @@ pub(crate) struct Volume {
     pub(crate) pool: Option<At<String>>,
     /// Refused: libvirt keeps nothing with a volume. Label the vms that use it.
     pub(crate) labels: Option<Labels>,
-}
-
-/// A secret: where its value comes from.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Secret {
-    /// A variable of the environment.
-    pub(crate) environment: Option<String>,
-    /// A file.
-    pub(crate) file: Option<String>,
-    /// What a command prints.
-    pub(crate) command: Option<serde_json::Value>,
-    /// A file encrypted with sops.
-    pub(crate) sops: Option<String>,
-    /// A path in Vault.
-    pub(crate) vault: Option<serde_json::Value>,
 }
 
 /// Another compose file whose resources become part of this project.

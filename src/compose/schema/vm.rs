@@ -5,13 +5,14 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use std::borrow::Cow;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::cloud_init::CloudInit;
-use super::guest::{Fqdn, Provision, Ssh};
+use super::guest::{Fqdn, Ssh};
 use super::hardware::{Port, Share};
 use super::health::{DependsOn, Healthcheck};
 use super::machine::{Cpu, Graphics, HostDevice, Hugepages, Limits};
+use super::provision::{Ignition, Provision};
 use super::shape::{Entries, Labels, OneOrMany, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
 use crate::model::hardware::{Firmware, Restart, Watchdog};
@@ -87,8 +88,9 @@ pub(crate) struct Vm {
     pub(crate) watchdog: Option<Watchdog>,
     /// Devices of the host that the guest gets to itself. Example: `devices: [{pci: "0000:03:00.0"}]`
     pub(crate) devices: Vec<At<HostDevice>>,
-    /// Folders of the host inside the guest.
-    pub(crate) shares: Vec<Share>,
+    /// Folders of the hypervisor's machine inside the guest, mounted by its cloud-init.
+    /// Example: `shares: ["./code:/srv/code", "./etc:/srv/etc:ro"]`
+    pub(crate) shares: Vec<At<Share>>,
     /// Ports published on the host. Example: `ports: ["8080:80"]`
     pub(crate) ports: Vec<At<Port>>,
     /// What happens when the guest powers itself off (`always`, `unless-stopped`) or crashes (these and `on-failure`).
@@ -96,15 +98,17 @@ pub(crate) struct Vm {
     pub(crate) restart: Option<Restart>,
     /// Settings for the guest's first boot, where its image has cloud-init. Example: `cloud_init: {packages: [nginx]}`
     pub(crate) cloud_init: Option<CloudInit>,
-    /// Settings for the first boot of guests with Ignition.
-    pub(crate) ignition: Option<serde_json::Value>,
-    /// Commands run in the guest once it is up.
+    /// The configuration that a guest with Ignition, such as Flatcar, reads at its first boot: JSON as a text, a
+    /// mapping, or a file. Example: `ignition: {file: core.ign}`
+    pub(crate) ignition: Option<At<Ignition>>,
+    /// What is done in the guest through its agent once it is up: scripts and files, in order. Done again, with all that
+    /// follows, when it changes. Example: `provision: [{script: setup.sh, env: {MODE: test}}]`
     pub(crate) provision: Option<Provision>,
-    /// How to log in.
+    /// How to log in; `false` keeps the project's key out of the guest. Example: `ssh: {user: ada}`
     pub(crate) ssh: Option<Ssh>,
     /// Upper limits of what it may use. Example: `limits: {cpu: {quota: 1.5}, disk: {iops: 500}}`
     pub(crate) limits: Option<Limits>,
-    /// Refuses deletion and replacement.
+    /// Refuses deletion and replacement, until an `up` without it. Default: false
     pub(crate) protect: Option<bool>,
     /// A fragment of libvirt's domain XML, merged into the definition. Example: `xml: "<on_reboot>destroy</on_reboot>"`
     pub(crate) xml: Option<At<String>>,
@@ -160,13 +164,23 @@ pub(crate) struct VmNetworks(pub(crate) Vec<(At<String>, VmNetwork)>);
 pub(crate) struct VmNetwork {
     /// Its address. Default: one that is free
     pub(crate) ip: Option<At<Ip>>,
-    /// Its hardware address. Default: made from its name
+    /// Its IPv6 address, where the network has `subnet6`. Default: made from its hardware address
+    pub(crate) ip6: Option<At<Ip6>>,
+    /// Its hardware address. Default: made from its address where that is given, else from its name
     pub(crate) mac: Option<At<MacText>>,
+    /// Names that it has on this network besides its own; vms may share one. Example: `aliases: [db]`
+    pub(crate) aliases: Vec<At<Fqdn>>,
+    /// Whether the vm's default route goes this way. Default: of the first network that leads outside
+    pub(crate) default_route: Option<At<bool>>,
 }
 
 /// An IPv4 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ip(pub(crate) Ipv4Addr);
+
+/// An IPv6 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ip6(pub(crate) Ipv6Addr);
 
 /// A hardware address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -240,7 +254,7 @@ impl<'de> Deserialize<'de> for Ip {
         let text = String::deserialize(deserializer)?;
         let malformed = || {
             let more = if text.contains(':') {
-                "IPv6 is not supported yet"
+                "IPv6 has its own key, `ip6`"
             } else if text.contains('/') {
                 "the length of the prefix belongs to the network's `subnet`"
             } else {
@@ -261,6 +275,28 @@ impl JsonSchema for Ip {
             "description": "an IPv4 address: 10.20.1.10",
             "type": "string",
             "pattern": r"^\s*[0-9]{1,3}(\.[0-9]{1,3}){3}\s*$"
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Ip6 {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let malformed =
+            |_| serde::de::Error::custom(format!("`{text}` is not an IPv6 address; write one such as `fd00:20::10`"));
+        text.trim().parse().map(Self).map_err(malformed)
+    }
+}
+
+impl JsonSchema for Ip6 {
+    fn schema_name() -> Cow<'static, str> {
+        "Address6".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "an IPv6 address: fd00:20::10",
+            "type": "string",
+            "pattern": r"^\s*[0-9a-fA-F:.]+\s*$"
         })
     }
 }

@@ -4,7 +4,8 @@
 
 use std::fmt::Write as _;
 
-use crate::model::{Boot, Disk, Healthcheck, Image, ImageRef, Interface, Network, Spec, Vm};
+use crate::model::{Boot, Disk, Healthcheck, Image, ImageRef, Interface, Login, Network, ProjectKey, Share, Spec, Vm};
+use crate::plan::operation::Provision;
 use crate::plan::{Operation, Step};
 use crate::render::layout::tame;
 use crate::render::words::{about, count, list};
@@ -23,7 +24,28 @@ pub(super) fn of(step: &Step) -> Vec<(String, String)> {
         let whose = if change.drift { " (somebody else's change is put back)" } else { "" };
         (tame(&change.field), format!("{old} → {new}{whose}"))
     });
-    made.into_iter().map(|(label, value)| (label.to_owned(), value)).chain(changes).collect()
+    let made = made.into_iter().map(|(label, value)| (label.to_owned(), value));
+    made.chain(changes).chain(provision(step).map(|tasks| ("provision".to_owned(), tasks))).collect()
+}
+
+/// The tasks that are done inside a guest, with the place of the first where some before it are not done again.
+fn provision(step: &Step) -> Option<String> {
+    let tasks: Vec<&Provision> = step.operations.iter().filter_map(task).collect();
+    let first = tasks.first()?.number();
+    let names = list(tasks.iter().map(|task| format!("`{}`", tame(&task.task.label))), MOST);
+    let again = step.changes.iter().any(|change| change.top() == "provision" && change.old.is_some());
+    Some(match (again, first) {
+        (true, first) => format!("again: task {first} changed: {names}"),
+        (false, 1) => names,
+        (false, first) => format!("from task {first}: {names}"),
+    })
+}
+
+fn task(operation: &Operation) -> Option<&Provision> {
+    match operation {
+        Operation::Provision(provision) => Some(provision),
+        _ => None,
+    }
 }
 
 /// The spec that an operation makes something from.
@@ -72,10 +94,26 @@ fn machine(vm: &Vm) -> Vec<(&'static str, String)> {
     if !vm.disks.is_empty() {
         fields.push(("disks", list(vm.disks.iter().map(disk), MOST)));
     }
+    if !vm.shares.is_empty() {
+        fields.push(("shares", list(vm.shares.iter().map(share), MOST)));
+    }
     if !vm.interfaces.is_empty() {
         fields.push(("address", list(vm.interfaces.iter().map(interface), MOST)));
     }
+    if let Some(key) = vm.cloud_init.as_deref().and_then(|settings| settings.project_key.as_ref()) {
+        fields.push(("login", login(vm.ssh.as_deref(), key)));
+    }
+    let secrets = vm.cloud_init.as_ref().map(|told| told.asks_for()).unwrap_or_default();
+    if !secrets.is_empty() {
+        fields.push(("secrets", list(secrets.iter().map(|name| format!("`{name}`")), MOST)));
+    }
     fields
+}
+
+fn login(login: Option<&Login>, key: &ProjectKey) -> String {
+    let user = login.map_or(Login::FALLBACK, Login::user);
+    let made = if *key == ProjectKey::Wanted { ", which `up` makes" } else { "" };
+    format!("`{user}` by the project's key{made}")
 }
 
 fn boot(boot: &Boot) -> String {
@@ -102,6 +140,11 @@ fn disk(disk: &Disk) -> String {
         Disk::Volume { volume } => format!("volume `{volume}`"),
         Disk::Own { name, size } => format!("`{name}` {size}"),
     }
+}
+
+fn share(share: &Share) -> String {
+    let only = if share.read_only { ", read only" } else { "" };
+    format!("`{}` at `{}`{only}", tame(&share.source), tame(&share.target))
 }
 
 fn interface(interface: &Interface) -> String {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::fields::spec;
 use crate::names::ResourceId;
-use crate::plan::{Action, Gate, Plan, Step, Wave};
+use crate::plan::{Action, Gate, Operation, Plan, Step, Wave};
 
 /// Version of the shape. Fields may be added without a new version; none is renamed or removed.
 pub const VERSION: u32 = 1;
@@ -38,8 +38,9 @@ pub const VERSION: u32 = 1;
 /// }
 /// ```
 ///
-/// `action` is one of `create`, `start`, `update`, `restart`, `replace`, `delete`, `verify`. `origin`, `effect`, `gate` and `spec` are null where
-/// there is none; `spec` is there where a resource is made. `after` names steps of the same plan; `until` is `applied`
+/// `action` is one of `create`, `start`, `update`, `restart`, `replace`, `delete`, `verify`. `origin`, `effect`,
+/// `gate` and `spec` are null where there is none; `spec` is there where a resource is made; `finish`, only where there
+/// is any, has the calls after the gate. `after` names steps of the same plan; `until` is `applied`
 /// (its operations are done) or `passed` (its gate is open too). `unchanged` holds what the file has and no step makes or
 /// changes, `orphans` what is ours but no longer in the file and is left alone, `kept` the volumes that outlive the plan.
 pub fn json(plan: &Plan) -> Value {
@@ -75,7 +76,7 @@ fn step(step: &Step) -> Value {
     let mut cause = json!(step.cause);
     cause["text"] = json!(step.cause.to_string());
     let after: Vec<Value> = step.after.iter().map(|(id, until)| json!({ "step": id, "until": until })).collect();
-    json!({
+    let mut step_json = json!({
         "step": step.id,
         "resource": { "kind": step.resource.kind(), "name": step.resource.name() },
         "action": step.action.as_str(),
@@ -83,9 +84,17 @@ fn step(step: &Step) -> Value {
         "origin": step.origin,
         "changes": step.changes,
         "effect": step.effect,
-        "operations": step.operations.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "operations": words(&step.operations),
         "after": after,
         "gate": if step.gate == Gate::None { Value::Null } else { json!(step.gate) },
         "spec": step.operations.iter().find_map(spec),
-    })
+    });
+    if !step.finish.is_empty() {
+        step_json["finish"] = words(&step.finish);
+    }
+    step_json
+}
+
+fn words(operations: &[Operation]) -> Value {
+    json!(operations.iter().map(ToString::to_string).collect::<Vec<_>>())
 }

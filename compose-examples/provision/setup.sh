@@ -1,0 +1,3 @@
+#!/bin/sh -e
+echo "$MODE as $(id -un)" > "$HOME/proof"
+grep -q "mode = $MODE" /etc/app.conf

@@ -1,0 +1,230 @@
+//! Networks as libvirt's XML, and what of it can be changed while they run.
+//!
+//! Owns what libvirt's name server and DHCP server are told. Nothing is looked up here.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+use serde::Serialize;
+
+use super::templates::render;
+use super::{names, record};
+use crate::backend::HypervisorError;
+use crate::model::network::{Bandwidth, Dhcp, Route};
+use crate::model::{Host, Network, NetworkMode};
+use crate::state::record::Record;
+
+pub(super) const DHCP_HOST: &str = r#"<host mac="{{ mac }}"{% if name %} name="{{ name }}"{% endif %} ip="{{ ip }}"/>"#;
+pub(super) const DNS_HOST: &str =
+    r#"<host ip="{{ ip }}">{% for name in names %}<hostname>{{ name }}</hostname>{% endfor %}</host>"#;
+
+/// libvirt takes no longer range than this.
+const LONGEST_RANGE: u32 = 65_535;
+
+#[derive(Serialize)]
+struct Range {
+    first: Ipv4Addr,
+    last: Ipv4Addr,
+}
+
+/// A reservation, as DHCP has it.
+#[derive(Serialize, PartialEq, Eq)]
+pub(super) struct DhcpHost<'a> {
+    mac: String,
+    name: Option<&'a str>,
+    ip: Ipv4Addr,
+}
+
+/// All names of one address: libvirt tells entries apart by their addresses alone.
+#[derive(Serialize, PartialEq, Eq)]
+pub(super) struct DnsHost<'a> {
+    ip: IpAddr,
+    names: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Ip6 {
+    gateway: Ipv6Addr,
+    prefix: u8,
+}
+
+/// In units of 1000 bytes per second, as libvirt counts.
+#[derive(Serialize)]
+struct Limits {
+    inbound: Option<u64>,
+    outbound: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct NetworkXml<'a> {
+    namespace: &'static str,
+    record: String,
+    project: &'a str,
+    name: String,
+    uuid: String,
+    forward: Option<&'static str>,
+    ipv6_nat: bool,
+    bridge: String,
+    domain: String,
+    gateway: Ipv4Addr,
+    prefix: u8,
+    dhcp: bool,
+    range: Option<Range>,
+    dhcp_hosts: Vec<DhcpHost<'a>>,
+    dns_hosts: Vec<DnsHost<'a>>,
+    forwarders: &'a [IpAddr],
+    ip6: Option<Ip6>,
+    mtu: Option<u32>,
+    bandwidth: Option<Limits>,
+    options: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ForeignXml<'a> {
+    namespace: &'static str,
+    record: String,
+    project: &'a str,
+    name: String,
+    uuid: String,
+    bridge: Option<&'a str>,
+    interface: Option<&'a str>,
+    vlan: Option<u16>,
+}
+
+/// A network.
+pub(super) fn network(record: &Record, network: &Network) -> Result<String, HypervisorError> {
+    if network.is_foreign() { foreign(record, network) } else { own(record, network) }
+}
+
+fn own(record: &Record, network: &Network) -> Result<String, HypervisorError> {
+    let (project, settings) = (&record.project, &network.settings);
+    let forward = match network.mode {
+        NetworkMode::Nat => Some("nat"),
+        NetworkMode::Routed => Some("route"),
+        _ => None,
+    };
+    let context = NetworkXml {
+        namespace: record::NAMESPACE,
+        record: record.encode(),
+        project: project.as_str(),
+        name: names::network(project, &network.name),
+        uuid: names::uuid("network", project, network.name.as_str()),
+        forward,
+        ipv6_nat: network.mode == NetworkMode::Nat && settings.subnet6.is_some(),
+        bridge: names::bridge(project, &network.name),
+        domain: network.domain(project),
+        gateway: network.gateway(),
+        prefix: network.subnet.prefix_len(),
+        dhcp: network.has_dhcp(),
+        range: dhcp_range(network.subnet, &settings.dhcp),
+        dhcp_hosts: dhcp_hosts(network),
+        dns_hosts: dns_hosts(network),
+        forwarders: &settings.dns.forwarders,
+        ip6: settings.subnet6.zip(network.gateway6()).map(|(net, gateway)| Ip6 { gateway, prefix: net.prefix_len() }),
+        mtu: settings.mtu,
+        bandwidth: limits(settings.bandwidth),
+        options: options(network),
+    };
+    render("network.xml.j2", context)
+}
+
+/// A network that the host has already: vms are plugged in, and nothing of it is set up.
+fn foreign(record: &Record, network: &Network) -> Result<String, HypervisorError> {
+    let (project, settings) = (&record.project, &network.settings);
+    let device = settings.device.as_deref();
+    let context = ForeignXml {
+        namespace: record::NAMESPACE,
+        record: record.encode(),
+        project: project.as_str(),
+        name: names::network(project, &network.name),
+        uuid: names::uuid("network", project, network.name.as_str()),
+        bridge: device.filter(|_| network.mode == NetworkMode::Bridge),
+        interface: device.filter(|_| network.mode == NetworkMode::Direct),
+        vlan: settings.vlan,
+    };
+    render("foreign-network.xml.j2", context)
+}
+
+/// The reservations; none where there is no DHCP.
+pub(super) fn dhcp_hosts(network: &Network) -> Vec<DhcpHost<'_>> {
+    let host = |host: &'_ Host| (host.mac.to_string(), host.ip);
+    let hosts = network.hosts.values().filter(|_| network.has_dhcp());
+    hosts
+        .map(|of| {
+            let (mac, ip) = host(of);
+            DhcpHost { mac, name: of.names.first().map(String::as_str), ip }
+        })
+        .collect()
+}
+
+/// The names.
+pub(super) fn dns_hosts(network: &Network) -> Vec<DnsHost<'_>> {
+    if network.is_foreign() {
+        return Vec::new();
+    }
+    network.names().into_iter().map(|(ip, names)| DnsHost { ip, names }).collect()
+}
+
+/// A DHCP reservation by itself, for a live update.
+pub(super) fn dhcp_host(host: &DhcpHost<'_>) -> Result<String, HypervisorError> {
+    render("dhcp-host.xml.j2", host)
+}
+
+/// A DNS entry by itself, for a live update: with its names, or by its address alone, because its names could be those of
+/// others too.
+pub(super) fn dns_host(host: &DnsHost<'_>, named: bool) -> Result<String, HypervisorError> {
+    if named {
+        return render("dns-host.xml.j2", host);
+    }
+    render("dns-host.xml.j2", DnsHost { ip: host.ip, names: Vec::new() })
+}
+
+/// Addresses for guests that nobody reserved one for. dnsmasq keeps reserved addresses out of it by itself.
+fn dhcp_range(subnet: Ipv4Net, dhcp: &Dhcp) -> Option<Range> {
+    if let Some((first, last)) = dhcp.range {
+        return Some(Range { first, last });
+    }
+    let first = u32::from(subnet.network()).saturating_add(2);
+    let last = u32::from(subnet.broadcast()).saturating_sub(1);
+    let last = last.min(first.saturating_add(LONGEST_RANGE - 1));
+    (first <= last).then(|| Range { first: first.into(), last: last.into() })
+}
+
+fn limits(bandwidth: Bandwidth) -> Option<Limits> {
+    let thousands = |bytes: Option<crate::units::Bytes>| bytes.map(|bytes| bytes.0.div_ceil(1000));
+    let limits = Limits { inbound: thousands(bandwidth.inbound), outbound: thousands(bandwidth.outbound) };
+    (limits.inbound.is_some() || limits.outbound.is_some()).then_some(limits)
+}
+
+/// What dnsmasq is told beyond what libvirt has elements for.
+fn options(network: &Network) -> Vec<String> {
+    let mut options = Vec::new();
+    if !network.has_dhcp() {
+        return options;
+    }
+    if network.settings.dhcp.range.is_some() {
+        // libvirt lets it give out as many leases as the range is long, and counts reserved ones among them.
+        let most = 1u64 << (32 - network.subnet.prefix_len());
+        options.push(format!("dhcp-lease-max={most}"));
+    }
+    options
+        .extend(classless_routes(network).map(|routes| format!("dhcp-option=option:classless-static-route,{routes}")));
+    options
+}
+
+/// Routes for DHCP (RFC 3442). A guest that gets them looks at no other default route than the one among them.
+fn classless_routes(network: &Network) -> Option<String> {
+    let v4 = |route: &Route| match (route.to, route.via) {
+        (IpNet::V4(to), IpAddr::V4(via)) => Some((to, via)),
+        _ => None,
+    };
+    let mut routes: Vec<(Ipv4Net, Ipv4Addr)> = network.settings.routes.iter().filter_map(v4).collect();
+    if routes.is_empty() {
+        return None;
+    }
+    let leads_out = network.mode != NetworkMode::Isolated;
+    if leads_out && routes.iter().all(|(to, _)| to.prefix_len() > 0) {
+        routes.push((Ipv4Net::default(), network.gateway()));
+    }
+    Some(routes.iter().map(|(to, via)| format!("{to},{via}")).collect::<Vec<_>>().join(","))
+}

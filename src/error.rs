@@ -224,11 +224,15 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::Unchangeable { .. } => {
             "nothing was changed; `vmcompose down` and `up` make it anew, named volumes survive that".to_owned()
         }
+        Obstacle::NotOffered { instead, .. } => {
+            let instead = instead.as_ref().map(|words| format!("; {words}")).unwrap_or_default();
+            format!("nothing was changed{instead}")
+        }
         Obstacle::Shrinks { has, .. } => {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }
         Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
-        Obstacle::Protected { .. } => {
+        Obstacle::Protected { .. } | Obstacle::Replaced { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }
     }

@@ -13,6 +13,7 @@ mod compose {
     mod images;
     mod interpolation;
     mod language;
+    mod machine;
     mod merging;
     mod replicas;
     mod schema;

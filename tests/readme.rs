@@ -10,20 +10,24 @@ fn readme() -> String {
 }
 
 /// Rewritten with `BLESS=1`.
-#[test]
-fn the_reference_is_what_the_program_prints() {
-    const BEGIN: &str = "<!-- reference: begin -->\n";
-    const END: &str = "<!-- reference: end -->";
+fn holds(part: &str, current: &str) {
+    let (begin, end) = (format!("<!-- {part}: begin -->\n"), format!("<!-- {part}: end -->"));
     let text = readme();
-    let (before, rest) = text.split_once(BEGIN).expect("the reference begins");
-    let (reference, after) = rest.split_once(END).expect("the reference ends");
-    let current = reference::markdown(&compose::json_schema(), compose::is_supported);
+    let (before, rest) = text.split_once(&begin).expect("it begins");
+    let (written, after) = rest.split_once(&end).expect("it ends");
     if std::env::var_os("BLESS").is_some() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-        std::fs::write(path, format!("{before}{BEGIN}{current}{END}{after}")).expect("written");
+        std::fs::write(path, format!("{before}{begin}{current}{end}{after}")).expect("written");
         return;
     }
-    assert!(reference == current, "the reference differs from the program; run this test with BLESS=1");
+    assert!(written == current, "the {part} differs from the program; run this test with BLESS=1");
+}
+
+/// One test for both parts, for both are written to one file.
+#[test]
+fn the_reference_is_what_the_program_prints() {
+    holds("reference", &reference::markdown(&compose::json_schema(), compose::is_supported));
+    holds("effects", &reference::effects());
 }
 
 #[test]

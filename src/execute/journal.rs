@@ -333,6 +333,6 @@ fn inverse(action: Action) -> Action {
         Action::Delete => Action::Create,
         Action::Start => Action::Stop,
         Action::Stop => Action::Start,
-        Action::Update | Action::Restart | Action::Pause | Action::Verify => Action::Update,
+        Action::Update | Action::Restart | Action::Replace | Action::Pause | Action::Verify => Action::Update,
     }
 }

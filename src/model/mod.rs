@@ -7,6 +7,7 @@
 pub mod address;
 pub mod catalog;
 pub mod cloud_init;
+pub mod hardware;
 pub mod health;
 pub mod image;
 pub mod login;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{Device, Mac, Surroundings};
 pub use cloud_init::CloudInit;
+pub use hardware::Hardware;
 pub use health::{Condition, Healthcheck, Probe};
 pub use image::{
     Checksum, ChecksumError, Digest, Image, ImageFormat, ImageFrom, ImageRef, ImageRequest, ImageRole, ImageSource,
@@ -196,6 +198,9 @@ pub struct Vm {
     pub protect: bool,
     /// How the guest's instructions are run.
     pub accel: Accel,
+    /// The rest of its machine.
+    #[serde(default, flatten)]
+    pub hardware: Hardware,
     /// Free text of the user's, kept with the vm, to select by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,

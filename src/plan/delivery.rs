@@ -3,8 +3,8 @@
 //! Owns when they are put there, and what must be seen before they are taken off again. Knows no values.
 
 use crate::model::{Healthcheck, Probe, Spec, Vm};
+use crate::plan::draft::Draft;
 use crate::plan::operation::{Operation, VmSeed};
-use crate::plan::planner::Draft;
 use crate::plan::{Action, Cause, Effect, Gate};
 use crate::state::ActualState;
 

@@ -18,6 +18,14 @@ pub struct FieldChange {
     pub old: Option<String>,
     /// The value wanted; `None` where there shall be none.
     pub new: Option<String>,
+    /// Somebody else changed it: `old` is what there is, `new` what was applied.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub drift: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl FieldChange {
@@ -38,6 +46,7 @@ pub fn changes(old: &Spec, new: &Spec) -> Vec<FieldChange> {
             field: "digest".to_owned(),
             old: Some(old.digest.to_string()),
             new: Some(new.digest.to_string()),
+            drift: false,
         };
         return if old.digest == new.digest { Vec::new() } else { vec![digest] };
     }
@@ -77,7 +86,7 @@ fn walk(path: String, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<
                 walk(nested(&index.to_string()), old.get(index), new.get(index), found);
             }
         }
-        _ => found.push(FieldChange { field: path, old: text(old), new: text(new) }),
+        _ => found.push(FieldChange { field: path, old: text(old), new: text(new), drift: false }),
     }
 }
 

@@ -6,7 +6,9 @@
 use crate::model::{Disk, Spec, Vm};
 use crate::names::VolumeName;
 use crate::plan::diff::FieldChange;
+use crate::plan::draft::Draft;
 use crate::plan::operation::{Operation, VmDisk};
+use crate::plan::{Action, Cause, Effect, Gate};
 use crate::state::ActualState;
 use crate::units::Bytes;
 
@@ -50,11 +52,40 @@ pub(super) fn is_size(spec: &Spec, change: &FieldChange) -> bool {
 }
 
 /// What makes the disks of a vm as large as the file asks for, with the field of each.
-pub(super) fn growth(vm: &Vm, actual: &ActualState) -> Vec<(Operation, FieldChange)> {
+fn growth(vm: &Vm, actual: &ActualState) -> Vec<(Operation, FieldChange)> {
     let grown = |resize: Resize| {
         let Resize { disk, has, wants, field } = resize;
-        let change = FieldChange { field, old: Some(has.to_string()), new: Some(wants.to_string()) };
+        let change = FieldChange { field, old: Some(has.to_string()), new: Some(wants.to_string()), drift: false };
         (Operation::GrowDisk { vm: vm.name.clone(), disk, from: has, to: wants }, change)
     };
     resizes(vm, actual).into_iter().filter(|resize| resize.has < resize.wants).map(grown).collect()
+}
+
+/// A vm that is there gets larger disks where the file asks for them: after what can be undone, and before it starts
+/// and does its tasks.
+pub(super) fn grown(
+    draft: Option<Draft>,
+    spec: &Spec,
+    gate: &Gate,
+    actual: &ActualState,
+    wave: usize,
+) -> Option<Draft> {
+    let growth = spec.as_vm().map(|vm| growth(vm, actual)).unwrap_or_default();
+    if growth.is_empty() || draft.as_ref().is_some_and(|draft| matches!(draft.action, Action::Create | Action::Replace))
+    {
+        return draft;
+    }
+    let new = || Draft::new(spec.id(), Action::Update, Cause::Changed, Vec::new());
+    let mut draft = draft.unwrap_or_else(|| Draft { gate: gate.clone(), wave, ..new() });
+    let starts = |operation: &Operation| {
+        matches!(operation, Operation::StartVm(_) | Operation::ResumeVm(_) | Operation::Provision(_))
+    };
+    let at = draft.operations.iter().position(starts).unwrap_or(draft.operations.len());
+    let (operations, changes): (Vec<Operation>, Vec<FieldChange>) = growth.into_iter().unzip();
+    draft.operations.splice(at..at, operations);
+    let told = |change: &FieldChange| draft.changes.iter().any(|known| known.field == change.field);
+    let untold: Vec<FieldChange> = changes.into_iter().filter(|change| !told(change)).collect();
+    draft.changes.extend(untold);
+    let action = if draft.action == Action::Restart { Action::Restart } else { Action::Update };
+    Some(Draft { action, cause: Cause::Changed, effect: draft.effect.or(Some(Effect::Live)), ..draft })
 }

@@ -3,8 +3,13 @@
 //! A plan is a plain value. The planner makes it from two states, `plan` prints it, the executor carries it out, and a
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
+mod change;
+mod deletion;
 mod delivery;
 pub mod diff;
+mod draft;
+pub mod effects;
+mod follow;
 mod growth;
 pub mod obstacle;
 pub mod operation;
@@ -104,8 +109,10 @@ pub enum Action {
     Start,
     /// Changed while it runs.
     Update,
-    /// Stopped and started again.
+    /// Stopped and started again, as another machine where its definition changes.
     Restart,
+    /// Made anew in place of what was there.
+    Replace,
     /// Stopped; it stays there.
     Stop,
     /// Held, with all that it has in memory.
@@ -124,6 +131,7 @@ impl Action {
             Self::Start => '>',
             Self::Update => '~',
             Self::Restart => '↻',
+            Self::Replace => '±',
             Self::Stop => '<',
             Self::Pause => '|',
             Self::Delete => '-',
@@ -138,6 +146,7 @@ impl Action {
             Self::Start => "start",
             Self::Update => "update",
             Self::Restart => "restart",
+            Self::Replace => "replace",
             Self::Stop => "stop",
             Self::Pause => "pause",
             Self::Delete => "delete",
@@ -161,6 +170,8 @@ pub enum Cause {
     Incomplete,
     /// The file asks for something else than was last applied.
     Changed,
+    /// Somebody else changed it since it was last applied.
+    Drifted,
     /// The hypervisor has it, the file no longer has.
     Orphan,
     /// The whole project is taken down.
@@ -195,6 +206,7 @@ impl fmt::Display for Cause {
             Self::NotRunning { phase } => write!(f, "is {phase}"),
             Self::Incomplete => f.write_str("was made only in part"),
             Self::Changed => f.write_str("differs from the file"),
+            Self::Drifted => f.write_str("was changed by somebody else"),
             Self::Orphan => f.write_str("no longer in the file"),
             Self::Down => f.write_str("taken down"),
             Self::Awaited { by } => write!(f, "{by} waits for it"),
@@ -213,6 +225,10 @@ impl fmt::Display for Cause {
 pub enum Effect {
     /// Nothing is interrupted.
     Live,
+    /// The guest is shut down and started again.
+    Reboot,
+    /// It is made anew.
+    Replace,
     /// Bytes that a user may have written are gone for good.
     DataLoss,
 }
@@ -221,6 +237,8 @@ impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Live => f.write_str("live"),
+            Self::Reboot => f.write_str("reboot"),
+            Self::Replace => f.write_str("replace"),
             Self::DataLoss => f.write_str("data loss"),
         }
     }

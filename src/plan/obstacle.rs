@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use crate::graph::CycleError;
 use crate::model::{Origin, Spec};
 use crate::names::{NetworkName, ResourceId, VmName};
+use crate::plan::change::{impossible, replaces};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::growth::{is_size, resizes};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
@@ -96,6 +97,26 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// The hypervisor cannot do it.
+    #[error("{resource} asks for {what}, which this hypervisor does not offer")]
+    NotOffered {
+        /// Which.
+        resource: ResourceId,
+        /// What it asks for.
+        what: String,
+        /// What there is instead.
+        instead: Option<String>,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// `protect: true` forbids it.
+    #[error("{resource} is protected and would be replaced")]
+    Replaced {
+        /// Which.
+        resource: ResourceId,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
     /// A disk would have to become smaller, which would cut off what is at its end.
     #[error("{disk} cannot shrink from {has} to {wants}")]
     Shrinks {
@@ -142,6 +163,8 @@ impl Obstacle {
             | Self::BusyPort { origin, .. }
             | Self::Rootless { origin, .. }
             | Self::Unchangeable { origin, .. }
+            | Self::Replaced { origin, .. }
+            | Self::NotOffered { origin, .. }
             | Self::Shrinks { origin, .. }
             | Self::Pool { origin, .. }
             | Self::Protected { origin, .. } => origin.as_ref(),
@@ -157,6 +180,29 @@ fn fields(changes: &[FieldChange]) -> String {
         format!("{} {old} → {new}", change.field)
     };
     changes.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// What a vm that is made or changed asks of the hypervisor in vain. One that is there as it should be proves by that that
+/// it can be.
+pub(super) fn not_offered(
+    desired: &DesiredState,
+    actual: &ActualState,
+    id: &ResourceId,
+) -> impl Iterator<Item = Obstacle> {
+    let spec = &desired.specs[id];
+    let there = actual.resources.get(id).is_some_and(|found| found.recorded == *spec);
+    let lacks = match (spec.as_vm(), &actual.offer) {
+        (Some(vm), Some(offer)) if !there => offer.lacks(vm),
+        _ => Vec::new(),
+    };
+    let origin = desired.origins.get(id).cloned();
+    let resource = id.clone();
+    lacks.into_iter().map(move |(what, instead)| Obstacle::NotOffered {
+        resource: resource.clone(),
+        what,
+        instead,
+        origin: origin.clone(),
+    })
 }
 
 /// What keeps one resource from being made or changed.
@@ -178,18 +224,31 @@ pub(super) fn obstacle(
                 Some(Obstacle::Rootless { network: network.name.clone(), origin: origin() })
             }
             Spec::Network(network) => surroundings::busy(network, actual, origin()),
-            Spec::Vm(vm) => surroundings::port(vm, actual, origin()),
+            Spec::Vm(vm) => surroundings::port(vm, &[], actual, origin()),
             _ => None,
         };
     };
     if found.phase == Phase::Incomplete {
         return None;
     }
-    let changes: Vec<FieldChange> = changes(&found.recorded, spec);
-    let fixed: Vec<FieldChange> = changes
-        .into_iter()
-        .filter(|change| !changeable(&found.recorded, spec, change) && !is_size(spec, change))
-        .collect();
+    if let (Spec::Vm(from), Spec::Vm(to)) = (&found.recorded, spec)
+        && from.protect
+        && replaces(from, to, found)
+    {
+        return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
+    }
+    if let (Some(from), Some(to)) = (found.recorded.as_vm(), spec.as_vm())
+        && let Some(busy) = surroundings::port(to, &from.ports, actual, origin())
+    {
+        return Some(busy);
+    }
+    let fixed: Vec<FieldChange> = match (&found.recorded, spec) {
+        (Spec::Vm(from), Spec::Vm(to)) => impossible(from, to, found),
+        _ => changes(&found.recorded, spec)
+            .into_iter()
+            .filter(|change| !changeable(&found.recorded, spec, change) && !is_size(spec, change))
+            .collect(),
+    };
     (!fixed.is_empty()).then(|| Obstacle::Unchangeable { resource: id.clone(), changes: fixed, origin: origin() })
 }
 
@@ -212,31 +271,17 @@ pub(super) fn shrinking(desired: &DesiredState, actual: &ActualState, id: &Resou
     }
 }
 
-/// Fields of a vm that the hypervisor does not act on: they are only recorded with it, or done inside the guest.
-const RECORDED_ONLY: [&str; 9] = [
-    "depends_on",
-    "healthcheck",
-    "ssh",
-    "stop_grace_period",
-    "protect",
-    "labels",
-    "annotations",
-    "replica_of",
-    "provision",
-];
-
 /// Fields of a network that can change while it runs.
 const LIVE_NETWORK: [&str; 2] = ["hosts", "labels"];
 
 fn changeable(recorded: &Spec, spec: &Spec, change: &FieldChange) -> bool {
     match (recorded, spec) {
-        (_, Spec::Vm(_)) => RECORDED_ONLY.contains(&change.top()),
         // A name server learns names while it runs, but whom it asks is settled when it starts.
         (Spec::Network(old), Spec::Network(new)) if change.top() == "dns" => {
             old.settings.dns.forwarders == new.settings.dns.forwarders
         }
         (_, Spec::Network(_)) => LIVE_NETWORK.contains(&change.top()),
-        (_, Spec::Pool(_) | Spec::Image(_) | Spec::Volume(_)) => false,
+        (_, Spec::Vm(_) | Spec::Pool(_) | Spec::Image(_) | Spec::Volume(_)) => false,
     }
 }
 

@@ -2,15 +2,18 @@
 //!
 //! Owns what can be done and what undoes it. How it is done is the backend's business; when, the executor's.
 
+mod words;
+
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::cloud_init::{self, CloudInit};
-use crate::model::{Image, ImageRef, Network, Task, Vm, Volume};
+use crate::model::hardware::Limits;
+use crate::model::{Disk, Image, ImageRef, Interface, Network, Task, Vm, Volume};
 use crate::names::{NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::seed::Machine;
+use crate::state::seen::Foreign;
 use crate::units::{Bytes, Span};
 
 /// One call of a backend. All or nothing; applying it again after it succeeded is harmless.
@@ -97,6 +100,58 @@ pub enum Operation {
         /// As it shall be.
         to: Box<Vm>,
     },
+    /// Replaces a vm's definition: what it will be at its next start, and what is recorded of it.
+    RedefineVm {
+        /// As it was.
+        from: Box<Vm>,
+        /// As it shall be.
+        to: Box<Vm>,
+    },
+    /// Gives a running vm other memory, within what it started with.
+    SetMemory {
+        /// Which.
+        vm: VmName,
+        /// What it had.
+        from: Bytes,
+        /// What it shall have.
+        to: Bytes,
+    },
+    /// Gives a running vm another number of processors, within what it started with.
+    SetCpus {
+        /// Which.
+        vm: VmName,
+        /// What it had.
+        from: u32,
+        /// What it shall have.
+        to: u32,
+    },
+    /// Gives a running vm other limits.
+    SetLimits {
+        /// Which.
+        vm: VmName,
+        /// As they were.
+        from: Box<Limits>,
+        /// As they shall be.
+        to: Box<Limits>,
+    },
+    /// Attaches a device to a running vm.
+    Attach {
+        /// Which vm.
+        vm: VmName,
+        /// What.
+        device: Device,
+        /// The limits of that vm, as far as they are those of the device.
+        limits: Box<Limits>,
+    },
+    /// Takes a device off a running vm; waits until the guest has let go of it.
+    Detach {
+        /// Which vm.
+        vm: VmName,
+        /// What.
+        device: Device,
+        /// The limits of that vm.
+        limits: Box<Limits>,
+    },
     /// Does one task inside a guest that is up, and records that it is done. Nothing undoes it: what a script did is
     /// gone only with the vm.
     Provision(Box<Provision>),
@@ -113,6 +168,18 @@ pub enum Operation {
         /// How long the guest may take.
         grace: Span,
     },
+}
+
+/// What can be attached to a vm while it runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// A disk.
+    Disk(Disk),
+    /// A network interface.
+    Interface(Interface),
+    /// Something that somebody else attached.
+    Foreign(Foreign),
 }
 
 /// A disk that belongs to one vm and goes with it.
@@ -134,7 +201,7 @@ impl VmDisk {
 
     /// The disks that a vm has of its own, root disk first.
     pub fn of(vm: &Vm) -> Vec<Self> {
-        use crate::model::{Boot, Disk};
+        use crate::model::Boot;
         let own = |disk: VolumeName, size, backing| Self { vm: vm.name.clone(), disk, size, backing };
         let root = match &vm.boot {
             Boot::Image(image) => {
@@ -226,6 +293,16 @@ impl Operation {
             Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
             Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
             Self::RecordVm { from, to } => Self::RecordVm { from: to.clone(), to: from.clone() },
+            Self::RedefineVm { from, to } => Self::RedefineVm { from: to.clone(), to: from.clone() },
+            Self::SetMemory { vm, from, to } => Self::SetMemory { vm: vm.clone(), from: *to, to: *from },
+            Self::SetCpus { vm, from, to } => Self::SetCpus { vm: vm.clone(), from: *to, to: *from },
+            Self::SetLimits { vm, from, to } => Self::SetLimits { vm: vm.clone(), from: to.clone(), to: from.clone() },
+            Self::Attach { vm, device, limits } => {
+                Self::Detach { vm: vm.clone(), device: device.clone(), limits: limits.clone() }
+            }
+            Self::Detach { vm, device, limits } => {
+                Self::Attach { vm: vm.clone(), device: device.clone(), limits: limits.clone() }
+            }
             Self::StartVm(name) => Self::StopVm { name: name.clone(), grace: now },
             Self::ResumeVm(name) => Self::PauseVm(name.clone()),
             Self::PauseVm(name) => Self::ResumeVm(name.clone()),
@@ -251,14 +328,20 @@ impl Operation {
             Self::UploadImage(image) | Self::DeleteImage(image) => ResourceId::Image(image.name.clone()),
             Self::DefineNetwork(network) | Self::UndefineNetwork(network) => ResourceId::Network(network.name.clone()),
             Self::UpdateNetwork { to, .. } => ResourceId::Network(to.name.clone()),
-            Self::RecordVm { to, .. } => ResourceId::Vm(to.name.clone()),
+            Self::RecordVm { to, .. } | Self::RedefineVm { to, .. } => ResourceId::Vm(to.name.clone()),
+            Self::SetMemory { vm, .. }
+            | Self::SetCpus { vm, .. }
+            | Self::SetLimits { vm, .. }
+            | Self::Attach { vm, .. }
+            | Self::Detach { vm, .. }
+            | Self::GrowDisk { vm, .. }
+            | Self::CreateIgnition { vm, .. } => ResourceId::Vm(vm.clone()),
             Self::StartNetwork(name) | Self::StopNetwork(name) => ResourceId::Network(name.clone()),
             Self::CreateVolume(volume) | Self::GrowVolume { volume, .. } | Self::DeleteVolume(volume) => {
                 ResourceId::Volume(volume.name.clone())
             }
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => ResourceId::Vm(disk.vm.clone()),
             Self::CreateSeed(seed) | Self::FillSeed(seed) | Self::ScrubSeed(seed) => ResourceId::Vm(seed.vm.clone()),
-            Self::GrowDisk { vm, .. } | Self::CreateIgnition { vm, .. } => ResourceId::Vm(vm.clone()),
             Self::Provision(provision) => ResourceId::Vm(provision.vm.name.clone()),
             Self::DefineVm(vm) | Self::UndefineVm(vm) => ResourceId::Vm(vm.name.clone()),
             Self::DeleteSeed(name)
@@ -286,47 +369,6 @@ impl Operation {
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => format!("disk `{}` of vm `{}`", disk.disk, disk.vm),
             Self::GrowDisk { vm, disk, .. } => format!("disk `{disk}` of vm `{vm}`"),
             other => other.resource().to_string(),
-        }
-    }
-}
-
-impl fmt::Display for Operation {
-    /// A fragment that fits "failed to …".
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CreatePool(pool) => write!(f, "create pool `{pool}`"),
-            Self::DeletePool(pool) => write!(f, "delete pool `{pool}`"),
-            Self::StartPool(pool) => write!(f, "start pool `{pool}`"),
-            Self::StopPool(pool) => write!(f, "stop pool `{pool}`"),
-            Self::UploadImage(image) => write!(f, "upload image `{}`", image.name),
-            Self::DeleteImage(image) => write!(f, "delete image `{}`", image.name),
-            Self::DefineNetwork(network) => write!(f, "define network `{}`", network.name),
-            Self::UndefineNetwork(network) => write!(f, "undefine network `{}`", network.name),
-            Self::UpdateNetwork { to, .. } => write!(f, "update network `{}`", to.name),
-            Self::RecordVm { to, .. } => write!(f, "update the record of vm `{}`", to.name),
-            Self::StartNetwork(name) => write!(f, "start network `{name}`"),
-            Self::StopNetwork(name) => write!(f, "stop network `{name}`"),
-            Self::CreateVolume(volume) => write!(f, "create volume `{}`", volume.name),
-            Self::GrowVolume { volume, .. } => write!(f, "grow volume `{}` to {}", volume.name, volume.size),
-            Self::DeleteVolume(volume) => write!(f, "delete volume `{}`", volume.name),
-            Self::CreateDisk(disk) => write!(f, "create disk `{}` of vm `{}`", disk.disk, disk.vm),
-            Self::GrowDisk { vm, disk, to, .. } => write!(f, "grow disk `{disk}` of vm `{vm}` to {to}"),
-            Self::DeleteDisk(disk) => write!(f, "delete disk `{}` of vm `{}`", disk.disk, disk.vm),
-            Self::CreateSeed(seed) => write!(f, "create the cloud-init seed of vm `{}`", seed.vm),
-            Self::CreateIgnition { vm, .. } => write!(f, "create the Ignition configuration of vm `{vm}`"),
-            Self::FillSeed(seed) => write!(f, "put secrets on the seed of vm `{}`", seed.vm),
-            Self::ScrubSeed(seed) => write!(f, "take secrets off the seed of vm `{}`", seed.vm),
-            Self::DeleteSeed(vm) => write!(f, "delete the cloud-init seed of vm `{vm}`"),
-            Self::DefineVm(vm) => write!(f, "define vm `{}`", vm.name),
-            Self::UndefineVm(vm) => write!(f, "undefine vm `{}`", vm.name),
-            Self::Provision(provision) => {
-                let Provision { vm, task, .. } = provision.as_ref();
-                write!(f, "apply task {} (`{}`) of vm `{}`", provision.number(), task.label, vm.name)
-            }
-            Self::StartVm(name) => write!(f, "start vm `{name}`"),
-            Self::ResumeVm(name) => write!(f, "resume vm `{name}`"),
-            Self::PauseVm(name) => write!(f, "pause vm `{name}`"),
-            Self::StopVm { name, .. } => write!(f, "stop vm `{name}`"),
         }
     }
 }

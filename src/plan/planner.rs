@@ -2,19 +2,22 @@
 //!
 //! Owns every decision. What it returns is carried out as it stands; knows nothing of how.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::graph::{CycleError, Graph};
 use crate::model::{Condition, Healthcheck, Network, Spec, Task};
-use crate::names::{NetworkName, ResourceId, VmName};
+use crate::names::{NetworkName, ResourceId};
+use crate::plan::change::{Change, change};
+use crate::plan::deletion::{afresh, deletions, down, orphans};
 use crate::plan::delivery::delivered;
-use crate::plan::diff::{FieldChange, changes};
-use crate::plan::growth::growth;
-use crate::plan::obstacle::{Obstacle, PlanError, obstacle, protected, shrinking};
-use crate::plan::operation::{Operation, VmDisk, VmSeed};
+use crate::plan::diff::changes;
+use crate::plan::draft::{Draft, connect, number};
+use crate::plan::follow::follow;
+use crate::plan::growth::grown;
+use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinking};
+use crate::plan::operation::{Operation, VmSeed};
 use crate::plan::pools::pool_trouble;
 use crate::plan::recipe::{creation, deletion, provisioning_again, starting, update};
-use crate::plan::{Action, Cause, Effect, Gate, Milestone, Plan, Step, StepId, Wave};
+use crate::plan::{Action, Cause, Effect, Gate, Milestone, Plan};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 
 /// What the user asked for besides the file.
@@ -49,37 +52,6 @@ pub fn plan(desired: &DesiredState, actual: &ActualState, options: &Options) -> 
     }
 }
 
-/// A step before it has a number: it is found by its resource.
-pub(super) struct Draft {
-    resource: ResourceId,
-    pub(super) action: Action,
-    cause: Cause,
-    changes: Vec<FieldChange>,
-    pub(super) effect: Option<Effect>,
-    pub(super) operations: Vec<Operation>,
-    pub(super) after: BTreeMap<ResourceId, Milestone>,
-    pub(super) gate: Gate,
-    pub(super) finish: Vec<Operation>,
-    pub(super) wave: usize,
-}
-
-impl Draft {
-    pub(super) fn new(resource: ResourceId, action: Action, cause: Cause, operations: Vec<Operation>) -> Self {
-        Self {
-            resource,
-            action,
-            cause,
-            changes: Vec::new(),
-            effect: None,
-            operations,
-            after: BTreeMap::new(),
-            gate: Gate::None,
-            finish: Vec::new(),
-            wave: 0,
-        }
-    }
-}
-
 /// Starts our own pools where they are stopped, and nothing else. What is in them can only be seen once they run: whoever
 /// took it for missing would make it anew, and undo that by deleting what was there before.
 fn pools_first(desired: &DesiredState, actual: &ActualState) -> Option<Plan> {
@@ -106,15 +78,16 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
             obstacles.extend(obstacle(desired, actual, id, found));
             obstacles.extend(shrinking(desired, actual, id));
             obstacles.extend(pool_trouble(desired, actual, id));
+            obstacles.extend(not_offered(desired, actual, id));
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
             let (gate, tasks) = (gate(desired, id), tasks(desired, id));
-            let draft = decide(spec, &gate, seed.clone(), tasks, found, wave).map(|draft| afresh(draft, actual));
-            let draft = grown(draft, spec, &gate, actual, wave);
-            let draft = delivered(draft, seed.as_ref(), spec, &gate, actual).map(|draft| Draft { wave, ..draft });
-            drafts.extend(draft.map(|draft| (id.clone(), draft)));
+            let draft = decide(spec, &gate, seed, tasks, found, wave).map(|draft| afresh(draft, actual));
+            drafts.extend(grown(draft, spec, &gate, actual, wave).map(|draft| (id.clone(), draft)));
         }
     }
+    follow(desired, actual, &mut drafts);
+    deliver(desired, actual, &networks, &mut drafts);
     for (id, draft) in awaited(desired, &drafts) {
         drafts.insert(id, draft);
     }
@@ -143,29 +116,19 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
     Ok(number(desired, drafts, unchanged, left, Vec::new()))
 }
 
-fn down(desired: &DesiredState, actual: &ActualState, volumes: bool) -> Result<Plan, PlanError> {
-    let is_volume = |id: &ResourceId| matches!(id, ResourceId::Volume(_));
-    let pool = |id: &ResourceId| matches!(id, ResourceId::Pool(_));
-    let goes = |(id, _): &(&ResourceId, &Actual)| !pool(id) && (volumes || !is_volume(id));
-    let going: BTreeMap<&ResourceId, &Actual> = actual.resources.iter().filter(goes).collect();
-    let obstacles: Vec<Obstacle> = protected(desired, going.values().copied()).collect();
-    if !obstacles.is_empty() {
-        return Err(PlanError::Blocked(obstacles));
+/// Secrets for every vm that starts, whatever it is that starts it.
+fn deliver(
+    desired: &DesiredState,
+    actual: &ActualState,
+    networks: &BTreeMap<NetworkName, Network>,
+    drafts: &mut BTreeMap<ResourceId, Draft>,
+) {
+    for (id, spec) in &desired.specs {
+        let Some(seed) = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, networks)) else { continue };
+        let wave = desired.graph.level(id).unwrap_or(0);
+        let draft = delivered(drafts.remove(id), Some(&seed), spec, &gate(desired, id), actual);
+        drafts.extend(draft.map(|draft| (id.clone(), Draft { wave, ..draft })));
     }
-    let kept = actual.resources.keys().filter(|id| is_volume(id) && !volumes).cloned().collect();
-    let drafts = deletions(&going, &Cause::Down)?;
-    let mut drafts: BTreeMap<ResourceId, Draft> =
-        drafts.into_iter().map(|draft| (draft.resource.clone(), draft)).collect();
-    let owners: BTreeSet<&VmName> =
-        actual.loose_disks.iter().map(|(vm, _)| vm).chain(actual.loose_seeds.iter()).collect();
-    for vm in owners {
-        let id = ResourceId::Vm(vm.clone());
-        let draft = drafts.entry(id.clone()).or_insert_with(|| Draft::new(id, Action::Delete, Cause::Down, Vec::new()));
-        let loose = loose(actual, vm);
-        draft.effect = draft.effect.max(loss(&loose));
-        draft.operations.extend(loose);
-    }
-    Ok(number(desired, drafts, Vec::new(), Vec::new(), kept))
 }
 
 /// What has to be done to one resource; `None` where nothing.
@@ -190,72 +153,28 @@ fn decide(
         let operations = stump.into_iter().chain(creation(spec, seed, tasks)).collect();
         return Some(draft(Action::Create, Cause::Incomplete, operations));
     }
-    let changes = changes(&actual.recorded, spec);
-    let update = update(&actual.recorded, spec, &changes);
     let again = provisioning_again(&actual.recorded, spec, tasks);
     // A vm that has done its work is as it should be.
     let done = actual.phase == Phase::Completed && gate.is_completion() && again.is_empty();
     let start = if done { Vec::new() } else { starting(spec, actual.phase) };
-    match (update.is_none() && again.is_empty(), start.is_empty()) {
-        (true, true) => None,
-        (true, false) => {
+    if let (Spec::Vm(from), Spec::Vm(to)) = (&actual.recorded, spec)
+        && let Some(change) = change(from, to, actual, seed, tasks, &start)
+    {
+        let Change { action, cause, changes, effect, operations } = change;
+        return Some(Draft { changes, effect, ..draft(action, cause, operations) });
+    }
+    let changes = changes(&actual.recorded, spec);
+    match (update(&actual.recorded, spec, &changes), start.is_empty()) {
+        (None, true) => None,
+        (None, false) => {
             let cause = Cause::NotRunning { phase: actual.phase.as_str().to_owned() };
             Some(draft(Action::Start, cause, start))
         }
-        (false, _) => {
-            let operations = update.into_iter().chain(start).chain(again).collect();
-            let mut draft = draft(Action::Update, Cause::Changed, operations);
-            draft.changes = changes;
-            draft.effect = Some(Effect::Live);
-            Some(draft)
+        (Some(update), _) => {
+            let operations = std::iter::once(update).chain(start).collect();
+            Some(Draft { changes, effect: Some(Effect::Live), ..draft(Action::Update, Cause::Changed, operations) })
         }
     }
-}
-
-/// A vm that is made while disks of its name lie about gets new ones: nobody knows what is on the old.
-fn afresh(mut draft: Draft, actual: &ActualState) -> Draft {
-    if draft.action == Action::Create
-        && let Some(vm) = draft.resource.as_vm()
-    {
-        let loose = loose(actual, vm);
-        draft.effect = draft.effect.max(loss(&loose));
-        draft.operations.splice(0..0, loose);
-    }
-    draft
-}
-
-/// A vm that is there gets larger disks where the file asks for them: after what can be undone, and before it starts.
-fn grown(draft: Option<Draft>, spec: &Spec, gate: &Gate, actual: &ActualState, wave: usize) -> Option<Draft> {
-    let growth = spec.as_vm().map(|vm| growth(vm, actual)).unwrap_or_default();
-    if growth.is_empty() || draft.as_ref().is_some_and(|draft| draft.action == Action::Create) {
-        return draft;
-    }
-    let new = || Draft::new(spec.id(), Action::Update, Cause::Changed, Vec::new());
-    let mut draft = draft.unwrap_or_else(|| Draft { gate: gate.clone(), wave, ..new() });
-    let starts = |operation: &Operation| matches!(operation, Operation::StartVm(_) | Operation::ResumeVm(_));
-    let at = draft.operations.iter().position(starts).unwrap_or(draft.operations.len());
-    let (operations, changes): (Vec<Operation>, Vec<FieldChange>) = growth.into_iter().unzip();
-    draft.operations.splice(at..at, operations);
-    let told = |change: &FieldChange| draft.changes.iter().any(|known| known.field == change.field);
-    let untold: Vec<FieldChange> = changes.into_iter().filter(|change| !told(change)).collect();
-    draft.changes.extend(untold);
-    Some(Draft { action: Action::Update, cause: Cause::Changed, effect: draft.effect.or(Some(Effect::Live)), ..draft })
-}
-
-/// Deletes what lies about of a vm.
-fn loose(actual: &ActualState, vm: &VmName) -> Vec<Operation> {
-    let own = actual.loose_disks.iter().filter(|(owner, _)| owner == vm);
-    let disks = own.map(|(vm, disk)| {
-        Operation::DeleteDisk(VmDisk { vm: vm.clone(), disk: disk.clone(), size: None, backing: None })
-    });
-    let seed = actual.loose_seeds.contains(vm).then(|| Operation::DeleteSeed(vm.clone()));
-    disks.chain(seed).collect()
-}
-
-/// Whether bytes that a user may have written go with these.
-fn loss(operations: &[Operation]) -> Option<Effect> {
-    let loses = |operation: &Operation| matches!(operation, Operation::DeleteVolume(_) | Operation::DeleteDisk(_));
-    operations.iter().any(loses).then_some(Effect::DataLoss)
 }
 
 /// What is done inside a vm; nothing where it is none.
@@ -294,7 +213,8 @@ pub(super) fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draf
     let verify = |id: &ResourceId| {
         let dependents = desired.graph.dependents(id);
         let starts = |id: &ResourceId| {
-            drafts.get(id).is_some_and(|draft| matches!(draft.action, Action::Create | Action::Start | Action::Restart))
+            use Action::{Create, Replace, Restart, Start};
+            drafts.get(id).is_some_and(|draft| matches!(draft.action, Create | Start | Restart | Replace))
         };
         let waits =
             |(dependent, condition): &&(&ResourceId, Condition)| *condition >= Condition::Healthy && starts(dependent);
@@ -315,28 +235,6 @@ pub(super) fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draf
     idle.filter_map(|id| verify(id).map(|draft| (id.clone(), draft))).collect()
 }
 
-/// Lets each step wait for the steps of what its resource requires; through a resource without a step, for that one's.
-pub(super) fn connect(graph: &Graph, drafts: &mut BTreeMap<ResourceId, Draft>) {
-    let mut frontier: BTreeMap<ResourceId, BTreeMap<ResourceId, Milestone>> = BTreeMap::new();
-    for id in graph.in_order() {
-        let mut before: BTreeMap<ResourceId, Milestone> = BTreeMap::new();
-        for (required, condition) in graph.requirements(id) {
-            let milestone = if condition >= Condition::Healthy { Milestone::Passed } else { Milestone::Applied };
-            let own = BTreeMap::from([(required.clone(), milestone)]);
-            let through = if drafts.contains_key(required) { Some(&own) } else { frontier.get(required) };
-            for (id, milestone) in through.into_iter().flatten() {
-                // Of two ways to the same step, the one that asks for more holds.
-                let entry = before.entry(id.clone()).or_insert(*milestone);
-                *entry = (*milestone).max(*entry);
-            }
-        }
-        match drafts.get_mut(id) {
-            Some(draft) => draft.after = before,
-            None => drop(frontier.insert(id.clone(), before)),
-        }
-    }
-}
-
 /// The same state, but a vm that is left alone keeps the address and the name that its networks reserve for it.
 /// `None` where there is no such vm.
 fn with_orphans(desired: &DesiredState, actual: &ActualState) -> Option<DesiredState> {
@@ -354,60 +252,4 @@ fn with_orphans(desired: &DesiredState, actual: &ActualState) -> Option<DesiredS
         }
     }
     kept
-}
-
-fn orphans<'a>(desired: &DesiredState, actual: &'a ActualState) -> BTreeMap<&'a ResourceId, &'a Actual> {
-    // A volume that the file no longer has is data that it no longer mentions: `down --volumes` is there for it.
-    let counts = |id: &ResourceId| !matches!(id, ResourceId::Pool(_) | ResourceId::Volume(_));
-    actual.resources.iter().filter(|(id, _)| counts(id) && !desired.specs.contains_key(id)).collect()
-}
-
-/// Deletes these resources, dependents first. The order is the recorded one: there may be no file any more.
-fn deletions(going: &BTreeMap<&ResourceId, &Actual>, cause: &Cause) -> Result<Vec<Draft>, CycleError> {
-    let graph = Graph::build(going.values().map(|actual| &actual.recorded))?;
-    let last = graph.waves().len().saturating_sub(1);
-    let draft = |(id, actual): (&&ResourceId, &&Actual)| {
-        let operations = deletion(actual);
-        Draft {
-            effect: loss(&operations),
-            after: graph.dependents(id).iter().map(|(id, _)| ((*id).clone(), Milestone::Applied)).collect(),
-            wave: last - graph.level(id).unwrap_or(0),
-            ..Draft::new((*id).clone(), Action::Delete, cause.clone(), operations)
-        }
-    };
-    Ok(going.iter().map(draft).collect())
-}
-
-/// Gives the steps their numbers and sorts them into waves, without gaps.
-pub(super) fn number(
-    desired: &DesiredState,
-    drafts: BTreeMap<ResourceId, Draft>,
-    unchanged: Vec<ResourceId>,
-    orphans: Vec<ResourceId>,
-    kept: Vec<ResourceId>,
-) -> Plan {
-    let levels: BTreeSet<usize> = drafts.values().map(|draft| draft.wave).collect();
-    let mut waves: BTreeMap<usize, Vec<Draft>> = levels.iter().map(|level| (*level, Vec::new())).collect();
-    for draft in drafts.into_values() {
-        waves.entry(draft.wave).or_default().push(draft);
-    }
-    let in_order = waves.values().flatten();
-    let ids: BTreeMap<ResourceId, StepId> =
-        in_order.enumerate().map(|(n, draft)| (draft.resource.clone(), StepId(n))).collect();
-    let step = |draft: Draft| Step {
-        id: ids[&draft.resource],
-        origin: desired.origins.get(&draft.resource).cloned(),
-        action: draft.action,
-        cause: draft.cause,
-        changes: draft.changes,
-        effect: draft.effect,
-        operations: draft.operations,
-        after: draft.after.iter().map(|(id, milestone)| (ids[id], *milestone)).collect(),
-        gate: draft.gate,
-        finish: draft.finish,
-        resource: draft.resource,
-    };
-    let wave = |drafts: Vec<Draft>| Wave { steps: drafts.into_iter().map(step).collect() };
-    let waves = waves.into_values().map(wave).collect();
-    Plan { project: desired.project.clone(), waves, unchanged, orphans, kept }
 }

@@ -29,7 +29,7 @@ pub(super) fn creation(spec: &Spec, seed: Option<VmSeed>, tasks: &[Task]) -> Vec
 }
 
 /// The vm as it is recorded when only the first tasks are done.
-fn done(vm: &Vm, tasks: usize) -> Box<Vm> {
+pub(super) fn done(vm: &Vm, tasks: usize) -> Box<Vm> {
     let mut vm = Box::new(vm.clone());
     vm.provision.truncate(tasks);
     vm
@@ -37,7 +37,7 @@ fn done(vm: &Vm, tasks: usize) -> Box<Vm> {
 
 /// Does the tasks of a vm that runs, but for the first ones. Each is recorded when it is done, so that a run that was cut
 /// short is taken up at the task that did not come to its end.
-fn provisioning(vm: &Vm, tasks: &[Task], first: usize) -> impl Iterator<Item = Operation> {
+pub(super) fn provisioning(vm: &Vm, tasks: &[Task], first: usize) -> impl Iterator<Item = Operation> {
     /// How long a guest may take to boot and to end its cloud-init.
     const PATIENCE: Span = Span::secs(600);
     let patience = vm.healthcheck.as_ref().map_or(PATIENCE, |check| check.start_period.max(PATIENCE));
@@ -56,7 +56,7 @@ pub(super) fn provisioning_again(recorded: &Spec, spec: &Spec, tasks: &[Task]) -
 }
 
 /// How many tasks, from the first, are as they were.
-fn same_tasks(from: &Vm, to: &Vm) -> usize {
+pub(super) fn same_tasks(from: &Vm, to: &Vm) -> usize {
     let same = |(from, to): &(&_, &_)| from == to;
     from.provision.iter().zip(&to.provision).take_while(same).count()
 }
@@ -73,8 +73,7 @@ pub(super) fn starting(spec: &Spec, phase: Phase) -> Vec<Operation> {
     }
 }
 
-/// Changes a resource in place; `None` where nothing differs, or nothing can be done. Of a vm's tasks only those are
-/// recorded that are as they were, before and after: what a rollback puts back is a guest of which no more is known.
+/// Changes a resource in place; `None` where nothing differs, or nothing can be done. Changes of vms are more than a recipe.
 pub(super) fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> Option<Operation> {
     if changes.is_empty() {
         return None;
@@ -84,11 +83,6 @@ pub(super) fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> O
             Some(Operation::UpdateNetwork { from: Box::new(from.clone()), to: Box::new(to.clone()) })
         }
         (Spec::Volume(from), Spec::Volume(to)) => Some(Operation::GrowVolume { volume: to.clone(), from: from.size }),
-        (Spec::Vm(from), Spec::Vm(to)) => {
-            let same = same_tasks(from, to);
-            let (from, to, all) = (done(from, same), done(to, same), from);
-            (*all != to).then_some(Operation::RecordVm { from, to })
-        }
         _ => None,
     }
 }

@@ -147,9 +147,7 @@ fn one(failure: &Failure, verbose: bool, palette: &Palette) -> String {
         | Problem::Overdue { .. }
         | Problem::Blocked
         | Problem::Kept
-        | Problem::Irreversible { .. } => {
-            (format!("{resource}: {}", problem(failure)), None)
-        }
+        | Problem::Irreversible { .. } => (format!("{resource}: {}", problem(failure)), None),
     };
     let detail = cause.and_then(|error| error.detail.as_deref()).filter(|_| verbose);
     let detail = detail.map(|words| format!("\nlibvirt: {}", tame(words))).unwrap_or_default();

@@ -3,8 +3,11 @@
 //! Owns the walk and the words for types. The descriptions are those of the schema; knows no key by name.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
+
+use crate::plan::effects::TABLE;
 
 /// Every key of every mapping, breadth first: type, default, what it is for. `supported` says of a path (names of resources as
 /// `NAME`, items of lists as `[]`) whether its key does something already.
@@ -27,6 +30,15 @@ pub fn markdown(schema: &Value, supported: impl Fn(&[&str]) -> bool) -> String {
     text.push_str("Understood, but refused as not supported yet: ");
     text.push_str(&walk.later.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", "));
     text.push_str(".\n");
+    text
+}
+
+/// What a change of each field of a vm that is there costs.
+pub fn effects() -> String {
+    let mut text = "| field | effect | |\n|---|---|---|\n".to_owned();
+    for (field, class, how) in TABLE {
+        let _ = writeln!(text, "| `{field}` | {} | {how} |", class.as_str());
+    }
     text
 }
 

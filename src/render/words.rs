@@ -76,6 +76,7 @@ pub(super) fn done(action: Action, resource: &ResourceId, gate: &str) -> &'stati
         (Action::Create, _) => "created",
         (Action::Update, _) => "updated",
         (Action::Restart, _) => "restarted",
+        (Action::Replace, _) => "replaced",
         (Action::Stop, _) => "stopped",
         (Action::Pause, _) => "paused",
         (Action::Verify, _) => "verified",

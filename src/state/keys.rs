@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::graph::Graph;
-    use crate::model::{Accel, Boot, ImageRef};
+    use crate::model::{Accel, Boot, Hardware, ImageRef};
     use crate::names::{ImageName, ProjectName, ResourceId, VmName};
     use crate::state::{Actual, Phase};
     use crate::units::{Bytes, Span};
@@ -90,6 +90,7 @@ mod tests {
             autostart: false,
             protect: false,
             accel: Accel::Auto,
+            hardware: Hardware::default(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
         }
@@ -128,7 +129,9 @@ mod tests {
         };
         if let Some(cloud_init) = recorded {
             let recorded = Spec::Vm(Box::new(vm(cloud_init)));
-            actual.resources.insert(id.clone(), Actual { recorded, phase: Phase::Running, applied_at: None });
+            actual
+                .resources
+                .insert(id.clone(), Actual { recorded, phase: Phase::Running, applied_at: None, seen: None });
         }
         desired.keep_keys(&actual);
         if desired.wants_key() {

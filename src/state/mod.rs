@@ -3,7 +3,9 @@
 //! Owns both states; a backend fills in the actual one, the planner compares them. Knows nothing of files or libvirt.
 
 mod keys;
+pub mod offer;
 pub mod record;
+pub mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +13,9 @@ use crate::graph::{CycleError, Graph};
 use crate::model::{Boot, Disk, Image, Origin, Project, Spec, Surroundings, Task, Vm, Volume};
 use crate::names::{ImageName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::units::Bytes;
+
+pub use offer::Offer;
+pub use seen::{Seen, Shape};
 
 /// What is wanted of a whole project.
 #[derive(Debug, Clone)]
@@ -100,6 +105,8 @@ pub struct ActualState {
     pub loose_disks: BTreeSet<(VmName, VolumeName)>,
     /// Seeds of vms of the project's that no recorded vm has, for the same reasons.
     pub loose_seeds: BTreeSet<VmName>,
+    /// What the hypervisor can do; `None` where that is not known.
+    pub offer: Option<Box<Offer>>,
     /// Vms of the project's that are recorded to get secrets, and whose seeds hold them now.
     pub filled_seeds: BTreeSet<VmName>,
     /// What a guest sees of the disks of vms' own: the size that they have, not the one that was asked for.
@@ -137,6 +144,8 @@ pub struct Actual {
     pub phase: Phase,
     /// When the spec was applied, in seconds since 1970-01-01 UTC, where that is recorded.
     pub applied_at: Option<u64>,
+    /// What a vm really has; `None` for what is no vm.
+    pub seen: Option<Box<Seen>>,
 }
 
 /// Whether a resource is in use.

@@ -1,10 +1,10 @@
 //! What a guest is told at its first boot: when its seed is made, and when it goes.
 
 use vmcompose::model::{CloudInit, Condition};
-use vmcompose::plan::{Goal, Operation, Options, Plan, plan};
+use vmcompose::plan::{Action, Effect, Goal, Operation, Options, Plan, plan};
 use vmcompose::state::ActualState;
 
-use crate::specs::{UP, applied, desired, edit, id, lines, name, refusal, vm};
+use crate::specs::{UP, applied, desired, edit, id, lines, name, vm};
 
 #[test]
 fn a_seed_is_there_before_its_vm_is_defined_and_goes_after_it() {
@@ -48,13 +48,26 @@ fn a_seed_that_lies_about_is_made_anew_and_goes_with_down() {
 }
 
 #[test]
-fn what_a_guest_was_told_cannot_change_in_place() {
+fn what_a_guest_was_told_changes_by_replacing_it() {
     let told = |zone: &str| {
         let settings = CloudInit { timezone: Some(zone.to_owned()), ..CloudInit::default() };
         desired(&[edit(vm("db", &[]), |vm| vm.cloud_init = Some(Box::new(settings)))])
     };
-    let refusal = refusal(&told("Europe/Paris"), &applied(&told("Europe/Berlin")), UP);
-    assert_eq!(refusal, "vm `db` cannot be changed in place: cloud_init.timezone Europe/Berlin → Europe/Paris");
+    let plan = plan(&told("Europe/Paris"), &applied(&told("Europe/Berlin")), &UP).expect("a plan");
+    let step = plan.steps().next().expect("one");
+    assert_eq!((step.action, step.effect), (Action::Replace, Some(Effect::DataLoss)));
+    let operations: Vec<String> = step.operations.iter().map(ToString::to_string).collect();
+    let wanted = [
+        "stop vm `db`",
+        "undefine vm `db`",
+        "delete the cloud-init seed of vm `db`",
+        "delete disk `root` of vm `db`",
+        "create disk `root` of vm `db`",
+        "create the cloud-init seed of vm `db`",
+        "define vm `db`",
+        "start vm `db`",
+    ];
+    assert_eq!(operations, wanted);
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
         autostart: false,
         protect: false,
         accel: Accel::Tcg,
+        hardware: vmcompose::model::Hardware::default(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         ports: Vec::new(),
@@ -109,7 +110,7 @@ pub(crate) fn desired(vms: &[Spec]) -> DesiredState {
 /// What is there after `desired` was applied.
 pub(crate) fn applied(desired: &DesiredState) -> ActualState {
     let found = |(id, spec): (&ResourceId, &Spec)| {
-        (id.clone(), Actual { recorded: spec.clone(), phase: Phase::Running, applied_at: None })
+        (id.clone(), Actual { recorded: spec.clone(), phase: Phase::Running, applied_at: None, seen: None })
     };
     ActualState { resources: desired.specs.iter().map(found).collect(), ..ActualState::default() }
 }

@@ -90,6 +90,7 @@ fn vm(name: &str) -> Vm {
         autostart: false,
         protect: false,
         accel: Accel::Auto,
+        hardware: vmcompose::model::Hardware::default(),
         labels: BTreeMap::new(),
         cloud_init: None,
         ssh: None,
@@ -255,6 +256,7 @@ pub(crate) fn change_plan() -> Plan {
         field: field.to_owned(),
         old: old.map(str::to_owned),
         new: new.map(str::to_owned),
+        drift: false,
     };
     let verify = step(0, vm_id("db"), Action::Verify, Cause::Awaited { by: vm_id("api-1") }, Vec::new());
     let phase = "crashed".to_owned();

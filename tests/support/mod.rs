@@ -113,6 +113,7 @@ pub(crate) fn vm(name: &str, boot: Boot) -> Vm {
         autostart: false,
         protect: false,
         accel: Accel::Auto,
+        hardware: vmcompose::model::Hardware::default(),
         labels: BTreeMap::new(),
         cloud_init: None,
         ssh: None,

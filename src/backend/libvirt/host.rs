@@ -2,6 +2,7 @@
 //!
 //! Owns the reading of the URI and of libvirt's capabilities. Knows nothing of any project.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -12,6 +13,7 @@ use super::error::failed;
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::Accel;
 use crate::names::Pool;
+use crate::units::Bytes;
 
 /// Where a system's daemon keeps its state, and where ours has its place beside it.
 const SYSTEM_STATE: &str = "/var/lib/libvirt";
@@ -24,7 +26,7 @@ pub(super) struct Place {
     /// The hypervisor is this machine.
     pub(super) local: bool,
     /// A daemon of one user's own.
-    session: bool,
+    pub(super) session: bool,
 }
 
 impl Place {
@@ -93,7 +95,11 @@ pub(super) struct Offer {
     /// The machine type that we take of those offered.
     pub(super) machine: Option<String>,
     /// The processor runs guests itself, and not only says so.
-    kvm: bool,
+    pub(super) kvm: bool,
+    /// All machine types.
+    pub(super) machines: BTreeSet<String>,
+    /// Large pages that are set aside, by their size.
+    pub(super) hugepages: BTreeMap<Bytes, u64>,
 }
 
 /// Machine types, the best first.
@@ -133,6 +139,8 @@ impl Offer {
             arch: Some(arch.to_owned()),
             machine: MACHINES.into_iter().find(|name| machines.contains(name)).map(ToOwned::to_owned),
             kvm: offers_kvm && (virtualises || !x86),
+            machines: machines.into_iter().map(ToOwned::to_owned).collect(),
+            hugepages: pages(root),
         })
     }
 
@@ -149,6 +157,22 @@ impl Offer {
             .with_hint("enable virtualisation in the firmware or for this nested host, or write `accel: auto`")),
         }
     }
+}
+
+/// The usual pages are no large ones.
+fn pages(root: Node<'_, '_>) -> BTreeMap<Bytes, u64> {
+    const USUAL: Bytes = Bytes(1 << 16);
+    let cells = root.descendants().filter(|node| node.has_tag_name("cell"));
+    let pages = cells.flat_map(|cell| cell.children()).filter(|node| node.has_tag_name("pages"));
+    let mut found = BTreeMap::new();
+    for node in pages {
+        let size = node.attribute("size").and_then(|kib| kib.parse::<u64>().ok()).map(|kib| Bytes(kib << 10));
+        let count = node.text().and_then(|count| count.trim().parse::<u64>().ok());
+        if let (Some(size), Some(count)) = (size.filter(|size| *size > USUAL), count) {
+            *found.entry(size).or_insert(0) += count;
+        }
+    }
+    found
 }
 
 pub(super) fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {

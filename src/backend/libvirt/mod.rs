@@ -7,30 +7,37 @@
 
 mod agent;
 mod by_hand;
+mod capabilities;
 mod cloud_init;
 mod connections;
 mod console;
 mod error;
 mod grow;
 mod guest;
+mod hardware;
 mod host;
 mod host_network;
 mod inventory;
+mod live;
+mod merge;
 mod names;
 mod network_xml;
 mod networks;
 mod observe;
 mod others;
+mod parameters;
 mod pools;
 mod probe;
 mod projects;
 mod provision;
 mod record;
 mod seeds;
+mod seen;
 mod shares;
 mod storage;
 mod stores;
 pub mod survey;
+mod templates;
 mod transfer;
 mod update;
 mod upload;
@@ -60,8 +67,8 @@ use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
 use crate::plan::operation::VmDisk;
 use crate::secret::Secrets;
-use crate::state::ActualState;
 use crate::state::record::Record;
+use crate::state::{self, ActualState};
 
 /// A hypervisor behind libvirt.
 pub struct Libvirt {
@@ -69,6 +76,7 @@ pub struct Libvirt {
     place: Place,
     turns: Turns,
     offer: OnceLock<Offer>,
+    ability: OnceLock<Option<Box<state::Offer>>>,
     secrets: Arc<Secrets>,
 }
 
@@ -114,7 +122,8 @@ impl Libvirt {
     pub fn connect(uri: Option<&str>) -> Result<Self, HypervisorError> {
         let connections = Connections::open(uri)?;
         let place = connections.with(|connect| Place::of(connect, connections.uri()))?;
-        Ok(Self { connections, place, turns: Turns::default(), offer: OnceLock::new(), secrets: Arc::default() })
+        let (offer, ability) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { connections, place, turns: Turns::default(), offer, ability, secrets: Arc::default() })
     }
 
     /// The same with secrets for the guests that get some. Their values are hidden in all that it says.
@@ -206,6 +215,17 @@ impl Libvirt {
     }
 }
 
+impl Libvirt {
+    /// What domains can have here; asked once.
+    fn ability(&self, connect: &Connect) -> Result<Option<Box<state::Offer>>, HypervisorError> {
+        if let Some(ability) = self.ability.get() {
+            return Ok(ability.clone());
+        }
+        let ability = capabilities::offer(connect, &self.place, self.offer(connect)?)?;
+        Ok(self.ability.get_or_init(|| ability).clone())
+    }
+}
+
 impl fmt::Debug for Libvirt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Libvirt").field("uri", &self.connections.uri()).finish_non_exhaustive()
@@ -214,7 +234,13 @@ impl fmt::Debug for Libvirt {
 
 impl Hypervisor for Libvirt {
     fn observe(&self, project: &ProjectName) -> Result<ActualState, HypervisorError> {
-        self.connections.with(|connect| observe::observe(connect, &self.place, project))
+        self.connections.with(|connect| {
+            let mut state = observe::observe(connect, &self.place, project)?;
+            if !self.place.test {
+                state.offer = self.ability(connect)?;
+            }
+            Ok(state)
+        })
     }
 
     fn apply(&self, project: &ProjectName, operation: &Operation) -> Result<Change, HypervisorError> {
@@ -300,6 +326,15 @@ impl Libvirt {
                 let record = record(project, Spec::Vm(vm.clone()));
                 on(&|call| vms::define(call, self.offer(call.connect)?, &record, vm))
             }
+            Operation::RedefineVm { from, to } => {
+                let record = record(project, Spec::Vm(to.clone()));
+                on(&|call| vms::redefine(call, self.offer(call.connect)?, &record, from, to))
+            }
+            Operation::SetMemory { vm, to, .. } => on(&|call| live::set_memory(call, vm, *to)),
+            Operation::SetCpus { vm, to, .. } => on(&|call| live::set_cpus(call, vm, *to)),
+            Operation::SetLimits { vm, from, to } => on(&|call| live::set_limits(call, vm, from, to)),
+            Operation::Attach { vm, device, limits } => on(&|call| live::attach(call, vm, device, limits)),
+            Operation::Detach { vm, device, .. } => on(&|call| live::detach(call, vm, device)),
             Operation::RecordVm { to, .. } => {
                 let record = record(project, Spec::Vm(to.clone()));
                 on(&|call| update::record_vm(call, &record, to))

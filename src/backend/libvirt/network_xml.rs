@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net};
 use serde::Serialize;
 
-use super::{names, record, xml};
+use super::templates::render;
+use super::{names, record};
 use crate::backend::HypervisorError;
 use crate::model::network::{Bandwidth, Dhcp, Route};
 use crate::model::{Host, Network, NetworkMode};
@@ -124,7 +125,7 @@ fn own(record: &Record, network: &Network) -> Result<String, HypervisorError> {
         bandwidth: limits(settings.bandwidth),
         options: options(network),
     };
-    xml::render("network.xml.j2", context)
+    render("network.xml.j2", context)
 }
 
 /// A network that the host has already: vms are plugged in, and nothing of it is set up.
@@ -141,7 +142,7 @@ fn foreign(record: &Record, network: &Network) -> Result<String, HypervisorError
         interface: device.filter(|_| network.mode == NetworkMode::Direct),
         vlan: settings.vlan,
     };
-    xml::render("foreign-network.xml.j2", context)
+    render("foreign-network.xml.j2", context)
 }
 
 /// The reservations; none where there is no DHCP.
@@ -166,16 +167,16 @@ pub(super) fn dns_hosts(network: &Network) -> Vec<DnsHost<'_>> {
 
 /// A DHCP reservation by itself, for a live update.
 pub(super) fn dhcp_host(host: &DhcpHost<'_>) -> Result<String, HypervisorError> {
-    xml::render("dhcp-host.xml.j2", host)
+    render("dhcp-host.xml.j2", host)
 }
 
 /// A DNS entry by itself, for a live update: with its names, or by its address alone, because its names could be those of
 /// others too.
 pub(super) fn dns_host(host: &DnsHost<'_>, named: bool) -> Result<String, HypervisorError> {
     if named {
-        return xml::render("dns-host.xml.j2", host);
+        return render("dns-host.xml.j2", host);
     }
-    xml::render("dns-host.xml.j2", DnsHost { ip: host.ip, names: Vec::new() })
+    render("dns-host.xml.j2", DnsHost { ip: host.ip, names: Vec::new() })
 }
 
 /// Addresses for guests that nobody reserved one for. dnsmasq keeps reserved addresses out of it by itself.

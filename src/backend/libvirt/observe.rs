@@ -12,8 +12,8 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::network::Network;
 use virt_sys::{
-    VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED,
-    VIR_DOMAIN_SHUTOFF_CRASHED,
+    VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED,
+    VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
 };
 
 use super::error::{failed, is_absent};
@@ -21,7 +21,7 @@ use super::host::{self, Place};
 use super::host_network;
 use super::names::{self, Stored};
 use super::record::{self, Owner};
-use super::{others, probe, seeds, storage, vms, volumes};
+use super::{others, probe, seeds, seen, storage, vms, volumes};
 use crate::backend::HypervisorError;
 use crate::model::{Image, Port, Spec, Vm, Volume};
 use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
@@ -130,7 +130,7 @@ fn own_network(
         Err(error) => return Err(failed(format!("cannot ask for the state of {id}"))(error)),
     };
     let applied_at = Some(record.applied_at);
-    state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at });
+    state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: None });
     Ok(())
 }
 
@@ -152,12 +152,16 @@ fn addresses(xml: &str) -> (Option<String>, Vec<IpNet>) {
     (bridge, subnets)
 }
 
+fn name(domain: &Domain) -> Result<String, HypervisorError> {
+    domain.get_name().map_err(failed("cannot ask a vm for its name"))
+}
+
 fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) -> Result<(), HypervisorError> {
     let list = |flags| connect.list_all_domains(flags).map_err(failed("cannot list the vms"));
-    let name = |domain: &Domain| domain.get_name().map_err(failed("cannot ask a vm for its name"));
+    let names = |domains: Vec<Domain>| domains.iter().map(name).collect::<Result<HashSet<_>, _>>();
     // Most domains run, and one list says so of all of them; only the others are asked one by one.
-    let running = list(VIR_CONNECT_LIST_DOMAINS_RUNNING)?;
-    let running = running.iter().map(name).collect::<Result<HashSet<_>, _>>()?;
+    let running = names(list(VIR_CONNECT_LIST_DOMAINS_RUNNING)?)?;
+    let autostarted = names(list(VIR_CONNECT_LIST_DOMAINS_AUTOSTART)?)?;
     for domain in list(0)? {
         let name = name(&domain)?;
         let Some(vm) = names::vm_of_domain(project, &name) else {
@@ -169,8 +173,11 @@ fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) ->
         match owner {
             Owner::Us(record) => {
                 let phase = if running.contains(&name) { Some(Phase::Running) } else { phase(&domain, &id)? };
+                let Some(phase) = phase else { continue };
+                let autostart = autostarted.contains(&name);
                 let applied_at = Some(record.applied_at);
-                state.resources.extend(phase.map(|phase| (id, Actual { recorded: record.spec, phase, applied_at })));
+                let Some(seen) = seen::seen(&domain, project, &record.spec, autostart, phase)? else { continue };
+                state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
             }
             owner => {
                 published(&domain, running.contains(&name), state);
@@ -226,12 +233,16 @@ fn stored(
         return Ok(());
     }
     if storage::is_half(&found, pool)? {
-        state.resources.insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Incomplete, applied_at: None });
+        state
+            .resources
+            .insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Incomplete, applied_at: None, seen: None });
         return Ok(());
     }
     if !storage::is_active(&found, pool)? {
         // What is in it cannot be seen.
-        state.resources.insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Stopped, applied_at: None });
+        state
+            .resources
+            .insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Stopped, applied_at: None, seen: None });
         return Ok(());
     }
     for (volume, stored) in volumes::list(&found, project, pool)? {
@@ -252,7 +263,9 @@ fn stored(
                 let id = ResourceId::Volume(name.clone());
                 if let Some(size) = volumes::capacity(&volume, &id.to_string())? {
                     let recorded = Spec::Volume(Volume { name, size, shared, pool });
-                    state.resources.insert(id, Actual { recorded, phase: Phase::Running, applied_at: None });
+                    state
+                        .resources
+                        .insert(id, Actual { recorded, phase: Phase::Running, applied_at: None, seen: None });
                 }
             }
             Stored::Image { .. } => {
@@ -261,7 +274,9 @@ fn stored(
             }
         }
     }
-    state.resources.insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Running, applied_at: None });
+    state
+        .resources
+        .insert(id, Actual { recorded: Spec::Pool(pool), phase: Phase::Running, applied_at: None, seen: None });
     Ok(())
 }
 
@@ -274,7 +289,7 @@ fn image(stored: Stored, whole: bool, state: &mut ActualState) {
         return;
     }
     let recorded = Spec::Image(Image { name, path: std::path::PathBuf::new(), format, length, digest });
-    state.resources.insert(id, Actual { recorded, phase, applied_at: None });
+    state.resources.insert(id, Actual { recorded, phase, applied_at: None, seen: None });
 }
 
 /// Notes the addresses that the project's networks and vms have. What the vm itself was given counts most.

@@ -56,7 +56,7 @@ fn named(
     let id = ResourceId::Volume(name.clone());
     if let Some(size) = volumes::capacity(volume, &id.to_string())? {
         let recorded = Spec::Volume(Volume { name, size, shared, pool: Some(pool.to_owned()) });
-        state.resources.entry(id).or_insert(Actual { recorded, phase: Phase::Running, applied_at: None });
+        state.resources.entry(id).or_insert(Actual { recorded, phase: Phase::Running, applied_at: None, seen: None });
     }
     Ok(())
 }

@@ -22,8 +22,9 @@ use super::record::{self, Owner};
 use super::shares;
 use super::volumes::{self, path_of};
 use super::xml::{self, Fittings, Kernel, Source};
-use super::{Call, agent};
+use super::{Call, agent, parameters};
 use crate::backend::{Change, ErrorKind, HypervisorError};
+use crate::model::hardware::Firmware;
 use crate::model::{Boot, Disk, Vm};
 use crate::names::{ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
@@ -72,6 +73,27 @@ pub(super) fn define(call: Call<'_>, offer: &Offer, record: &Record, vm: &Vm) ->
         return Err(failed(format!("cannot set whether {id} starts with the hypervisor"))(error));
     }
     Ok(())
+}
+
+/// Replaces a definition; the domain may run meanwhile.
+pub(super) fn redefine(
+    call: Call<'_>,
+    offer: &Offer,
+    record: &Record,
+    from: &Vm,
+    vm: &Vm,
+) -> Result<(), HypervisorError> {
+    let id = ResourceId::Vm(vm.name.clone());
+    let uefi = |vm: &Vm| vm.hardware.firmware == Some(Firmware::Uefi);
+    if let Some(found) = find(call.connect, call.project, &vm.name)?
+        && uefi(from)
+        && !uefi(vm)
+        && state(&found, &id)?.is_some_and(|(state, _)| is_off(state))
+    {
+        // Nobody would know of the firmware's variables any more.
+        undefine(call, &vm.name)?;
+    }
+    define(call, offer, record, vm)
 }
 
 fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, HypervisorError> {
@@ -218,6 +240,11 @@ pub(super) fn stop(
             change = Change::Made;
             if waited >= grace {
                 return destroy(&running, &ResourceId::Vm(vm.clone())).map(|()| true);
+            }
+            if pressed.is_none() {
+                // A guest that is started again when it powers itself off would be so at a shutdown as well. Where the
+                // hypervisor cannot be told, the plug is pulled in the end.
+                let _ = parameters::stay_off(&running);
             }
             if press {
                 ask_to_shut_down(&running, place, grace);

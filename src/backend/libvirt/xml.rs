@@ -4,18 +4,19 @@
 //! hypervisor offers come in from outside.
 
 use std::path::Path;
-use std::sync::OnceLock;
 
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
+use super::hardware::{Hardware, PERIOD, Tuning};
 use super::shares::Way;
-use super::{names, network_xml, record};
+use super::templates::render;
+use super::{merge, names, record};
 use crate::backend::storage::NewPool;
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::cloud_init::disk_serial;
-use crate::model::{Disk, ImageFormat, Port, Share, Vm, port};
+use crate::model::hardware::Limits;
+use crate::model::{Disk, ImageFormat, Interface, Port, Share, Vm, port};
+use crate::names::ProjectName;
 use crate::state::record::Record;
 
 /// What a domain's XML needs besides its spec.
@@ -127,12 +128,12 @@ struct DomainXml<'a> {
     name: String,
     uuid: String,
     vm: &'a str,
-    memory_kib: u64,
-    cpus: u32,
+    hw: Hardware,
+    limits: Tuning,
+    period: u64,
     x86: bool,
     arch: Option<String>,
     machine: Option<String>,
-    cpu_mode: Option<&'static str>,
     kernel: Option<Kernel>,
     disks: Vec<DomainDisk>,
     seed: Option<DomainSeed>,
@@ -146,13 +147,13 @@ struct DomainXml<'a> {
 /// A domain.
 pub(super) fn domain<'a>(record: &'a Record, vm: &'a Vm, with: Fittings) -> Result<String, HypervisorError> {
     let project = &record.project;
-    let interface = |interface: &crate::model::Interface| DomainInterface {
-        mac: interface.mac.to_string(),
-        network: names::network(project, &interface.network),
-        mtu: interface.mtu,
-    };
+    let interface = |interface: &Interface| DomainInterface::of(project, interface);
     let share = |share: &'a Share| DomainShare { source: &share.source, tag: share.tag(), read_only: share.read_only };
     let disks = domain_disks(vm, with.root, with.disks);
+    let x86 = with.arch.as_deref().is_some_and(|arch| matches!(arch, "x86_64" | "i686"));
+    let machine = vm.hardware.machine.clone().or(with.machine);
+    // `virt` and `q35` have PCI Express, in which nothing can be plugged into the root itself.
+    let pcie = machine.as_deref().is_some_and(|machine| machine.contains("q35") || machine.starts_with("virt"));
     let context = DomainXml {
         namespace: record::NAMESPACE,
         record: record.encode(),
@@ -161,9 +162,10 @@ pub(super) fn domain<'a>(record: &'a Record, vm: &'a Vm, with: Fittings) -> Resu
         name: names::domain(project, &vm.name),
         uuid: names::uuid("vm", project, vm.name.as_str()),
         vm: vm.name.as_str(),
-        memory_kib: vm.memory.kib_ceil(),
-        cpus: vm.cpus,
-        x86: with.arch.as_deref().is_some_and(|arch| matches!(arch, "x86_64" | "i686")),
+        hw: Hardware::of(vm, with.cpu_mode, x86, pcie),
+        limits: Tuning::of(&vm.hardware.limits),
+        period: PERIOD,
+        x86,
         seed: with.seed.map(|path| DomainSeed { path, target: names::target(disks.len()) }),
         disks,
         ignition: with.ignition,
@@ -172,18 +174,65 @@ pub(super) fn domain<'a>(record: &'a Record, vm: &'a Vm, with: Fittings) -> Resu
         interfaces: vm.interfaces.iter().map(interface).collect(),
         publishing: publishing(&vm.ports),
         arch: with.arch,
-        machine: with.machine,
-        cpu_mode: with.cpu_mode,
+        machine,
         kernel: with.kernel,
     };
-    render("domain.xml.j2", context)
+    let xml = render("domain.xml.j2", context)?;
+    match &vm.hardware.xml {
+        None => Ok(xml),
+        Some(fragment) => merge::merge(&xml, fragment),
+    }
+}
+
+impl DomainInterface {
+    fn of(project: &ProjectName, interface: &Interface) -> Self {
+        let network = names::network(project, &interface.network);
+        Self { mac: interface.mac.to_string(), network, mtu: interface.mtu }
+    }
+}
+
+#[derive(Serialize)]
+struct AttachedDisk {
+    disk: DomainDisk,
+    limits: Tuning,
+}
+
+/// A disk by itself, for a domain that runs.
+pub(super) fn attached_disk(
+    disk: &Disk,
+    source: Source,
+    target: String,
+    limits: &Limits,
+) -> Result<String, HypervisorError> {
+    let Source { path, shared } = source;
+    let disk = DomainDisk { path, shared, target, serial: serial(disk) };
+    render("disk.xml.j2", AttachedDisk { disk, limits: Tuning::of(limits) })
+}
+
+#[derive(Serialize)]
+struct AttachedInterface {
+    interface: DomainInterface,
+    limits: Tuning,
+}
+
+/// An interface by itself, for a domain that runs.
+pub(super) fn attached_interface(
+    project: &ProjectName,
+    interface: &Interface,
+    limits: &Limits,
+) -> Result<String, HypervisorError> {
+    let interface = DomainInterface::of(project, interface);
+    render("interface.xml.j2", AttachedInterface { interface, limits: Tuning::of(limits) })
+}
+
+fn serial(disk: &Disk) -> String {
+    match disk {
+        Disk::Volume { volume } => disk_serial(volume),
+        Disk::Own { name, .. } => disk_serial(name),
+    }
 }
 
 fn domain_disks(vm: &Vm, root: Option<String>, sources: Vec<Source>) -> Vec<DomainDisk> {
-    let serial = |disk: &Disk| match disk {
-        Disk::Volume { volume } => disk_serial(volume),
-        Disk::Own { name, .. } => disk_serial(name),
-    };
     let root = root.map(|path| (Source::own(path), "root".to_owned()));
     let others = sources.into_iter().zip(vm.disks.iter().map(serial));
     let numbered = root.into_iter().chain(others).enumerate();
@@ -197,7 +246,7 @@ fn domain_disks(vm: &Vm, root: Option<String>, sources: Vec<Source>) -> Vec<Doma
 }
 
 /// libvirt adds the namespace itself where the element is set alone.
-const RECORD: &str = r#"<resource project="{{ project }}">{{ record }}</resource>"#;
+pub(super) const RECORD: &str = r#"<resource project="{{ project }}">{{ record }}</resource>"#;
 
 #[derive(Serialize)]
 struct RecordXml<'a> {
@@ -237,7 +286,7 @@ struct Nfs<'a> {
     path: &'a str,
 }
 
-const USER_POOL: &str = r#"<pool type="{{ "netfs" if nfs else "dir" }}"><name>{{ name }}</name>
+pub(super) const USER_POOL: &str = r#"<pool type="{{ "netfs" if nfs else "dir" }}"><name>{{ name }}</name>
 {%- if nfs %}<source><host name="{{ nfs.host }}"/><dir path="{{ nfs.path }}"/><format type="nfs"/></source>{% endif %}
 <target><path>{{ path }}</path></target></pool>"#;
 
@@ -282,40 +331,4 @@ impl Backing {
 /// A volume.
 pub(super) fn volume(volume: &Volume) -> Result<String, HypervisorError> {
     render("volume.xml.j2", volume)
-}
-
-/// The templates; what they print is escaped because their names end in `.xml.j2`.
-fn templates() -> &'static Environment<'static> {
-    static TEMPLATES: OnceLock<Environment<'static>> = OnceLock::new();
-    TEMPLATES.get_or_init(|| {
-        let mut templates = Environment::new();
-        templates.set_undefined_behavior(UndefinedBehavior::Strict);
-        let files = [
-            ("domain.xml.j2", include_str!("domain.xml.j2")),
-            ("network.xml.j2", include_str!("network.xml.j2")),
-            ("foreign-network.xml.j2", include_str!("foreign-network.xml.j2")),
-            ("pool.xml.j2", include_str!("pool.xml.j2")),
-            ("volume.xml.j2", include_str!("volume.xml.j2")),
-            ("dhcp-host.xml.j2", network_xml::DHCP_HOST),
-            ("dns-host.xml.j2", network_xml::DNS_HOST),
-            ("record.xml.j2", RECORD),
-            ("user-pool.xml.j2", USER_POOL),
-        ];
-        for (name, text) in files {
-            templates.add_template(name, text).expect("a template of our own");
-        }
-        templates
-    })
-}
-
-pub(super) fn render(template: &str, context: impl Serialize) -> Result<String, HypervisorError> {
-    let rejected = |reason: String| HypervisorError::new(ErrorKind::Rejected, reason);
-    let template = templates().get_template(template).map_err(|error| rejected(error.to_string()))?;
-    let xml = template.render(Serde(context)).map_err(|error| rejected(error.to_string()))?;
-    // XML has no way to write these, and the binding would panic at the first.
-    let illegal = |c: &char| (*c < ' ' && !matches!(c, '\n' | '\t' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}');
-    match xml.chars().find(illegal) {
-        Some(found) => Err(rejected(format!("a value contains {}, which libvirt cannot take", found.escape_unicode()))),
-        None => Ok(xml),
-    }
 }

@@ -10,6 +10,7 @@ mod guest;
 mod health;
 mod locate;
 mod login;
+mod machine;
 pub(crate) mod network;
 mod ports;
 mod probe;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Instance, Scope, disks, health, labels, ports};
+use super::{Instance, Scope, disks, health, labels, machine, ports};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::schema::vm as file;
@@ -37,13 +37,15 @@ pub(super) fn lower(
     if let Some(disk) = &spec.disk {
         disks::check_size(disk, mistakes);
     }
+    let cpus = spec.cpus.as_ref().map_or(CPUS, |cpus| checked_cpus(cpus, mistakes));
+    let memory = spec.memory.as_ref().map_or(MEMORY, |memory| checked_memory(memory, mistakes));
     Vm {
         name: instance.name.clone(),
         replica_of: instance.group.clone(),
         hostname: spec.hostname.as_ref().map_or_else(|| instance.name.to_string(), |name| name.value.0.clone()),
         boot: boot.unwrap_or_else(nothing),
-        cpus: spec.cpus.as_ref().map_or(CPUS, |cpus| checked_cpus(cpus, mistakes)),
-        memory: spec.memory.as_ref().map_or(MEMORY, |memory| checked_memory(memory, mistakes)),
+        cpus,
+        memory,
         disk: spec.disk.as_ref().map(|disk| disk.value),
         disks,
         shares: Vec::new(),
@@ -59,6 +61,7 @@ pub(super) fn lower(
         autostart: spec.autostart.unwrap_or(false),
         protect: spec.protect.unwrap_or(false),
         accel: spec.accel.unwrap_or_default(),
+        hardware: machine::lower(instance, cpus, memory, mistakes),
         labels: labels(&spec.labels, mistakes),
         annotations: labels(&spec.annotations, mistakes),
     }

@@ -1,4 +1,4 @@
-//! Keys about hardware and published ports, whose effect comes with a later version.
+//! Keys about shared folders and published ports, whose effect comes with a later version.
 //!
 //! Owns their forms, so that a file that has them is checked as a whole. Nothing is lowered from here yet.
 
@@ -10,45 +10,6 @@ use serde::Deserialize;
 
 use super::shape::{any_of, deserialize_form, refused};
 use crate::compose::decode::{Form, Refused};
-use crate::units::Bytes;
-
-/// CPU model, topology and pinning.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Cpu {
-    /// `host-passthrough`, `host-model`, `maximum`, or a model's name.
-    pub(crate) mode: Option<String>,
-    /// Sockets, cores and threads.
-    pub(crate) topology: Option<Topology>,
-    /// Host CPUs that it may run on.
-    pub(crate) pinning: Option<serde_json::Value>,
-}
-
-/// How the virtual CPUs are arranged.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Topology {
-    /// Number of sockets.
-    pub(crate) sockets: Option<u32>,
-    /// Cores of each socket.
-    pub(crate) cores: Option<u32>,
-    /// Threads of each core.
-    pub(crate) threads: Option<u32>,
-}
-
-/// Upper limits of what a vm may use.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Limits {
-    /// Share and quota of the processors.
-    pub(crate) cpu: Option<serde_json::Value>,
-    /// Hard and soft limit of memory.
-    pub(crate) memory: Option<Bytes>,
-    /// Throughput of the disks.
-    pub(crate) disk: Option<serde_json::Value>,
-    /// Throughput of the networks.
-    pub(crate) network: Option<serde_json::Value>,
-}
 
 /// A folder of the host inside the guest: `./code:/srv/code`, `./code:/srv/code:ro`, or a mapping.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ pub(crate) mod guest;
 pub(crate) mod hardware;
 pub(crate) mod health;
 mod json;
+pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod probe;
 pub(crate) mod provision;

@@ -9,11 +9,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::cloud_init::CloudInit;
 use super::guest::{Fqdn, Ssh};
-use super::hardware::{Cpu, Limits, Port, Share};
+use super::hardware::{Port, Share};
 use super::health::{DependsOn, Healthcheck};
+use super::machine::{Cpu, Graphics, HostDevice, Hugepages, Limits};
 use super::provision::{Ignition, Provision};
 use super::shape::{Entries, Labels, OneOrMany, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
+use crate::model::hardware::{Firmware, Restart, Watchdog};
 use crate::model::{Accel, Mac};
 use crate::units::{Bytes, Span};
 
@@ -64,22 +66,35 @@ pub(crate) struct Vm {
     pub(crate) profiles: OneOrMany<At<String>>,
     /// Another vm whose keys it takes over: a name, or `{vm: NAME, file: PATH}`.
     pub(crate) extends: Option<Extends>,
-    /// CPU model, topology and pinning.
+    /// CPU model, topology and pinning. Example: `cpu: {mode: host-model, topology: {cores: 2, threads: 2}}`
     pub(crate) cpu: Option<Cpu>,
-    /// Machine type.
-    pub(crate) machine: Option<String>,
-    /// How it boots.
+    /// Up to how many CPUs it can be given while it runs. Default: as many as `cpus`
+    pub(crate) max_cpus: Option<At<u32>>,
+    /// Up to how much memory it can be given while it runs. Default: as much as `memory`
+    pub(crate) max_memory: Option<At<Bytes>>,
+    /// Memory in large pages, which the host must have set aside: `true`, or their size. Example: `hugepages: 2MiB`
+    pub(crate) hugepages: Option<Hugepages>,
+    /// Machine type. Default: the newest that the hypervisor has. Example: `machine: q35`
+    pub(crate) machine: Option<At<String>>,
+    /// What runs before the boot loader. Default: bios
     pub(crate) firmware: Option<Firmware>,
-    /// Boots only what is signed.
-    pub(crate) secure_boot: Option<bool>,
-    /// A TPM 2.0.
+    /// Boots only what is signed; needs `firmware: uefi`. Default: false
+    pub(crate) secure_boot: Option<At<bool>>,
+    /// A TPM 2.0, emulated by swtpm. Default: false
     pub(crate) tpm: Option<bool>,
+    /// A screen, by VNC or SPICE. Default: none. Example: `graphics: vnc`
+    pub(crate) graphics: Option<Graphics>,
+    /// A watchdog, and what happens when the guest stops feeding it. Default: none. Example: `watchdog: reset`
+    pub(crate) watchdog: Option<Watchdog>,
+    /// Devices of the host that the guest gets to itself. Example: `devices: [{pci: "0000:03:00.0"}]`
+    pub(crate) devices: Vec<At<HostDevice>>,
     /// Folders of the hypervisor's machine inside the guest, mounted by its cloud-init.
     /// Example: `shares: ["./code:/srv/code", "./etc:/srv/etc:ro"]`
     pub(crate) shares: Vec<At<Share>>,
     /// Ports published on the host. Example: `ports: ["8080:80"]`
     pub(crate) ports: Vec<At<Port>>,
-    /// What happens when the guest powers itself off.
+    /// What happens when the guest powers itself off (`always`, `unless-stopped`) or crashes (these and `on-failure`).
+    /// What vmcompose stops stays off. Default: no
     pub(crate) restart: Option<Restart>,
     /// Settings for the guest's first boot, where its image has cloud-init. Example: `cloud_init: {packages: [nginx]}`
     pub(crate) cloud_init: Option<CloudInit>,
@@ -91,12 +106,12 @@ pub(crate) struct Vm {
     pub(crate) provision: Option<Provision>,
     /// How to log in; `false` keeps the project's key out of the guest. Example: `ssh: {user: ada}`
     pub(crate) ssh: Option<Ssh>,
-    /// Upper limits of what it may use.
+    /// Upper limits of what it may use. Example: `limits: {cpu: {quota: 1.5}, disk: {iops: 500}}`
     pub(crate) limits: Option<Limits>,
     /// Refuses deletion and replacement, until an `up` without it. Default: false
     pub(crate) protect: Option<bool>,
-    /// A fragment merged into the definition of the domain.
-    pub(crate) xml: Option<String>,
+    /// A fragment of libvirt's domain XML, merged into the definition. Example: `xml: "<on_reboot>destroy</on_reboot>"`
+    pub(crate) xml: Option<At<String>>,
     /// What of it did not fit, so that its absence is no further mistake.
     #[serde(skip)]
     pub(crate) lost: Lost,
@@ -190,30 +205,6 @@ pub(crate) struct LongExtends {
     /// The file that it is in. Default: this one
     #[serde(default)]
     pub(crate) file: Option<At<String>>,
-}
-
-/// How a vm boots.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Firmware {
-    /// PC BIOS.
-    Bios,
-    /// UEFI.
-    Uefi,
-}
-
-/// What happens when the guest powers itself off.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Restart {
-    /// It stays off.
-    No,
-    /// It is started again.
-    Always,
-    /// It is started again after a crash.
-    OnFailure,
-    /// It is started again unless it was stopped on purpose.
-    UnlessStopped,
 }
 
 deserialize_form!(VmNetworks, Extends);

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::Obstacle;
 use crate::compose::nearest;
-use crate::model::{Device, Network, NetworkMode, Origin, Vm};
+use crate::model::{Device, Network, NetworkMode, Origin, Port, Vm};
 use crate::state::ActualState;
 
 /// Somebody else has addresses of the network's.
@@ -55,9 +55,11 @@ fn others(wanted: &str, devices: &[Device], bridge: bool) -> String {
     }
 }
 
-/// Somebody else listens on a port that the vm would be published on.
-pub(super) fn port(vm: &Vm, actual: &ActualState, origin: Option<Origin>) -> Option<Obstacle> {
+/// Somebody else listens on a port that the vm would be published on. On those that clash with what is `held`, the vm
+/// may be the one who listens.
+pub(super) fn port(vm: &Vm, held: &[Port], actual: &ActualState, origin: Option<Origin>) -> Option<Obstacle> {
+    let mut new = vm.ports.iter().filter(|port| !held.iter().any(|own| own.clashes(port)));
     let taken = |port| actual.surroundings.ports.iter().find(|(other, _)| other.clashes(port));
-    let (port, (_, holder)) = vm.ports.iter().find_map(|port| Some((port, taken(port)?)))?;
+    let (port, (_, holder)) = new.find_map(|port| Some((port, taken(port)?)))?;
     Some(Obstacle::BusyPort { vm: vm.name.clone(), port: port.at(), holder: holder.clone(), origin })
 }

@@ -21,7 +21,8 @@ pub(super) fn of(step: &Step) -> Vec<(String, String)> {
     let changes = step.changes.iter().map(|change| {
         let old = change.old.as_deref().map_or_else(none, tame);
         let new = change.new.as_deref().map_or_else(none, tame);
-        (tame(&change.field), format!("{old} → {new}"))
+        let whose = if change.drift { " (somebody else's change is put back)" } else { "" };
+        (tame(&change.field), format!("{old} → {new}{whose}"))
     });
     let made = made.into_iter().map(|(label, value)| (label.to_owned(), value));
     made.chain(changes).chain(provision(step).map(|tasks| ("provision".to_owned(), tasks))).collect()

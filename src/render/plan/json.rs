@@ -18,7 +18,7 @@ pub const VERSION: u32 = 1;
 /// {
 ///   "version": 1,
 ///   "project": "shop",
-///   "summary": { "create": 8, "start": 1, "update": 0, "delete": 0, "unchanged": 3 },
+///   "summary": { "create": 8, "start": 1, "update": 0, "restart": 0, "replace": 0, "delete": 0, "unchanged": 3 },
 ///   "waves": [ { "wave": 1, "steps": [ {
 ///     "step": 0,
 ///     "resource": { "kind": "vm", "name": "db" },
@@ -38,8 +38,9 @@ pub const VERSION: u32 = 1;
 /// }
 /// ```
 ///
-/// `action` is one of `create`, `start`, `update`, `delete`, `verify`. `origin`, `effect`, `gate` and `spec` are null where
-/// there is none; `spec` is there where a resource is made; `finish`, only where there is any, has the calls after the gate. `after` names steps of the same plan; `until` is `applied`
+/// `action` is one of `create`, `start`, `update`, `restart`, `replace`, `delete`, `verify`. `origin`, `effect`,
+/// `gate` and `spec` are null where there is none; `spec` is there where a resource is made; `finish`, only where there
+/// is any, has the calls after the gate. `after` names steps of the same plan; `until` is `applied`
 /// (its operations are done) or `passed` (its gate is open too). `unchanged` holds what the file has and no step makes or
 /// changes, `orphans` what is ours but no longer in the file and is left alone, `kept` the volumes that outlive the plan.
 pub fn json(plan: &Plan) -> Value {
@@ -55,6 +56,8 @@ pub fn json(plan: &Plan) -> Value {
             "create": plan.count(Action::Create),
             "start": plan.count(Action::Start),
             "update": plan.count(Action::Update),
+            "restart": plan.count(Action::Restart),
+            "replace": plan.count(Action::Replace),
             "delete": plan.count(Action::Delete),
             "unchanged": plan.unchanged.len(),
         },

@@ -49,9 +49,12 @@ pub fn text(plan: &Plan, palette: &Palette) -> String {
 
 /// The last line: "Plan: 8 to create, 1 to start, 0 to update, 0 to delete; 3 unchanged."
 pub fn summary(plan: &Plan) -> String {
+    let always = [Action::Create, Action::Start, Action::Update, Action::Delete];
+    let counted = [Action::Create, Action::Start, Action::Update, Action::Restart, Action::Replace, Action::Delete];
+    let told = |action: &Action| always.contains(action) || plan.count(*action) > 0;
     let part = |action: Action| format!("{} to {}", plan.count(action), action.as_str());
-    let parts = [Action::Create, Action::Start, Action::Update, Action::Delete].map(part).join(", ");
-    format!("Plan: {parts}; {} unchanged.", plan.unchanged.len())
+    let parts: Vec<String> = counted.into_iter().filter(told).map(part).collect();
+    format!("Plan: {}; {} unchanged.", parts.join(", "), plan.unchanged.len())
 }
 
 fn nothing(plan: &Plan) -> String {
@@ -172,7 +175,7 @@ fn colour(action: Action, palette: &Palette) -> Style {
     match action {
         Action::Create => palette.good,
         Action::Start => palette.busy,
-        Action::Update | Action::Restart => palette.change,
+        Action::Update | Action::Restart | Action::Replace => palette.change,
         Action::Stop | Action::Pause | Action::Delete => palette.bad,
         Action::Verify => Style::new(),
     }

@@ -1,0 +1,84 @@
+//! Calls that the binding does not wrap: limits of a running domain, and what it does when it powers itself off.
+//!
+//! Owns the only pointers in this crate that are handed to C. Knows nothing of specs.
+#![expect(unsafe_code, reason = "the binding has these calls only as C has them")]
+
+use std::ffi::{CString, c_char, c_int};
+
+use virt::domain::Domain;
+use virt::error::Error;
+use virt_sys::{
+    VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_LIFECYCLE_ACTION_DESTROY, VIR_DOMAIN_LIFECYCLE_POWEROFF, VIR_TYPED_PARAM_LLONG,
+    VIR_TYPED_PARAM_UINT, VIR_TYPED_PARAM_ULLONG, virDomainSetBlockIoTune, virDomainSetInterfaceParameters,
+    virDomainSetLifecycleAction, virDomainSetMemoryParameters, virDomainSetSchedulerParametersFlags, virTypedParameter,
+};
+
+/// A named number in the type that libvirt wants for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Parameter {
+    U32(&'static str, u32),
+    U64(&'static str, u64),
+    I64(&'static str, i64),
+}
+
+/// What of a running domain is set.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Of<'a> {
+    Scheduler,
+    Memory,
+    Disk(&'a str),
+    Interface(&'a str),
+}
+
+/// Sets parameters of a running domain.
+pub(super) fn set(domain: &Domain, of: Of<'_>, parameters: &[Parameter]) -> Result<(), Error> {
+    let mut parameters: Vec<virTypedParameter> = parameters.iter().copied().map(Parameter::to_c).collect();
+    let (list, count) = (parameters.as_mut_ptr(), c_int::try_from(parameters.len()).unwrap_or(0));
+    let (domain, live) = (domain.as_ptr(), VIR_DOMAIN_AFFECT_LIVE);
+    let name = match of {
+        Of::Disk(name) | Of::Interface(name) => CString::new(name).unwrap_or_default(),
+        Of::Scheduler | Of::Memory => CString::default(),
+    };
+    // SAFETY: the domain, the list and the name outlive the call, and the list has as many entries as is said.
+    let done = unsafe {
+        match of {
+            Of::Scheduler => virDomainSetSchedulerParametersFlags(domain, list, count, live),
+            Of::Memory => virDomainSetMemoryParameters(domain, list, count, live),
+            Of::Disk(_) => virDomainSetBlockIoTune(domain, name.as_ptr(), list, count, live),
+            Of::Interface(_) => virDomainSetInterfaceParameters(domain, name.as_ptr(), list, count, live),
+        }
+    };
+    if done < 0 { Err(Error::last_error()) } else { Ok(()) }
+}
+
+/// Lets a running domain stay off when it powers itself off, whatever its definition says.
+pub(super) fn stay_off(domain: &Domain) -> Result<(), Error> {
+    let (event, action) = (VIR_DOMAIN_LIFECYCLE_POWEROFF, VIR_DOMAIN_LIFECYCLE_ACTION_DESTROY);
+    // SAFETY: the domain outlives the call, and nothing else is passed but numbers.
+    let done = unsafe { virDomainSetLifecycleAction(domain.as_ptr(), event, action, VIR_DOMAIN_AFFECT_LIVE) };
+    if done < 0 { Err(Error::last_error()) } else { Ok(()) }
+}
+
+impl Parameter {
+    fn to_c(self) -> virTypedParameter {
+        let (name, kind) = match self {
+            Self::U32(name, _) => (name, VIR_TYPED_PARAM_UINT),
+            Self::U64(name, _) => (name, VIR_TYPED_PARAM_ULLONG),
+            Self::I64(name, _) => (name, VIR_TYPED_PARAM_LLONG),
+        };
+        // SAFETY: a struct of C's that is all zeros is one without a name and with the number 0.
+        let mut parameter: virTypedParameter = unsafe { std::mem::zeroed() };
+        parameter.type_ = kind.cast_signed();
+        // The last byte stays zero, and ends the name.
+        let room = parameter.field.len() - 1;
+        for (to, byte) in parameter.field[..room].iter_mut().zip(name.bytes()) {
+            *to = byte.cast_signed() as c_char;
+        }
+        match self {
+            Self::U32(_, value) => parameter.value.ui = value,
+            Self::U64(_, value) => parameter.value.ul = value,
+            Self::I64(_, value) => parameter.value.l = value,
+        }
+        parameter
+    }
+}

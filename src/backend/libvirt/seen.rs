@@ -1,0 +1,196 @@
+//! What a domain's XML says of a vm, in the words of its spec.
+//!
+//! Owns the reading of it. Only what a spec can set is read, so that nothing that libvirt adds can look like a change.
+
+use std::path::Path;
+
+use roxmltree::{Document, Node};
+use virt::domain::Domain;
+use virt_sys::VIR_DOMAIN_XML_INACTIVE;
+
+use super::error::present;
+use super::hardware::PERIOD;
+use super::host::child;
+use super::names::Stored;
+use crate::backend::{ErrorKind, HypervisorError};
+use crate::model::hardware::Limits;
+use crate::model::{Mac, Spec, Vm};
+use crate::names::{Pool, ProjectName};
+use crate::state::Phase;
+use crate::state::seen::{Foreign, Seen, Shape, comparable};
+use crate::units::Bytes;
+
+/// libvirt's word for "no limit of memory": nothing above it is one.
+const UNLIMITED_KIB: u64 = 9_007_199_254_740_991;
+
+/// What there is of a vm; `None` where it is gone by now.
+pub(super) fn seen(
+    domain: &Domain,
+    project: &ProjectName,
+    recorded: &Spec,
+    autostart: bool,
+    phase: Phase,
+) -> Result<Option<Box<Seen>>, HypervisorError> {
+    let Spec::Vm(vm) = recorded else { return Ok(None) };
+    let cannot = || format!("cannot read the definition of vm `{}`", vm.name);
+    let Some(defined) = present(domain.get_xml_desc(VIR_DOMAIN_XML_INACTIVE), cannot())? else { return Ok(None) };
+    let running = match phase {
+        Phase::Running | Phase::Paused => present(domain.get_xml_desc(0), cannot())?,
+        _ => None,
+    };
+    let running = running.map(|xml| shape(&xml, project, vm)).transpose()?;
+    Ok(Some(Box::new(Seen { autostart, defined: shape(&defined, project, vm)?, running })))
+}
+
+/// What a domain's XML says. `vm` is what was recorded: of values that its devices have each by itself, one that differs
+/// from it is taken.
+pub(super) fn shape(xml: &str, project: &ProjectName, vm: &Vm) -> Result<Shape, HypervisorError> {
+    let unreadable = |error: String| {
+        HypervisorError::new(ErrorKind::Rejected, format!("the definition of vm `{}` cannot be read: {error}", vm.name))
+    };
+    let document = Document::parse(xml).map_err(|error| unreadable(error.to_string()))?;
+    let root = document.root_element();
+    let max_memory = child(root, "memory").and_then(size).ok_or_else(|| unreadable("it has no memory".to_owned()))?;
+    let vcpu = child(root, "vcpu");
+    let max_cpus = vcpu.and_then(number).unwrap_or(1);
+    let mut shape = Shape {
+        memory: child(root, "currentMemory").and_then(size).unwrap_or(max_memory),
+        max_memory,
+        cpus: vcpu.and_then(|vcpu| vcpu.attribute("current")).and_then(|n| n.parse().ok()).unwrap_or(max_cpus),
+        max_cpus,
+        limits: limits(root, project, vm),
+        disks: std::collections::BTreeSet::new(),
+        interfaces: std::collections::BTreeSet::new(),
+        foreign: Vec::new(),
+    };
+    for device in devices(root) {
+        match device.tag_name().name() {
+            "disk" => disk(device, xml, project, vm, &mut shape),
+            "interface" => interface(device, xml, vm, &mut shape),
+            _ => {}
+        }
+    }
+    Ok(shape)
+}
+
+pub(super) fn devices<'a, 'input>(root: Node<'a, 'input>) -> impl Iterator<Item = Node<'a, 'input>> {
+    child(root, "devices").into_iter().flat_map(|devices| devices.children()).filter(Node::is_element)
+}
+
+fn number<T: std::str::FromStr>(node: Node<'_, '_>) -> Option<T> {
+    node.text()?.trim().parse().ok()
+}
+
+/// A size with its unit, KiB unless it says otherwise.
+fn size(node: Node<'_, '_>) -> Option<Bytes> {
+    let shift = match node.attribute("unit") {
+        Some("b" | "bytes") => 0,
+        Some("M" | "MiB") => 20,
+        Some("G" | "GiB") => 30,
+        _ => 10,
+    };
+    Some(Bytes(number::<u64>(node)? << shift))
+}
+
+/// The volume that a disk is, as its file is called; `None` where it has no file.
+pub(super) fn file<'a>(device: Node<'a, '_>) -> Option<&'a str> {
+    let source = child(device, "source")?;
+    source.attribute("file").or_else(|| source.attribute("dev"))
+}
+
+fn disk(device: Node<'_, '_>, xml: &str, project: &ProjectName, vm: &Vm, shape: &mut Shape) {
+    // An empty drive is none of ours, and holds nothing.
+    let Some(path) = file(device) else { return };
+    let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path);
+    match Stored::parse(project, Pool::Disks, name) {
+        Some(Stored::Volume { name, .. }) => drop(shape.disks.insert(format!("volume {name}"))),
+        Some(Stored::Disk { vm: owner, disk }) if owner == vm.name => {
+            if disk.as_str() != crate::plan::operation::VmDisk::ROOT {
+                shape.disks.insert(disk.to_string());
+            }
+        }
+        Some(Stored::Seed(_)) => {}
+        // What is named as ours but is no disk of a spec belongs to another part of it.
+        _ if name.starts_with(&format!("{project}.")) => {}
+        _ => shape.foreign.push(foreign(format!("disk `{path}`"), device, xml)),
+    }
+}
+
+fn interface(device: Node<'_, '_>, xml: &str, vm: &Vm, shape: &mut Shape) {
+    let address = child(device, "mac").and_then(|mac| mac.attribute("address"));
+    let Some(mac) = address.and_then(|text| text.parse::<Mac>().ok()) else { return };
+    if vm.interfaces.iter().any(|own| own.mac == mac) {
+        shape.interfaces.insert(mac);
+    } else {
+        shape.foreign.push(foreign(format!("interface `{mac}`"), device, xml));
+    }
+}
+
+fn foreign(name: String, device: Node<'_, '_>, xml: &str) -> Foreign {
+    Foreign { name, description: xml[device.range()].to_owned() }
+}
+
+fn limits(root: Node<'_, '_>, project: &ProjectName, vm: &Vm) -> Limits {
+    let own = comparable(&vm.hardware.limits);
+    let tune = child(root, "cputune");
+    let of = |name: &str| tune.and_then(|tune| child(tune, name));
+    let memory = |name: &str| {
+        let kib = child(root, "memtune").and_then(|tune| child(tune, name)).and_then(size);
+        kib.filter(|bytes| bytes.kib_ceil() < UNLIMITED_KIB)
+    };
+    let period = of("global_period").and_then(number::<u64>).unwrap_or(PERIOD);
+    let quota = of("global_quota").and_then(number::<i64>).filter(|quota| *quota > 0);
+    let disk = Limits { disk: disks(root, project, &own), ..Limits::default() };
+    let (download, upload) = (bandwidth(root, "inbound", own.download), bandwidth(root, "outbound", own.upload));
+    #[expect(clippy::cast_precision_loss, reason = "both are small numbers")]
+    let cpu_quota = quota.map(|quota| quota as f64 / period as f64);
+    comparable(&Limits {
+        cpu_shares: of("shares").and_then(number),
+        cpu_quota,
+        memory_hard: memory("hard_limit"),
+        memory_soft: memory("soft_limit"),
+        download,
+        upload,
+        ..disk
+    })
+}
+
+/// Of several devices, the first value that is not the recorded one.
+fn odd_one<T: PartialEq>(values: impl Iterator<Item = T>, recorded: T) -> T {
+    let mut odd = values.filter(|value| *value != recorded);
+    odd.next().unwrap_or(recorded)
+}
+
+/// Of those that are ours: somebody else's is taken off anyway.
+fn disks(root: Node<'_, '_>, project: &ProjectName, own: &Limits) -> crate::model::hardware::DiskLimits {
+    let tuned = |device: Node<'_, '_>| {
+        let tune = child(device, "iotune");
+        let of = |name: &str| tune.and_then(|tune| child(tune, name)).and_then(number::<u64>).filter(|n| *n > 0);
+        crate::model::hardware::DiskLimits {
+            throughput: of("total_bytes_sec").map(Bytes),
+            read_throughput: of("read_bytes_sec").map(Bytes),
+            write_throughput: of("write_bytes_sec").map(Bytes),
+            iops: of("total_iops_sec"),
+            read_iops: of("read_iops_sec"),
+            write_iops: of("write_iops_sec"),
+        }
+    };
+    let ours = |device: &Node<'_, '_>| {
+        let name = file(*device).and_then(|path| Path::new(path).file_name()?.to_str());
+        name.is_some_and(|name| name.starts_with(&format!("{project}.")))
+    };
+    odd_one(devices(root).filter(limited_disk).filter(ours).map(tuned), own.disk)
+}
+
+/// Disks that can be written to: the seed is read once and has no limits.
+pub(super) fn limited_disk(device: &Node<'_, '_>) -> bool {
+    device.has_tag_name("disk") && child(*device, "readonly").is_none() && device.attribute("device") != Some("cdrom")
+}
+
+fn bandwidth(root: Node<'_, '_>, direction: &str, own: Option<Bytes>) -> Option<Bytes> {
+    let average = |device: Node<'_, '_>| {
+        let average = child(child(device, "bandwidth")?, direction)?.attribute("average")?;
+        average.parse().ok().map(|kib: u64| Bytes(kib << 10))
+    };
+    odd_one(devices(root).filter(|device| device.has_tag_name("interface")).map(average), own)
+}

@@ -1,0 +1,173 @@
+//! What is done to a vm that is there and not as it should be: with the least effect that does it.
+//!
+//! Owns the way from differences to operations, for what the file changed and for what somebody else did. Knows nothing
+//! of other resources.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Disk, Interface, Spec, Task, Vm};
+use crate::plan::diff::{FieldChange, changes};
+use crate::plan::effects::{Class, class};
+use crate::plan::operation::{Device, Operation, VmDisk, VmSeed};
+use crate::plan::recipe::{creation, deletion, done, provisioning, same_tasks};
+use crate::plan::{Action, Cause, Effect};
+use crate::state::seen::{Difference, comparable, disk_name};
+use crate::state::{Actual, Phase, Shape};
+
+/// What is to be done, and why.
+pub(super) struct Change {
+    pub(super) action: Action,
+    pub(super) cause: Cause,
+    pub(super) changes: Vec<FieldChange>,
+    pub(super) effect: Option<Effect>,
+    pub(super) operations: Vec<Operation>,
+}
+
+/// What the file changes of a vm, and what somebody else did to it.
+fn differences(from: &Vm, to: &Vm, actual: &Actual) -> (Vec<FieldChange>, Vec<FieldChange>) {
+    let wanted = changes(&Spec::Vm(Box::new(from.clone())), &Spec::Vm(Box::new(to.clone())));
+    let drift = actual.seen.as_ref().map(|seen| seen.drift(from)).unwrap_or_default();
+    let fresh = |(field, ..): &Difference| !wanted.iter().any(|change| change.field == *field);
+    let drift = drift.into_iter().filter(fresh);
+    let drift = drift.map(|(field, old, new)| FieldChange { field, old, new, drift: true }).collect();
+    (wanted, drift)
+}
+
+/// Fields whose change cannot be made.
+pub(super) fn impossible(from: &Vm, to: &Vm, actual: &Actual) -> Vec<FieldChange> {
+    let running = actual.seen.as_ref().and_then(|seen| seen.running.as_ref());
+    let (wanted, _) = differences(from, to, actual);
+    wanted.into_iter().filter(|change| class(&change.field, from, to, running) == Class::Impossible).collect()
+}
+
+/// Whether a change of the file's replaces the vm.
+pub(super) fn replaces(from: &Vm, to: &Vm, actual: &Actual) -> bool {
+    let (wanted, _) = differences(from, to, actual);
+    wanted.iter().any(|change| class(&change.field, from, to, None) == Class::Replace)
+}
+
+/// What has to be done to a vm that is there; `None` where it is as it should be. Of its tasks those that changed, and all
+/// after them, are done again once it runs.
+pub(super) fn change(
+    from: &Vm,
+    to: &Vm,
+    actual: &Actual,
+    seed: Option<VmSeed>,
+    tasks: &[Task],
+    start: &[Operation],
+) -> Option<Change> {
+    let (wanted, drift) = differences(from, to, actual);
+    let running = actual.seen.as_ref().and_then(|seen| seen.running.as_ref());
+    let of_file = wanted.iter().map(|change| class(&change.field, from, to, running)).max();
+    let of_drift = (!drift.is_empty()).then(|| drift_class(from, to, running));
+    let class = of_file.max(of_drift)?;
+    let cause = if wanted.is_empty() { Cause::Drifted } else { Cause::Changed };
+    let spec = Spec::Vm(Box::new(to.clone()));
+    let off = matches!(actual.phase, Phase::Stopped | Phase::Crashed | Phase::Completed);
+    let recorded = Recorded::of(from, to);
+    let again = provisioning(to, tasks, recorded.same);
+    let started = start.iter().cloned();
+    let (action, effect, operations) = match class {
+        Class::Replace => {
+            let operations = deletion(actual).into_iter().chain(creation(&spec, seed, tasks)).collect();
+            (Action::Replace, Effect::Replace, operations)
+        }
+        Class::Reboot if !off => {
+            let stop = Operation::StopVm { name: from.name.clone(), grace: from.stop_grace_period };
+            let started = std::iter::once(Operation::StartVm(to.name.clone())).chain(again);
+            (Action::Restart, Effect::Reboot, around(from, to, [stop, recorded.redefined()], started))
+        }
+        Class::Recorded => (Action::Update, Effect::Live, recorded.anew(from).chain(started).chain(again).collect()),
+        _ => {
+            let live = if off { Vec::new() } else { live(from, to, running) };
+            let change = live.into_iter().chain([recorded.redefined()]);
+            (Action::Update, Effect::Live, around(from, to, change, started.chain(again)))
+        }
+    };
+    let loses = operations.iter().any(|operation| matches!(operation, Operation::DeleteDisk(_)));
+    let effect = if loses { Effect::DataLoss } else { effect };
+    Some(Change { action, cause, changes: wanted.into_iter().chain(drift).collect(), effect: Some(effect), operations })
+}
+
+/// What somebody gave a guest in processors can be taken back only by a reboot.
+fn drift_class(from: &Vm, to: &Vm, running: Option<&Shape>) -> Class {
+    let cpus = running.filter(|shape| shape.cpus != from.cpus);
+    if cpus.is_some() { class("cpus", from, to, running) } else { Class::Live }
+}
+
+/// A vm as it was and as it shall be, of its tasks only those that are done and stay: what a rollback puts back is a guest
+/// of which no more is known.
+struct Recorded {
+    from: Box<Vm>,
+    to: Box<Vm>,
+    same: usize,
+}
+
+impl Recorded {
+    fn of(from: &Vm, to: &Vm) -> Self {
+        let same = same_tasks(from, to);
+        Self { from: done(from, same), to: done(to, same), same }
+    }
+
+    fn redefined(&self) -> Operation {
+        Operation::RedefineVm { from: self.from.clone(), to: self.to.clone() }
+    }
+
+    /// Only the record; nothing where that is `known` already.
+    fn anew(&self, known: &Vm) -> impl Iterator<Item = Operation> + use<> {
+        let record = || Operation::RecordVm { from: self.from.clone(), to: self.to.clone() };
+        (*known != *self.to).then(record).into_iter()
+    }
+}
+
+/// Disks of the vm's own that are new are made before, and those that are gone deleted after everything else.
+fn around(
+    from: &Vm,
+    to: &Vm,
+    change: impl IntoIterator<Item = Operation>,
+    start: impl IntoIterator<Item = Operation>,
+) -> Vec<Operation> {
+    let (old, new) = (VmDisk::of(from), VmDisk::of(to));
+    let without = |disks: &[VmDisk], others: &[VmDisk]| -> Vec<VmDisk> {
+        disks.iter().filter(|disk| !others.iter().any(|other| other.disk == disk.disk)).cloned().collect()
+    };
+    let made = without(&new, &old).into_iter().map(Operation::CreateDisk);
+    let gone = without(&old, &new).into_iter().map(Operation::DeleteDisk);
+    made.chain(change).chain(start).chain(gone).collect()
+}
+
+/// What is done to a vm that runs, from what it really has. Room is made before it is taken.
+fn live(from: &Vm, to: &Vm, running: Option<&Shape>) -> Vec<Operation> {
+    let recorded = Shape::of(from);
+    let is = running.unwrap_or(&recorded);
+    let vm = &to.name;
+    let limits = Box::new(to.hardware.limits.clone());
+    let mut operations = Vec::new();
+    let memory = Shape::of(to).memory;
+    // A guest that did not give back what it should is asked again only when the file asks for something else.
+    if is.memory < memory || (from.memory != to.memory && is.memory != memory) {
+        operations.push(Operation::SetMemory { vm: vm.clone(), from: is.memory, to: to.memory });
+    }
+    if is.cpus != to.cpus {
+        operations.push(Operation::SetCpus { vm: vm.clone(), from: is.cpus, to: to.cpus });
+    }
+    let tidy = comparable(&to.hardware.limits);
+    if is.limits != tidy {
+        let from = Box::new(is.limits.clone());
+        operations.push(Operation::SetLimits { vm: vm.clone(), from, to: Box::new(tidy) });
+    }
+    let detach = |device| Operation::Detach { vm: vm.clone(), device, limits: limits.clone() };
+    let attach = |device| Operation::Attach { vm: vm.clone(), device, limits: limits.clone() };
+    let wanted: BTreeSet<String> = to.disks.iter().map(disk_name).collect();
+    let kept = |nic: &Interface| to.interfaces.iter().any(|own| own.mac == nic.mac);
+    let leaving = from.disks.iter().filter(|disk| is.disks.contains(&disk_name(disk)));
+    let leaving = leaving.filter(|disk| !wanted.contains(&disk_name(disk))).cloned().map(Device::Disk);
+    operations.extend(is.foreign.iter().cloned().map(Device::Foreign).chain(leaving).map(detach));
+    let unplugged = from.interfaces.iter().filter(|nic| is.interfaces.contains(&nic.mac) && !kept(nic));
+    operations.extend(unplugged.cloned().map(Device::Interface).map(detach));
+    let missing = |disk: &&Disk| !is.disks.contains(&disk_name(disk));
+    operations.extend(to.disks.iter().filter(missing).cloned().map(Device::Disk).map(attach));
+    let unplugged = |nic: &&Interface| !is.interfaces.contains(&nic.mac);
+    operations.extend(to.interfaces.iter().filter(unplugged).cloned().map(Device::Interface).map(attach));
+    operations
+}

@@ -1,0 +1,132 @@
+//! Which change of a vm's spec has which effect: one table, which the documentation is made from.
+//!
+//! Owns the table and what narrows it down in a particular case. Knows nothing of operations.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Boot, Interface, Vm};
+use crate::state::Shape;
+
+/// What a change costs, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// It is only recorded with the vm.
+    Recorded,
+    /// It is made while the vm runs.
+    Live,
+    /// The guest is shut down, and started again as a changed machine.
+    Reboot,
+    /// The vm is made anew, with new disks of its own.
+    Replace,
+    /// It cannot be made.
+    Impossible,
+}
+
+impl Class {
+    /// Its word in the documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recorded | Self::Live => "live",
+            Self::Reboot => "reboot",
+            Self::Replace => "replace",
+            Self::Impossible => "refused",
+        }
+    }
+}
+
+/// A field, what a change of it costs, and how it is made.
+pub type Entry = (&'static str, Class, &'static str);
+
+/// Every field of a vm's spec but its name.
+pub const TABLE: [Entry; 36] = [
+    ("accel", Class::Reboot, ""),
+    ("annotations", Class::Recorded, "recorded with the vm"),
+    ("autostart", Class::Live, ""),
+    ("boot", Class::Replace, "another image; a kernel, initrd or command line at a reboot"),
+    ("cloud_init", Class::Replace, "a guest reads its seed at its first boot only"),
+    ("cpu", Class::Reboot, ""),
+    ("cpus", Class::Live, "more, within `max_cpus` as it was when the vm was started; else at a reboot"),
+    ("depends_on", Class::Recorded, "recorded with the vm"),
+    ("devices", Class::Reboot, ""),
+    ("disk", Class::Recorded, "it grows; it never shrinks"),
+    ("disks", Class::Live, "attached and detached; the guest has to let go. Their sizes grow, and never shrink"),
+    ("firmware", Class::Reboot, "its variables begin anew"),
+    ("graphics", Class::Reboot, ""),
+    ("healthcheck", Class::Recorded, "recorded with the vm"),
+    ("hostname", Class::Replace, "where the guest has a seed; else live, in the network's DNS"),
+    ("hugepages", Class::Reboot, ""),
+    ("ignition", Class::Replace, "a guest reads it at its first boot only"),
+    (
+        "interfaces",
+        Class::Live,
+        "attached and detached; another `ip` or `mtu` at a reboot; another `ip6` or `default_route` by replacement, \
+         where the guest has a seed",
+    ),
+    ("labels", Class::Recorded, "recorded with the vm"),
+    ("limits", Class::Live, ""),
+    ("machine", Class::Reboot, ""),
+    ("max_cpus", Class::Reboot, ""),
+    ("max_memory", Class::Reboot, ""),
+    ("memory", Class::Live, "within `max_memory` as it was when the vm was started; else at a reboot"),
+    ("ports", Class::Reboot, "the first ones by replacement, where the guest has a seed: it is told of their card"),
+    ("protect", Class::Recorded, "recorded with the vm"),
+    ("provision", Class::Recorded, "done in the guest, from the task on that changed"),
+    ("replica_of", Class::Recorded, "recorded with the vm"),
+    ("restart", Class::Reboot, ""),
+    ("secure_boot", Class::Reboot, "its variables begin anew"),
+    ("shares", Class::Reboot, "another place in the guest by replacement: its seed says what is mounted where"),
+    ("ssh", Class::Recorded, "recorded with the vm"),
+    ("stop_grace_period", Class::Recorded, "recorded with the vm"),
+    ("tpm", Class::Reboot, ""),
+    ("watchdog", Class::Reboot, ""),
+    ("xml", Class::Reboot, ""),
+];
+
+/// What the change of one field, by its path within the spec, costs for this vm.
+pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>) -> Class {
+    let top = path.split('.').next().unwrap_or(path);
+    let entry = TABLE.iter().find(|(field, ..)| *field == top);
+    // A field that the table does not have is a mistake that a test finds; nothing is risked for it.
+    let listed = entry.map_or(Class::Impossible, |(_, class, _)| *class);
+    match top {
+        "boot" if only_kernel(&from.boot, &to.boot) => Class::Reboot,
+        "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
+        "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,
+        "interfaces" => interfaces(from, to),
+        "ports" if from.ports.is_empty() && to.cloud_init.is_some() => Class::Replace,
+        // Its growth is an operation of its own.
+        "disks" if path.ends_with(".own.size") => Class::Recorded,
+        _ => listed,
+    }
+}
+
+fn only_kernel(from: &Boot, to: &Boot) -> bool {
+    matches!((from, to), (Boot::Kernel { .. }, Boot::Kernel { .. }))
+}
+
+/// Whether the vm, as it was started, can have that while it runs. A processor is taken away only by a reboot: guests do
+/// not give up those that they booted with.
+fn fits(field: &str, to: &Vm, running: &Shape) -> bool {
+    match field {
+        "memory" => to.memory <= running.max_memory,
+        _ => to.cpus >= running.cpus && to.cpus <= running.max_cpus,
+    }
+}
+
+/// What becomes of interfaces that stay. A guest asks for its address when it boots, and of the rest it is told by its
+/// seed.
+fn interfaces(from: &Vm, to: &Vm) -> Class {
+    let seed = to.cloud_init.is_some();
+    let class = |old: &Interface, new: &Interface| {
+        if seed && (old.ip6, old.default_route) != (new.ip6, new.default_route) {
+            Class::Replace
+        } else if (old.ip, old.ip6, &old.network, old.mtu) != (new.ip, new.ip6, &new.network, new.mtu) {
+            Class::Reboot
+        } else {
+            Class::Live
+        }
+    };
+    let stay = |new: &Interface| Some(class(from.interfaces.iter().find(|old| old.mac == new.mac)?, new));
+    to.interfaces.iter().filter_map(stay).max().unwrap_or(Class::Live)
+}

@@ -1,5 +1,9 @@
-//! A real Debian cloud image on real QEMU: cloud-init as a gate, what it was told done, its error named and undone.
+//! A real Debian cloud image on real QEMU: by URL, cloud-init as a gate, what it was told done, data that survives, an error
+//! named and undone.
 
+#[path = "images/server.rs"]
+#[expect(dead_code, reason = "it can do more than is asked of it here")]
+mod server;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -7,6 +11,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
+use server::Server;
+use sha2::{Digest as _, Sha256};
 use support::qemu::{Run, Stack, enabled};
 
 /// The image, built where it is not there yet.
@@ -35,35 +41,88 @@ fn project(vm: &str) -> (tempfile::TempDir, PathBuf) {
 /// Emulated, on a busy machine, a first boot takes minutes.
 const PATIENCE: &str = "start_period: 6m, interval: 2s, timeout: 30s, retries: 5";
 
-#[test]
-fn a_guest_does_what_it_was_told_before_its_gate_opens() {
-    if !enabled() {
-        return;
-    }
-    let (_folder, file) = project(&format!(
-        "    disks: [{{volume: data, mount: /srv/data}}]
+/// Two machines on an image by URL, as a user writes them.
+fn by_url(folder: &Path, server: &Server) -> PathBuf {
+    let bytes = fs::read(image()).expect("the image");
+    let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    server.put("/debian.qcow2", &bytes, "1");
+    let file = folder.join("vmcompose.yaml");
+    let text = format!(
+        "images: {{ debian: {{ source: \"{}\", checksum: \"sha256:{sum}\" }} }}
+volumes: {{ data: {{ size: 256MiB }} }}
+defaults: {{ image: debian, memory: 768MiB, ssh: {{ user: debian }}, healthcheck: {{ cloud_init: true, {PATIENCE} }} }}
+vms:
+  db:
+    disks: [{{volume: data, mount: /srv/data}}]
     cloud_init:
       write_files: [{{path: /etc/proof, content: \"of {{{{ project.name }}}}\\n\", permissions: '0600'}}]
-      runcmd: [\"mountpoint -q /srv/data && echo $HOSTNAME > /srv/data/proof\"]
+      runcmd: [\"mountpoint -q /srv/data && echo $HOSTNAME >> /srv/data/proof\"]
       user_data: |
         #!/bin/sh
         touch /run/own-part
-    healthcheck: {{cloud_init: true, {PATIENCE}}}
-"
-    ));
-    let stack = Stack::new(&[&file]);
-    let up = stack.run(&["up", "--progress", "plain"]).expect(0);
+  peer: {{}}
+",
+        server.url("/debian.qcow2")
+    );
+    fs::write(&file, text).expect("written");
+    file
+}
+
+#[test]
+fn two_machines_from_one_url_are_told_what_to_do_let_in_and_keep_their_data() {
+    if !enabled() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::new();
+    let stack = Stack::new(&[&by_url(folder.path(), &server)]);
+    let run = |arguments: &[&str]| {
+        let mut command = stack.command(arguments);
+        command.env("XDG_CACHE_HOME", folder.path().join("cache"));
+        Run::of(&command.output().expect("the binary runs"))
+    };
+    let up = run(&["up", "--progress", "plain"]).expect(0);
     assert!(up.stderr.contains("cloud-init"), "{}", up.stderr);
-    let exec = |command: &str| stack.run(&["exec", "db", "--", "sh", "-c", command]);
-    assert_eq!(exec("cat /etc/proof").expect(0).stdout, format!("of {}\n", stack.project()));
-    exec("test -e /run/own-part && test -s /srv/data/proof && mountpoint -q /srv/data").expect(0);
-    exec("test \"$(lsblk -no RO /dev/vdc)\" -eq 1").expect(0);
-    let failing = exec("echo out; echo err >&2; exit 7").expect(7);
+    let length = fs::metadata(image()).expect("the image").len();
+    assert_eq!(server.sent("/debian.qcow2"), length, "one download for both");
+    let pinned = fs::read_to_string(folder.path().join("vmcompose.lock")).expect("pinned");
+    assert!(pinned.contains(&server.url("/debian.qcow2")), "{pinned}");
+
+    let exec = |vm: &str, command: &str| run(&["exec", vm, "--", "sh", "-c", command]);
+    assert_eq!(exec("db", "cat /etc/proof").expect(0).stdout, format!("of {}\n", stack.project()));
+    exec("db", "test -e /run/own-part && test -s /srv/data/proof && mountpoint -q /srv/data").expect(0);
+    exec("db", "test \"$(lsblk -no RO /dev/vdc)\" -eq 1").expect(0);
+    let failing = exec("db", "echo out; echo err >&2; exit 7").expect(7);
     assert_eq!((failing.stdout.as_str(), failing.stderr.as_str()), ("out\n", "err\n"));
-    let again = stack.run(&["up", "--progress", "plain"]).expect(0);
+    for vm in ["db", "peer"] {
+        let name = run(&["ssh", vm, "--", "hostname"]).expect(0).stdout;
+        assert_eq!(name, format!("{vm}\n"), "the project's key lets in");
+    }
+    let beneath = |vm: &str| backing(&format!("{}.{vm}.root.qcow2", stack.project()));
+    assert!(beneath("db").contains(".debian."), "{}", beneath("db"));
+    assert_eq!(beneath("db"), beneath("peer"), "both are overlays of one image");
+
+    let again = run(&["up", "--locked", "--progress", "plain"]).expect(0);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
-    stack.run(&["down", "--volumes", "--yes", "--progress", "plain"]).expect(0);
+    let down = run(&["down", "--progress", "plain"]).expect(0);
+    assert!(down.stderr.contains("kept") && down.stderr.contains("`data`"), "{}", down.stderr);
+    run(&["up", "--progress", "plain"]).expect(0);
+    let lines = exec("db", "wc -l < /srv/data/proof").expect(0).stdout;
+    assert_eq!(lines, "2\n", "what was there is there, and one line more");
+    assert_eq!(server.sent("/debian.qcow2"), length, "and nothing was downloaded for it");
+    run(&["down", "--volumes", "--yes", "--progress", "plain"]).expect(0);
     assert_eq!(stack.belongings(), Vec::<String>::new());
+}
+
+/// The file that a volume is an overlay of.
+fn backing(volume: &str) -> String {
+    let arguments = ["--connect", "qemu:///system", "vol-dumpxml", "--pool", "vmcompose-disks", volume];
+    let output = Command::new("virsh").args(arguments).output().expect("virsh runs");
+    let xml = String::from_utf8(output.stdout).expect("text");
+    let document = roxmltree::Document::parse(&xml).expect("xml");
+    let store = document.descendants().find(|node| node.has_tag_name("backingStore")).expect("an overlay");
+    let path = store.children().find(|node| node.has_tag_name("path")).and_then(|node| node.text());
+    path.expect("a path").to_owned()
 }
 
 #[test]

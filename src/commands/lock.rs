@@ -1,7 +1,7 @@
 //! One run per project and hypervisor, on this machine.
 //!
-//! Owns the lock file and the words for its holder. The kernel releases the lock when its holder ends, however it ends;
-//! the file itself stays, and means nothing without the lock. Runs on other machines are not seen.
+//! Owns the lock file and the words for its holder. The kernel releases the lock when its holder ends, however it ends; a
+//! file that is left then means nothing without the lock. Runs on other machines are not seen.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -17,7 +17,16 @@ use crate::names::ProjectName;
 
 /// Held for as long as it lives.
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+    path: PathBuf,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Removed while it is still held: whoever waits for it sees that it holds a file that is no longer there.
+        let _ = fs::remove_file(&self.path);
+        let _ = self.file.unlock();
+    }
 }
 
 /// Takes the lock of `project` on the hypervisor `uri`, or says who has it.
@@ -32,6 +41,8 @@ pub(super) fn take(project: &ProjectName, uri: &str) -> Result<Lock, Error> {
 fn lock(path: &Path) -> io::Result<Result<Lock, String>> {
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     match file.try_lock() {
+        // Its last holder has removed it since it was opened.
+        Ok(()) if !is_at(&file, path) => lock(path),
         Ok(()) => {
             file.set_len(0)?;
             file.rewind()?;
@@ -39,7 +50,7 @@ fn lock(path: &Path) -> io::Result<Result<Lock, String>> {
             let host = rustix::system::uname();
             let host = host.nodename().to_string_lossy();
             writeln!(file, "process {} on {host} since {since}", std::process::id())?;
-            Ok(Ok(Lock { _file: file }))
+            Ok(Ok(Lock { file, path: path.to_owned() }))
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -49,6 +60,12 @@ fn lock(path: &Path) -> io::Result<Result<Lock, String>> {
         }
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether this is the file that is at this place now.
+fn is_at(file: &File, path: &Path) -> bool {
+    let number = |data: fs::Metadata| (data.dev(), data.ino());
+    matches!((file.metadata().map(number), fs::metadata(path).map(number)), (Ok(own), Ok(there)) if own == there)
 }
 
 /// A folder of this user's alone. The system's runtime folder where there is one; else below the one for temporary
@@ -66,5 +83,42 @@ fn folder() -> Result<PathBuf, (PathBuf, io::Error)> {
         Ok(folder) if folder.is_dir() && folder.uid() == own => Ok(path),
         Ok(_) => Err((path, io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to somebody else"))),
         Err(error) => Err((path, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_held_by_one_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("shop.lock");
+        let held = lock(&path).expect("a file").expect("free");
+        let holder = lock(&path).expect("a file").map(|_| ()).expect_err("held");
+        assert!(holder.contains(&format!("process {}", std::process::id())), "{holder}");
+        drop(held);
+        assert!(!path.exists());
+        drop(lock(&path).expect("a file").expect("free again"));
+    }
+
+    #[test]
+    fn of_many_who_want_it_one_has_it_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("shop.lock");
+        let inside = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let Ok(Ok(held)) = lock(&path) else { continue };
+                        assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0, "two at once");
+                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        drop(held);
+                    }
+                });
+            }
+        });
+        assert!(!path.exists());
     }
 }

@@ -49,7 +49,7 @@ impl Operation {
             Self::UpdateNetwork { from, to } => {
                 changed(found(self.resource()), &Spec::Network((**from).clone()), &Spec::Network((**to).clone()))
             }
-            Self::RecordVm { from, to } => {
+            Self::RecordVm { from, to } | Self::RedefineVm { from, to } => {
                 changed(found(self.resource()), &Spec::Vm(from.clone()), &Spec::Vm(to.clone()))
             }
             Self::CreateDisk(disk) => Presence::of(has_disk(actual, disk)),
@@ -70,14 +70,18 @@ impl Operation {
             }
             Self::DeleteDisk(disk) => Presence::of(!has_disk(actual, disk)),
             Self::DeleteSeed(vm) => Presence::of(!has_seed(actual, vm)),
-            Self::StartVm(vm) => Presence::of(vm_phase(vm).is_some_and(|phase| phase != Phase::Stopped)),
-            Self::StopVm { name, .. } => Presence::of(vm_phase(name).is_none_or(|phase| phase == Phase::Stopped)),
+            Self::StartVm(vm) => Presence::of(vm_phase(vm).is_some_and(|phase| !is_off(phase))),
+            Self::StopVm { name, .. } => Presence::of(vm_phase(name).is_none_or(is_off)),
             Self::ResumeVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Running)),
             Self::PauseVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Paused)),
             // What was done inside a guest cannot be seen. A new kind of operation is undone unseen until it is told apart.
             _ => Presence::Unknown,
         }
     }
+}
+
+fn is_off(phase: Phase) -> bool {
+    matches!(phase, Phase::Stopped | Phase::Completed)
 }
 
 fn defined(spec: &Spec, actual: &ActualState) -> Presence {

@@ -6,6 +6,7 @@
 mod server;
 mod support;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -44,7 +45,10 @@ const PATIENCE: &str = "start_period: 6m, interval: 2s, timeout: 30s, retries: 5
 /// Two machines on an image by URL, as a user writes them.
 fn by_url(folder: &Path, server: &Server) -> PathBuf {
     let bytes = fs::read(image()).expect("the image");
-    let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut sum = String::new();
+    for byte in Sha256::digest(&bytes) {
+        let _ = write!(sum, "{byte:02x}");
+    }
     server.put("/debian.qcow2", &bytes, "1");
     let file = folder.join("vmcompose.yaml");
     let text = format!(

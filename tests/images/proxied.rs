@@ -57,7 +57,9 @@ impl Drop for Proxy {
 fn tunnel(client: &TcpStream, server: SocketAddr, log: &Mutex<Vec<String>>) -> Option<()> {
     let mut head = BufReader::new(client).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
     let first = head.next()?;
-    let authorised = head.any(|line| line.eq_ignore_ascii_case("proxy-authorization: basic dTpw"));
+    // To the last line: what is left would go to the server.
+    let lines: Vec<String> = head.by_ref().collect();
+    let authorised = lines.iter().any(|line| line.eq_ignore_ascii_case("proxy-authorization: basic dTpw"));
     log.lock().ok()?.push(format!("{first}{}", if authorised { " as u" } else { "" }));
     let server = TcpStream::connect(server).ok()?;
     (&mut &*client).write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").ok()?;

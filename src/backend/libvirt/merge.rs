@@ -23,7 +23,8 @@ pub(super) fn merge(definition: &str, fragment: &str) -> Result<String, Hypervis
     let mut domain = Element::parse(definition.as_bytes()).map_err(|error| rejected(error.to_string()))?;
     let wrapped = format!("<domain xmlns:qemu=\"{QEMU}\">{fragment}</domain>");
     let wrapped = Element::parse(wrapped.as_bytes()).map_err(|error| rejected(error.to_string()))?;
-    let (whole, parts): (Vec<_>, Vec<_>) = elements(wrapped).partition(|element| element.name == "domain");
+    let (whole, parts): (Vec<_>, Vec<_>) =
+        elements(wrapped).map(undeclared).partition(|element| element.name == "domain");
     if parts.iter().chain(&whole).any(uses_qemu) {
         let namespaces = domain.namespaces.get_or_insert_with(xmltree::Namespace::empty);
         namespaces.put("qemu", QEMU);
@@ -40,6 +41,19 @@ pub(super) fn merge(definition: &str, fragment: &str) -> Result<String, Hypervis
 
 fn uses_qemu(element: &Element) -> bool {
     element.prefix.as_deref() == Some("qemu") || element.children.iter().filter_map(XMLNode::as_element).any(uses_qemu)
+}
+
+/// Without the declaration that the wrapping gave it: where it is needed, the whole definition has it.
+fn undeclared(mut element: Element) -> Element {
+    if let Some(namespaces) = &mut element.namespaces {
+        namespaces.0.remove("qemu");
+    }
+    let undeclare = |node| match node {
+        XMLNode::Element(inner) => XMLNode::Element(undeclared(inner)),
+        other => other,
+    };
+    element.children = element.children.into_iter().map(undeclare).collect();
+    element
 }
 
 fn elements(parent: Element) -> impl Iterator<Item = Element> {

@@ -1,7 +1,7 @@
 //! What a run is about to do and has done, and the plan that undoes it.
 //!
 //! Owns the entries, what they amount to, and the inversion: operations and edges reversed, gates gone. Pure: where the
-//! entries are kept is the business of [`file`], so that the same undo follows a failure and a crash.
+//! entries are kept is the business of [`mod@file`], so that the same undo follows a failure and a crash.
 
 pub mod file;
 

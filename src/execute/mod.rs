@@ -1,7 +1,7 @@
 //! Carries a plan out and, when something fails, carries out its inverse.
 //!
 //! Owns the run: who starts when, what a failure stops, how it all ends. It obeys the plan and never compares specs;
-//! it prints nothing, it tells events. Data flows from the [`Schedule`], which says what may start,
+//! it prints nothing, it tells events. Data flows from the [`Schedule`](schedule::Schedule), which says what may start,
 //! through a worker per step and back as messages; the [`Journal`] turns what was applied into the
 //! plan of the rollback, which the same loop carries out. What a worker is about to do is written down before it is done,
 //! so that [`recover`] can undo a run whose process is gone.

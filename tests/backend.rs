@@ -77,6 +77,35 @@ fn every_operation_and_its_undo_must_leave_the_state_as_before() {
 }
 
 #[test]
+fn pools_come_and_go_under_several_processes_and_none_of_them_notices() {
+    if !support::qemu::enabled() {
+        return;
+    }
+    let world = World::new();
+    let keeper = Libvirt::connect(Some(support::desk::URI)).expect("the daemon runs");
+    std::thread::scope(|scope| {
+        for index in 0..4 {
+            let image = world.image(&format!("i{index}"), ImageFormat::Raw, b"a disk that boots");
+            scope.spawn(move || {
+                // A connection and turns of its own, as another process has them.
+                let libvirt = Libvirt::connect(Some(support::desk::URI)).expect("the daemon runs");
+                let project = support::project(&format!("c{}-pools-{index}", std::process::id()));
+                let all = [Operation::CreatePool(Pool::Images), Operation::UploadImage(image)];
+                for _ in 0..25 {
+                    for operation in &all {
+                        apply(&libvirt, &project, operation);
+                    }
+                    for operation in all.iter().rev() {
+                        apply(&libvirt, &project, &undo(operation));
+                    }
+                }
+            });
+        }
+    });
+    drop(keeper);
+}
+
+#[test]
 fn networks_of_every_kind_are_made_and_seen_again() {
     let world = World::new();
     let (libvirt, shop) = (world.connect(), support::project("shop"));
@@ -321,7 +350,7 @@ fn no_hypervisor_must_be_a_clear_error() {
     // A port that nobody listens on: whether a daemon runs *here* does not matter then.
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a port").port();
     assert!(hint(&format!("qemu+tcp://127.0.0.1:{closed}/system")).contains("check the host's name"));
-    assert!(hint("nonsense:///system").contains("qemu:///system"));
+    assert!(hint("nonsense:///system").contains(support::desk::URI));
     assert_eq!(Libvirt::connect(Some("test:///\0")).expect_err("a NUL").kind, ErrorKind::Unreachable);
 }
 

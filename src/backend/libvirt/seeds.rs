@@ -4,6 +4,7 @@
 //! are laid out: that is the business of [`crate::seed`].
 
 use serde_json::Value;
+use virt::storage_pool::StoragePool;
 use virt::storage_vol::StorageVol;
 use virt::stream::Stream;
 
@@ -124,15 +125,24 @@ pub(super) fn create_ignition(call: Call<'_>, vm: &VmName, config: &Value) -> Re
 /// Makes a volume of these bytes in the place of what was there. The test driver takes no bytes; there only the volume is
 /// made.
 fn write(call: Call<'_>, stored: &Stored, bytes: &[u8], what: &str) -> Result<(), HypervisorError> {
-    let pool = storage::make_sure(call, stored.pool())?;
+    storage::in_pool(call, stored.pool(), |pool| write_into(call, pool, stored, bytes, what))
+}
+
+fn write_into(
+    call: Call<'_>,
+    pool: &StoragePool,
+    stored: &Stored,
+    bytes: &[u8],
+    what: &str,
+) -> Result<(), HypervisorError> {
     let _turn = call.turns.volumes(stored.pool());
     let name = stored.name(call.project);
-    if let Some(found) = volumes::find_in(&pool, &name)? {
+    if let Some(found) = volumes::find_in(pool, &name)? {
         found.delete(0).map_err(failed(format!("cannot delete what was there of {what}")))?;
     }
     let capacity = bytes.len() as u64;
     let xml = xml::volume(&xml::Volume { name, capacity, empty: true, format: "raw", backing: None })?;
-    let volume = StorageVol::create_xml(&pool, &xml, 0).map_err(failed(format!("cannot create {what}")))?;
+    let volume = StorageVol::create_xml(pool, &xml, 0).map_err(failed(format!("cannot create {what}")))?;
     if call.place.test {
         return Ok(());
     }

@@ -68,12 +68,48 @@ fn missing(pool: Pool) -> HypervisorError {
     HypervisorError::new(ErrorKind::NotFound, format!("pool `{pool}` does not exist on the hypervisor"))
 }
 
-/// The pool, to put something into it. All projects share it, so the end of another one can have removed it since we
-/// made sure of it, empty as it was; then it is made anew.
-pub(super) fn make_sure(call: Call<'_>, pool: Pool) -> Result<StoragePool, HypervisorError> {
+/// Does what puts something into the pool. All projects share it, so the end of another one can remove it, empty as it
+/// was, at any moment before that; then it is made anew and the work done again.
+pub(super) fn in_pool<T>(
+    call: Call<'_>,
+    pool: Pool,
+    work: impl Fn(&StoragePool) -> Result<T, HypervisorError>,
+) -> Result<T, HypervisorError> {
+    shared(|| work(&make_sure(call, pool)?))
+}
+
+/// Works on a pool that others work on too. libvirt has no lock on one, so two that make or remove it at the same moment
+/// meet each other's halves, and nobody says when the other is done; whoever does looks again.
+pub(super) fn shared<T>(work: impl Fn() -> Result<T, HypervisorError>) -> Result<T, HypervisorError> {
+    const TRIES: usize = 20;
+    const PAUSE: Duration = Duration::from_millis(20);
+    for _ in 1..TRIES {
+        match work() {
+            Err(error) if is_half_seen(&error) => thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    work()
+}
+
+fn is_half_seen(error: &HypervisorError) -> bool {
+    const WORDS: [&str; 6] = [
+        "is not active",
+        "is active",
+        "is still active",
+        "is already active",
+        "already exists",
+        "cannot open directory",
+    ];
+    error.kind == ErrorKind::NotFound || WORDS.iter().any(|words| error.message.contains(words))
+}
+
+fn make_sure(call: Call<'_>, pool: Pool) -> Result<StoragePool, HypervisorError> {
     if let Some(found) = find(call.connect, pool)? {
         refuse_foreign(&found, pool)?;
-        return Ok(found);
+        if found.is_active() == Ok(true) {
+            return Ok(found);
+        }
     }
     create(call, pool)?;
     get(call.connect, pool)
@@ -104,8 +140,12 @@ fn refuse_foreign(pool: &StoragePool, of: Pool) -> Result<(), HypervisorError> {
 }
 
 pub(super) fn create(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {
-    let Call { connect, place, turns, .. } = call;
-    let _turns = turns.both();
+    let _turns = call.turns.both();
+    shared(|| create_once(call, pool))
+}
+
+fn create_once(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {
+    let Call { connect, place, .. } = call;
     if let Some(found) = find(connect, pool)? {
         adopt(&found, pool)?;
         return call.nothing();
@@ -120,26 +160,27 @@ pub(super) fn create(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> 
             return call.nothing();
         }
     };
-    let started = made
-        .build(0)
-        .and_then(|_| made.create(0))
-        .and_then(|_| made.set_autostart(true))
-        .map_err(failed(format!("cannot start pool `{pool}`")));
-    if let Err(error) = started {
+    let started = settle(&made, pool);
+    // Who was faster in starting it goes on using it, whatever went wrong here.
+    if started.is_err() && made.is_active() != Ok(true) {
         // Whatever of this works: the first error is the one to tell.
-        let _ = made.destroy();
         let _ = made.delete(0);
         let _ = made.undefine();
         remove_parent(connect, place);
-        return Err(error);
     }
-    Ok(())
+    started
 }
 
 /// Uses a pool that is there. Its folder may not be yet: somebody else is just making it.
 fn adopt(found: &StoragePool, pool: Pool) -> Result<(), HypervisorError> {
     refuse_foreign(found, pool)?;
+    settle(found, pool)
+}
+
+/// Brings a defined pool to where it is of use, together with whoever else does so at the same time.
+fn settle(found: &StoragePool, pool: Pool) -> Result<(), HypervisorError> {
     if !is_active(found, pool)? {
+        // A folder that cannot be made cannot be started in, and that error says more.
         let _ = found.build(0);
     }
     start_found(found, pool)?;
@@ -161,8 +202,12 @@ pub(super) fn is_half(found: &StoragePool, pool: Pool) -> Result<bool, Hyperviso
 }
 
 pub(super) fn delete(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {
-    let Call { connect, place, turns, .. } = call;
-    let _turns = turns.both();
+    let _turns = call.turns.both();
+    shared(|| delete_once(call, pool))
+}
+
+fn delete_once(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> {
+    let Call { connect, place, .. } = call;
     let Some(found) = find(connect, pool)? else { return call.nothing() };
     refuse_foreign(&found, pool)?;
     if is_active(&found, pool)? {
@@ -171,11 +216,18 @@ pub(super) fn delete(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError> 
             return call.nothing();
         }
         found.set_autostart(false).map_err(failed(format!("cannot take leave of pool `{pool}`")))?;
-        found.destroy().map_err(failed(format!("cannot stop pool `{pool}`")))?;
+        match found.destroy() {
+            // Another process is filling it: so it is not empty after all.
+            Err(error) if has_jobs(&error) => {
+                keep(&found, pool)?;
+                return call.nothing();
+            }
+            stopped => stopped.map_err(failed(format!("cannot stop pool `{pool}`")))?,
+        }
     }
     // libvirt removes the folder only when it is empty, so what appeared in the meantime is safe: then the pool starts
     // again. It does not start when the folder is gone already, and then only the definition is left to remove.
-    if found.delete(0).is_err() && found.create(0).is_ok() {
+    if found.delete(0).is_err() && start_found(&found, pool).is_ok() {
         keep(&found, pool)?;
         return call.nothing();
     }
@@ -243,6 +295,11 @@ pub(super) fn refresh(call: Call<'_>, pool: Pool) -> Result<(), HypervisorError>
     refresh_now(&get(call.connect, pool)?, pool)
 }
 
+/// Whether volumes of the pool are being filled, by whomever.
+fn has_jobs(error: &virt::error::Error) -> bool {
+    error.message().contains("asynchronous jobs")
+}
+
 /// Another process may be making a volume, during which libvirt refuses and tells nobody when it is done.
 fn refresh_now(found: &StoragePool, pool: Pool) -> Result<(), HypervisorError> {
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -250,7 +307,7 @@ fn refresh_now(found: &StoragePool, pool: Pool) -> Result<(), HypervisorError> {
     loop {
         match found.refresh(0) {
             Ok(_) => return Ok(()),
-            Err(error) if error.message().contains("asynchronous jobs") && Instant::now() < deadline => {
+            Err(error) if has_jobs(&error) && Instant::now() < deadline => {
                 thread::sleep(Duration::from_millis(100));
             }
             Err(error) => return Err(failed(format!("cannot refresh pool `{pool}`"))(error)),

@@ -55,25 +55,22 @@ pub(super) fn import(
     let (file, incoming) = from;
     let name = to.name(call.project);
     let what = format!("`{name}`");
-    let pool = match to.elsewhere() {
-        Some(name) => others::usable(call.connect, name)?,
-        None => storage::make_sure(call, to.pool())?,
-    };
-    let scratch = format!("{name}.import");
-    clear(&pool, &scratch)?;
-    let empty = xml::Volume {
-        name: scratch,
-        capacity: incoming.size.0,
-        empty: true,
-        format: incoming.format.as_str(),
-        backing: None,
-    };
-    let scratch = StorageVol::create_xml(&pool, &xml::volume(&empty)?, 0)
-        .map_err(failed(format!("cannot make room for {what}")))?;
+    let room = |pool: &StoragePool| Ok((pool.clone(), make_room(pool, format!("{name}.import"), incoming, &what)?));
+    let (pool, scratch) = match to.elsewhere() {
+        Some(name) => room(&others::usable(call.connect, name)?),
+        None => storage::in_pool(call, to.pool(), room),
+    }?;
     let sent = send(call.connect, &scratch, file, incoming.length, tell, &what);
     let made = sent.and_then(|()| settle(&pool, &scratch, name, to.format(), incoming.size, &what));
     let _ = scratch.delete(0);
     made
+}
+
+fn make_room(pool: &StoragePool, name: String, incoming: Incoming, what: &str) -> Result<StorageVol, HypervisorError> {
+    clear(pool, &name)?;
+    let format = incoming.format.as_str();
+    let empty = xml::Volume { name, capacity: incoming.size.0, empty: true, format, backing: None };
+    StorageVol::create_xml(pool, &xml::volume(&empty)?, 0).map_err(failed(format!("cannot make room for {what}")))
 }
 
 /// Makes the volume of what has arrived. Bytes that cannot be read as what they claim to be are found out before what was

@@ -25,19 +25,22 @@ const CHUNK: usize = 256 << 10;
 
 /// Uploads an image. The test driver takes no bytes; there only the volume is made.
 pub(super) fn upload(call: Call<'_>, image: &Image) -> Result<(), HypervisorError> {
+    storage::in_pool(call, Pool::Images, |pool| upload_into(call, pool, image))
+}
+
+fn upload_into(call: Call<'_>, pool: &StoragePool, image: &Image) -> Result<(), HypervisorError> {
     let id = ResourceId::Image(image.name.clone());
     let stored = Stored::image(image);
-    let pool = storage::make_sure(call, Pool::Images)?;
     {
         let _turn = call.turns.volumes(Pool::Images);
-        if let Some(found) = volumes::find_in(&pool, &stored.name(call.project))? {
+        if let Some(found) = volumes::find_in(pool, &stored.name(call.project))? {
             if volumes::is_whole(call.place, &found, &stored)? {
                 return call.nothing();
             }
             found.delete(0).map_err(failed(format!("cannot delete what an earlier upload left of {id}")))?;
         }
         let file = open(image, &id)?;
-        let volume = create(call, &pool, image, &stored, &id)?;
+        let volume = create(call, pool, image, &stored, &id)?;
         if call.place.test {
             return Ok(());
         }

@@ -21,12 +21,14 @@ use crate::units::Bytes;
 
 /// The volume of this name, where pool and volume are there.
 pub(super) fn find(call: Call<'_>, stored: &Stored) -> Result<Option<StorageVol>, HypervisorError> {
-    let pool = match stored.elsewhere() {
-        Some(name) => others::find(call.connect, name)?,
-        None => storage::find_ours(call.connect, stored.pool())?,
-    };
-    let Some(pool) = pool else { return Ok(None) };
-    find_in(&pool, &stored.name(call.project))
+    storage::shared(|| {
+        let pool = match stored.elsewhere() {
+            Some(name) => others::find(call.connect, name)?,
+            None => storage::find_ours(call.connect, stored.pool())?,
+        };
+        let Some(pool) = pool else { return Ok(None) };
+        find_in(&pool, &stored.name(call.project))
+    })
 }
 
 pub(super) fn find_in(pool: &StoragePool, name: &str) -> Result<Option<StorageVol>, HypervisorError> {
@@ -222,14 +224,25 @@ fn create(
     backing: Option<Backing>,
     what: &str,
 ) -> Result<(), HypervisorError> {
+    let create = |pool: &StoragePool| create_in(call, pool, stored, size, backing.clone(), what);
+    match stored.elsewhere() {
+        Some(name) => create(&others::usable(call.connect, name)?),
+        None => storage::in_pool(call, stored.pool(), create),
+    }
+}
+
+fn create_in(
+    call: Call<'_>,
+    pool: &StoragePool,
+    stored: &Stored,
+    size: Bytes,
+    backing: Option<Backing>,
+    what: &str,
+) -> Result<(), HypervisorError> {
     // libvirt hands sizes on in KiB.
     let size = size.whole_kib();
-    let pool = match stored.elsewhere() {
-        Some(name) => others::usable(call.connect, name)?,
-        None => storage::make_sure(call, stored.pool())?,
-    };
     let _turn = call.turns.volumes(stored.pool());
-    if let Some(found) = find_in(&pool, &stored.name(call.project))? {
+    if let Some(found) = find_in(pool, &stored.name(call.project))? {
         let in_pool = pool.get_name().unwrap_or_default();
         same(&found, size, backing.as_ref(), &in_pool, what)?;
         return call.nothing();
@@ -241,7 +254,7 @@ fn create(
         format: stored.format().as_str(),
         backing,
     })?;
-    StorageVol::create_xml(&pool, &xml, 0).map_err(failed(format!("cannot create {what}")))?;
+    StorageVol::create_xml(pool, &xml, 0).map_err(failed(format!("cannot create {what}")))?;
     Ok(())
 }
 
@@ -283,5 +296,5 @@ fn same(
 pub(super) fn delete(call: Call<'_>, stored: &Stored, what: &str) -> Result<(), HypervisorError> {
     let _turn = call.turns.volumes(stored.pool());
     let Some(found) = find(call, stored)? else { return call.nothing() };
-    present(found.delete(0), format!("cannot delete {what}")).map(|_| ())
+    storage::shared(|| present(found.delete(0), format!("cannot delete {what}")).map(|_| ()))
 }

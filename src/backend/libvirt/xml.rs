@@ -312,7 +312,7 @@ pub(super) struct Volume {
 }
 
 /// What an overlay is on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Backing {
     path: String,
     format: &'static str,

@@ -170,14 +170,14 @@ pub(super) fn create_disk(call: Call<'_>, disk: &VmDisk) -> Result<(), Hyperviso
             return Err(HypervisorError::new(ErrorKind::Rejected, message));
         }
         let size = at_least(disk.size, least, reference, &what)?;
-        return create(call, &stored, size, Some(Backing::new(path_of(&volume, &what)?, format)), &what);
+        return create(call, &stored, size, Some(&Backing::new(path_of(&volume, &what)?, format)), &what);
     }
     let medium = image(call, reference)?;
     let least = virtual_size(call, &medium, reference)?;
     let size = at_least(disk.size, least, reference, &what)?;
     let Stored::Image { format, .. } = medium.stored else { return Err(missing(&what)) };
     let backing = Backing::new(path_of(&medium.volume, &what)?, format);
-    create(call, &stored, size, Some(backing), &what)
+    create(call, &stored, size, Some(&backing), &what)
 }
 
 /// The size of an overlay: no smaller than what it is on.
@@ -221,10 +221,10 @@ fn create(
     call: Call<'_>,
     stored: &Stored,
     size: Bytes,
-    backing: Option<Backing>,
+    backing: Option<&Backing>,
     what: &str,
 ) -> Result<(), HypervisorError> {
-    let create = |pool: &StoragePool| create_in(call, pool, stored, size, backing.clone(), what);
+    let create = |pool: &StoragePool| create_in(call, pool, stored, size, backing.cloned(), what);
     match stored.elsewhere() {
         Some(name) => create(&others::usable(call.connect, name)?),
         None => storage::in_pool(call, stored.pool(), create),
@@ -266,7 +266,7 @@ pub(super) fn create_over(
     on: Option<String>,
     what: &str,
 ) -> Result<(), HypervisorError> {
-    create(call, stored, size, on.map(|path| Backing::new(path, ImageFormat::Qcow2)), what)
+    create(call, stored, size, on.map(|path| Backing::new(path, ImageFormat::Qcow2)).as_ref(), what)
 }
 
 /// A disk that is there already is the one wanted when a guest would see no difference; its content is not looked at.

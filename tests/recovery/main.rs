@@ -10,7 +10,7 @@ mod real;
 #[path = "../support/mod.rs"]
 mod support;
 
-use desk::{CHANGED, Desk, SHOP};
+use desk::{CHANGED, Desk, SHOP, TOLD};
 use support::qemu::enabled;
 
 /// Kills `line` at each point in turn, and has `after` look at what that leaves, until it says that the run was over by
@@ -146,4 +146,22 @@ fn a_recovery_that_is_killed_anywhere_can_be_given_again() {
     });
     assert!(points > 30, "{points} points only");
     same(&desk.world(), &before, "recover, not killed");
+}
+
+#[test]
+fn no_journal_holds_a_secret_or_a_script_wherever_its_run_is_killed() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::new(TOLD);
+    let before = desk.world();
+    let mut points = 0;
+    // Whether a journal holds any is looked at with every kill. The run is undone by itself where it is not killed.
+    while desk.killed_or_ends("up", points + 1, 6) {
+        points += 1;
+        desk.ends(0, "recover --yes");
+        same(&desk.world(), &before, &format!("up, killed at {points}"));
+    }
+    assert!(points > 60, "{points} points only");
+    same(&desk.world(), &before, "up, not killed");
 }

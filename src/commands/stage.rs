@@ -42,7 +42,7 @@ pub(super) struct Sight {
     /// What guests may get; none of them is read yet.
     pub(super) secrets: Arc<Secrets>,
     /// Released when the command ends.
-    pub(super) lock: Option<Lock>,
+    pub(super) lock: Option<Arc<Lock>>,
     /// The runs of the project that came to no good end, the last one first; where something is going to be changed.
     pub(super) unfinished: Vec<Unfinished>,
 }
@@ -191,8 +191,8 @@ pub(super) fn observe(global: &Global, project: &ProjectName, access: Access) ->
     let (lock, unfinished) = match access {
         Access::Read => (None, Vec::new()),
         Access::Write => {
-            let lock = lock::take(project, &hypervisor.uri())?;
-            (Some(lock), unfinished::find(project, &hypervisor.uri())?)
+            let lock = lock::take(project, &hypervisor)?;
+            (Some(Arc::new(lock)), unfinished::find(project, &hypervisor.uri())?)
         }
     };
     let actual = hypervisor.observe(project)?;

@@ -26,7 +26,7 @@ fn in_its_gate(desk: &Desk) -> Child {
     child
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().expect("kill");
     assert!(sent.success());
 }

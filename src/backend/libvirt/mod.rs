@@ -8,6 +8,7 @@
 mod agent;
 mod by_hand;
 mod capabilities;
+mod claim;
 mod cloud_init;
 mod connections;
 mod console;
@@ -46,6 +47,7 @@ mod volumes;
 mod xml;
 
 pub use self::by_hand::by_hand;
+pub use self::claim::{Claim, Claimed, Holder};
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -72,7 +74,7 @@ use crate::state::{self, ActualState};
 
 /// A hypervisor behind libvirt.
 pub struct Libvirt {
-    connections: Connections,
+    connections: Arc<Connections>,
     place: Place,
     turns: Turns,
     offer: OnceLock<Offer>,
@@ -120,7 +122,7 @@ impl Libvirt {
     /// Fails with [`crate::backend::ErrorKind::Unreachable`]. Switches off libvirt's habit of printing errors itself,
     /// for the whole process.
     pub fn connect(uri: Option<&str>) -> Result<Self, HypervisorError> {
-        let connections = Connections::open(uri)?;
+        let connections = Arc::new(Connections::open(uri)?);
         let place = connections.with(|connect| Place::of(connect, connections.uri()))?;
         let (offer, ability) = (OnceLock::new(), OnceLock::new());
         Ok(Self { connections, place, turns: Turns::default(), offer, ability, secrets: Arc::default() })
@@ -140,6 +142,17 @@ impl Libvirt {
     /// Whether it runs on this machine, so that its files are those that are seen here.
     pub fn is_local(&self) -> bool {
         self.place.local && !self.place.test
+    }
+
+    /// Asks for the lock of a project that lies on the hypervisor, and that all machines see. Where its holder gives no
+    /// sign of life, `waiting` is told who that is, and a few looks later the lock is taken from them.
+    pub fn claim(
+        &self,
+        project: &ProjectName,
+        holder: &Holder,
+        waiting: impl Fn(&str),
+    ) -> Result<Claimed, HypervisorError> {
+        claim::claim(&self.connections, project, holder, waiting)
     }
 
     /// The interface of the host that a network is on.

@@ -134,7 +134,7 @@ fn a_guest_must_live_its_whole_life() {
     let boot = Boot::Kernel {
         kernel: support::seen(&kernel),
         initrd: Some(support::seen(&initrd)),
-        cmdline: "console=ttyS0 quiet vmcompose.hostname=db".to_owned(),
+        cmdline: "console=ttyS0 quiet no_timer_check vmcompose.hostname=db".to_owned(),
     };
     let mut db = support::vm("db", boot);
     db.interfaces = vec![support::interface(&network, "db")];

@@ -3,6 +3,7 @@
 mod interrupts;
 mod lost;
 mod patience;
+mod replacement;
 mod rig;
 mod scopes;
 mod storage;

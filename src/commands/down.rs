@@ -27,7 +27,7 @@ fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
     let request = request(global)?;
     let project = stage::project_name(global, &request)?;
     let sight = stage::observe(global, &project, Access::Write)?;
-    let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
+    let wanted = Options::new(Goal::Down { volumes: options.volumes });
     let nothing = DesiredState { origins: protecting(&request), ..DesiredState::nothing(&project) };
     let plan = plan::plan(&nothing, &sight.actual, &wanted)?;
     // Disks of the vms' own go with the vms, as the word says; named volumes are data, and asked about.

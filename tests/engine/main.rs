@@ -4,6 +4,7 @@ mod interrupts;
 mod lost;
 mod notices;
 mod patience;
+mod replacement;
 mod rig;
 mod scopes;
 mod storage;

@@ -68,7 +68,6 @@ use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Notic
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
-use crate::plan::operation::VmDisk;
 use crate::secret::Secrets;
 use crate::state::record::Record;
 use crate::state::{self, ActualState};
@@ -315,20 +314,20 @@ impl Libvirt {
             }
             Operation::DeleteVolume(volume) => delete(Stored::volume(volume), what),
             Operation::CreateDisk(disk) => on(&|call| volumes::create_disk(call, disk)),
-            Operation::DeleteDisk(VmDisk { vm, disk, .. }) => {
-                delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, format!("disk `{disk}` of {what}"))
-            }
-            Operation::GrowDisk { vm, disk, to, .. } => {
-                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone() };
+            Operation::DeleteDisk(disk) => delete(Stored::disk(disk), format!("disk `{}` of {what}", disk.disk)),
+            Operation::GrowDisk { vm, generation, disk, to, .. } => {
+                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone(), generation: *generation };
                 on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
             Operation::FillSeed(seed) => on(&|call| seeds::fill(call, seed)),
             Operation::ScrubSeed(seed) => on(&|call| seeds::scrub(call, seed)),
-            Operation::CreateIgnition { vm, config } => on(&|call| seeds::create_ignition(call, vm, config)),
-            Operation::DeleteSeed(vm) => {
-                on(&|call| seeds::delete(call, vm))?;
-                delete(Stored::Ignition(vm.clone()), format!("the Ignition configuration of {what}"))
+            Operation::CreateIgnition { vm, generation, config } => {
+                on(&|call| seeds::create_ignition(call, (vm, *generation), config))
+            }
+            Operation::DeleteSeed { vm, generation } => {
+                on(&|call| seeds::delete(call, vm, *generation))?;
+                delete(Stored::Ignition(vm.clone(), *generation), format!("the Ignition configuration of {what}"))
             }
             Operation::DefineNetwork(network) => {
                 let record = record(project, Spec::Network(network.clone()));

@@ -3,7 +3,7 @@
 //! Owns the question that stands before every undo of a run that was cut short: its journal says what was meant, only
 //! the hypervisor knows what came of it. Pure; knows nothing of journals.
 
-use crate::model::{Spec, Vm};
+use crate::model::{Interface, Spec, Vm};
 use crate::names::{ResourceId, VmName};
 use crate::plan::operation::{Operation, VmDisk};
 use crate::state::{Actual, ActualState, Phase};
@@ -74,6 +74,9 @@ impl Operation {
             Self::StopVm { name, .. } => Presence::of(vm_phase(name).is_none_or(is_off)),
             Self::ResumeVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Running)),
             Self::PauseVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Paused)),
+            Self::RestoreVm(vm) => Presence::of(vm_phase(vm).is_some_and(|phase| !is_off(phase))),
+            Self::SaveVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Saved)),
+            Self::Plug { vm, interface, on } => plugged(found(ResourceId::Vm(vm.clone())), interface, *on),
             // What was done inside a guest cannot be seen. A new kind of operation is undone unseen until it is told apart.
             _ => Presence::Unknown,
         }
@@ -81,7 +84,13 @@ impl Operation {
 }
 
 fn is_off(phase: Phase) -> bool {
-    matches!(phase, Phase::Stopped | Phase::Completed)
+    matches!(phase, Phase::Stopped | Phase::Completed | Phase::Saved)
+}
+
+/// Of a vm that is off, a plug tells nothing: it is plugged in when it starts.
+fn plugged(found: Option<&Actual>, interface: &Interface, on: bool) -> Presence {
+    let running = found.and_then(|found| found.seen.as_ref()).and_then(|seen| seen.running.as_ref());
+    running.map_or(Presence::Unknown, |shape| Presence::of(shape.astray.contains_key(&interface.mac) != on))
 }
 
 fn defined(spec: &Spec, actual: &ActualState) -> Presence {

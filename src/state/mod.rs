@@ -3,6 +3,7 @@
 //! Owns both states; a backend fills in the actual one, the planner compares them. Knows nothing of files or libvirt.
 
 mod keys;
+pub mod network;
 pub mod offer;
 pub mod record;
 pub mod seen;
@@ -11,9 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{CycleError, Graph};
 use crate::model::{Boot, Disk, Image, Origin, Project, Spec, Surroundings, Task, Vm, Volume};
-use crate::names::{ImageName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::units::Bytes;
 
+pub use network::SeenNetwork;
 pub use offer::Offer;
 pub use seen::{Seen, Shape};
 
@@ -113,6 +115,8 @@ pub struct ActualState {
     pub disk_sizes: BTreeMap<(VmName, VolumeName), Bytes>,
     /// The pools of the hypervisor that are not ours, by name.
     pub pools: BTreeMap<String, OtherPool>,
+    /// What the project's networks really have.
+    pub networks: BTreeMap<NetworkName, SeenNetwork>,
     /// Addresses in use.
     pub surroundings: Surroundings,
 }
@@ -155,6 +159,8 @@ pub enum Phase {
     Running,
     /// A vm whose processors are held.
     Paused,
+    /// A vm that is off, and whose memory is kept for its next start.
+    Saved,
     /// A vm that is shut off; a network or a pool that is not active.
     Stopped,
     /// A vm that powered itself off.
@@ -171,6 +177,7 @@ impl Phase {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Saved => "saved",
             Self::Stopped | Self::Completed => "stopped",
             Self::Crashed => "crashed",
             Self::Incomplete => "incomplete",

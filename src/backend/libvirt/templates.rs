@@ -8,7 +8,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::network_xml::{DHCP_HOST, DNS_HOST};
+use super::network_xml::{DHCP_HOST, DHCP_RANGE, DNS_HOST};
 use super::xml::{RECORD, USER_POOL};
 use crate::backend::{ErrorKind, HypervisorError};
 
@@ -27,6 +27,7 @@ fn templates() -> &'static Environment<'static> {
             ("pool.xml.j2", include_str!("pool.xml.j2")),
             ("volume.xml.j2", include_str!("volume.xml.j2")),
             ("dhcp-host.xml.j2", DHCP_HOST),
+            ("dhcp-range.xml.j2", DHCP_RANGE),
             ("dns-host.xml.j2", DNS_HOST),
             ("record.xml.j2", RECORD),
             ("user-pool.xml.j2", USER_POOL),

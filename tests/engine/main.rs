@@ -2,6 +2,7 @@
 
 mod interrupts;
 mod lost;
+mod networks;
 mod notices;
 mod patience;
 mod replacement;

@@ -3,6 +3,7 @@
 mod changes;
 mod combined;
 mod laws;
+mod networks;
 mod power;
 mod secrets;
 mod seeds;

@@ -109,6 +109,16 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// The vm cannot be in the snapshot.
+    #[error("vm `{vm}` cannot be in the snapshot: {reason}")]
+    Snapshot {
+        /// Which.
+        vm: VmName,
+        /// Why not.
+        reason: String,
+        /// What the user could do about it.
+        hint: String,
+    },
     /// `protect: true` forbids it.
     #[error("{resource} is protected and would be replaced")]
     Replaced {
@@ -168,6 +178,7 @@ impl Obstacle {
             | Self::Shrinks { origin, .. }
             | Self::Pool { origin, .. }
             | Self::Protected { origin, .. } => origin.as_ref(),
+            Self::Snapshot { .. } => None,
         }
     }
 }

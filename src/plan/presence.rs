@@ -3,7 +3,7 @@
 //! Owns the question that stands before every undo of a run that was cut short: its journal says what was meant, only
 //! the hypervisor knows what came of it. Pure; knows nothing of journals.
 
-use crate::model::{Spec, Vm};
+use crate::model::{Moment, Spec, Vm};
 use crate::names::{ResourceId, VmName};
 use crate::plan::operation::{Operation, VmDisk};
 use crate::state::{Actual, ActualState, Phase};
@@ -74,6 +74,8 @@ impl Operation {
             Self::StopVm { name, .. } => Presence::of(vm_phase(name).is_none_or(is_off)),
             Self::ResumeVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Running)),
             Self::PauseVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Paused)),
+            Self::CreateSnapshot { vm, moment } => Presence::of(has_snapshot(actual, vm, moment)),
+            Self::DeleteSnapshot { vm, moment } => Presence::of(!has_snapshot(actual, vm, moment)),
             // What was done inside a guest cannot be seen. A new kind of operation is undone unseen until it is told apart.
             _ => Presence::Unknown,
         }
@@ -112,6 +114,11 @@ fn has_disk(actual: &ActualState, disk: &VmDisk) -> bool {
     let recorded = actual.resources.get(&ResourceId::Vm(disk.vm.clone())).and_then(|found| found.recorded.as_vm());
     let own = recorded.is_some_and(|vm| VmDisk::of(vm).iter().any(|of| of.disk == disk.disk));
     own || actual.loose_disks.contains(&(disk.vm.clone(), disk.disk.clone()))
+}
+
+fn has_snapshot(actual: &ActualState, vm: &VmName, moment: &Moment) -> bool {
+    let seen = actual.resources.get(&ResourceId::Vm(vm.clone())).and_then(|found| found.seen.as_ref());
+    seen.is_some_and(|seen| seen.snapshots.iter().any(|kept| kept.snapshot.id == moment.snapshot.id))
 }
 
 fn has_seed(actual: &ActualState, vm: &VmName) -> bool {

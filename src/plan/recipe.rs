@@ -102,7 +102,13 @@ pub(super) fn deletion(actual: &Actual) -> Vec<Operation> {
             let stop = active.then(|| Operation::StopVm { name: vm.name.clone(), grace: vm.stop_grace_period });
             let disks = VmDisk::of(vm).into_iter().map(Operation::DeleteDisk);
             let seed = vm.has_seed().then(|| Operation::DeleteSeed(vm.name.clone()));
-            stop.into_iter().chain([Operation::UndefineVm(vm.clone())]).chain(seed).chain(disks).collect()
+            let snapshots = actual
+                .seen
+                .iter()
+                .flat_map(|seen| &seen.snapshots)
+                .map(|moment| Operation::DeleteSnapshot { vm: vm.name.clone(), moment: Box::new(moment.clone()) });
+            let gone = stop.into_iter().chain(snapshots).chain([Operation::UndefineVm(vm.clone())]);
+            gone.chain(seed).chain(disks).collect()
         }
     }
 }

@@ -5,6 +5,7 @@ mod lost;
 mod patience;
 mod rig;
 mod scopes;
+mod snapshots;
 mod storage;
 #[path = "../support/mod.rs"]
 mod support;

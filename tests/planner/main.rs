@@ -6,6 +6,7 @@ mod laws;
 mod power;
 mod secrets;
 mod seeds;
+mod snapshots;
 mod specs;
 mod storage;
 mod tasks;

@@ -12,8 +12,8 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::network::Network;
 use virt_sys::{
-    VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED,
-    VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
+    VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT, VIR_CONNECT_LIST_DOMAINS_RUNNING,
+    VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
 };
 
 use super::error::{failed, is_absent};
@@ -21,7 +21,7 @@ use super::host::{self, Place};
 use super::host_network;
 use super::names::{self, Stored};
 use super::record::{self, Owner};
-use super::{others, probe, seeds, seen, storage, vms, volumes};
+use super::{others, probe, seeds, seen, snapshots, storage, vms, volumes};
 use crate::backend::HypervisorError;
 use crate::model::{Image, Port, Spec, Vm, Volume};
 use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
@@ -162,6 +162,7 @@ fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) ->
     // Most domains run, and one list says so of all of them; only the others are asked one by one.
     let running = names(list(VIR_CONNECT_LIST_DOMAINS_RUNNING)?)?;
     let autostarted = names(list(VIR_CONNECT_LIST_DOMAINS_AUTOSTART)?)?;
+    let photographed = names(list(VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)?)?;
     for domain in list(0)? {
         let name = name(&domain)?;
         let Some(vm) = names::vm_of_domain(project, &name) else {
@@ -176,7 +177,10 @@ fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) ->
                 let Some(phase) = phase else { continue };
                 let autostart = autostarted.contains(&name);
                 let applied_at = Some(record.applied_at);
-                let Some(seen) = seen::seen(&domain, project, &record.spec, autostart, phase)? else { continue };
+                let Some(mut seen) = seen::seen(&domain, project, &record.spec, autostart, phase)? else { continue };
+                if photographed.contains(&name) {
+                    (seen.snapshots, seen.other_snapshots) = snapshots::list(&domain, &id)?;
+                }
                 state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
             }
             owner => {

@@ -39,7 +39,9 @@ pub(super) fn seen(
         _ => None,
     };
     let running = running.map(|xml| shape(&xml, project, vm)).transpose()?;
-    Ok(Some(Box::new(Seen { autostart, defined: shape(&defined, project, vm)?, running })))
+    let (snapshots, other_snapshots) = (Vec::new(), Vec::new());
+    let defined = shape(&defined, project, vm)?;
+    Ok(Some(Box::new(Seen { autostart, defined, running, snapshots, other_snapshots })))
 }
 
 /// What a domain's XML says. `vm` is what was recorded: of values that its devices have each by itself, one that differs

@@ -50,6 +50,12 @@ impl fmt::Display for Operation {
             Self::ResumeVm(name) => write!(f, "resume vm `{name}`"),
             Self::PauseVm(name) => write!(f, "pause vm `{name}`"),
             Self::StopVm { name, .. } => write!(f, "stop vm `{name}`"),
+            Self::FreezeVm(name) => write!(f, "freeze vm `{name}`"),
+            Self::ThawVm(name) => write!(f, "thaw vm `{name}`"),
+            Self::CreateSnapshot { vm, moment } => write!(f, "create snapshot `{}` of vm `{vm}`", moment.snapshot.name),
+            Self::DeleteSnapshot { vm, moment } => write!(f, "delete snapshot `{}` of vm `{vm}`", moment.snapshot.name),
+            Self::RestoreSnapshot { vm, to, .. } => write!(f, "restore snapshot `{}` of vm `{vm}`", to.snapshot.name),
+            Self::SetClock(name) => write!(f, "set the clock of vm `{name}`"),
         }
     }
 }

@@ -132,7 +132,7 @@ fn five(folder: &Path) -> String {
          \x20 memory: 128MiB\n\
          \x20 networks: [net]\n\
          \x20 stop_grace_period: 1s\n\
-         \x20 boot: {{ kernel: {guest}/vmlinuz, initrd: {guest}/initrd.img, cmdline: console=ttyS0 quiet }}\n\
+         \x20 boot: {{ kernel: {guest}/vmlinuz, initrd: {guest}/initrd.img, cmdline: console=ttyS0 quiet no_timer_check }}\n\
          \x20 healthcheck: {{ agent: true, deadline: 10m, start_period: 10m }}\n\
          vms:\n\
          \x20 db: {{ disks: [{{ name: data, size: 16MiB }}, {{ volume: vol }}] }}\n\

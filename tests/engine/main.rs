@@ -2,6 +2,7 @@
 
 mod interrupts;
 mod lost;
+mod notices;
 mod patience;
 mod rig;
 mod scopes;

@@ -12,6 +12,7 @@ mod cloud_init;
 mod connections;
 mod console;
 mod error;
+mod events;
 mod grow;
 mod guest;
 mod hardware;
@@ -63,7 +64,7 @@ pub use self::guest::{FileMode, GuestFile};
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
-use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Ran};
+use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Notices, Ran};
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
@@ -259,10 +260,15 @@ impl Hypervisor for Libvirt {
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
         // A guest may say anything, its secrets too.
         match probe::probe(&self.connections, project, attempt) {
+            Ok(Health::Failing(words)) if words == agent::ABSENT => Ok(Health::Awaiting(words)),
             Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
-            Ok(Health::Passing) => Ok(Health::Passing),
+            Ok(health) => Ok(health),
             Err(error) => Err(self.masked(error)),
         }
+    }
+
+    fn notices(&self, project: &ProjectName) -> Option<Notices> {
+        self.connections.listen(project)
     }
 }
 

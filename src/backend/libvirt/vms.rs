@@ -25,7 +25,7 @@ use super::xml::{self, Fittings, Kernel, Source};
 use super::{Call, agent, parameters};
 use crate::backend::{Change, ErrorKind, HypervisorError};
 use crate::model::hardware::Firmware;
-use crate::model::{Boot, Disk, Vm};
+use crate::model::{Boot, Disk, Spec, Vm};
 use crate::names::{ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::state::record::Record;
@@ -92,6 +92,11 @@ pub(super) fn redefine(
     {
         // Nobody would know of the firmware's variables any more.
         undefine(call, &vm.name)?;
+        return define(call, offer, record, vm).inspect_err(|_| {
+            // Whatever of this works: the first error is the one to tell.
+            let before = Record { spec: Spec::Vm(Box::new(from.clone())), ..record.clone() };
+            let _ = define(call, offer, &before, from);
+        });
     }
     define(call, offer, record, vm)
 }

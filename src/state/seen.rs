@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::model::hardware::Limits;
-use crate::model::{Disk, Mac, Vm};
+use crate::model::{Disk, Mac, Moment, Vm};
 use crate::units::Bytes;
 
 /// What a hypervisor has of a vm.
@@ -20,6 +20,10 @@ pub struct Seen {
     pub defined: Shape,
     /// As it is; `None` where it is off.
     pub running: Option<Shape>,
+    /// The snapshots that it is in, the oldest first.
+    pub snapshots: Vec<Moment>,
+    /// The names of snapshots that somebody else took of it.
+    pub other_snapshots: Vec<String>,
 }
 
 /// What of a vm's hardware can change while it runs.

@@ -7,6 +7,7 @@ mod networks;
 mod power;
 mod secrets;
 mod seeds;
+mod snapshots;
 mod specs;
 mod storage;
 mod tasks;

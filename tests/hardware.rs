@@ -174,6 +174,20 @@ fn a_guest_changes_while_it_runs_and_what_others_did_is_put_back() {
     stack.run(&["up"]).expect(0);
     stack.run(&["plan", "--exit-code"]).expect(0);
     assert_ne!(virsh(&["domid", &domain]), booted, "it was started again");
+    a_command_ends_when_its_guest_is_restarted_under_it(&stack);
+}
+
+/// Beside the guest that is there already.
+fn a_command_ends_when_its_guest_is_restarted_under_it(stack: &Stack) {
+    let mut command = stack.command(&["exec", "db", "--", "sleep", "86399"]);
+    let child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().expect("runs");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(5);
+    while !stack.run(&["exec", "db", "--", "ps"]).stdout.contains("sleep 86399") {
+        assert!(std::time::Instant::now() < deadline, "it is not in the guest");
+    }
+    virsh(&["reset", &format!("{}-db", stack.project())]);
+    let ended = support::qemu::Run::of(&child.wait_with_output().expect("it ends")).expect(4);
+    assert!(ended.stderr.contains("was restarted before the command ended"), "{}", ended.stderr);
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn running(vms: &[Vm]) -> ActualState {
 }
 
 fn seen(vm: &Vm) -> Seen {
-    Seen { autostart: vm.autostart, defined: Shape::of(vm), running: Some(Shape::of(vm)) }
+    Seen { persistent: true, autostart: vm.autostart, defined: Shape::of(vm), running: Some(Shape::of(vm)) }
 }
 
 fn other() -> Vm {

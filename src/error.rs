@@ -231,7 +231,7 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::Shrinks { has, .. } => {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }
-        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
+        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } | Obstacle::Snapshot { hint, .. } => format!("nothing was changed; {hint}"),
         Obstacle::Protected { .. } | Obstacle::Replaced { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }
@@ -306,9 +306,7 @@ fn exit_of_failure(failure: &Failure) -> Exit {
         (Problem::Unhealthy { .. } | Problem::Hopeless { .. } | Problem::Overdue { .. }, _) => Exit::Unhealthy,
         (Problem::Interrupted, _) => Exit::Interrupted,
         (Problem::Operation { error, .. }, _) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
-        (_, ResourceId::Vm(_)) => Exit::Vm,
-        (_, ResourceId::Pool(_) | ResourceId::Image(_) | ResourceId::Network(_) | ResourceId::Volume(_)) => {
-            Exit::Resource
-        }
+        (_, ResourceId::Vm(_) | ResourceId::FormerVm(_)) => Exit::Vm,
+        _ => Exit::Resource,
     }
 }

@@ -16,6 +16,7 @@ pub mod port;
 pub mod provision;
 pub mod secret;
 pub mod share;
+pub mod snapshot;
 pub mod url;
 
 use std::collections::BTreeMap;
@@ -39,9 +40,10 @@ pub use port::Port;
 pub use provision::{Provisioned, Task, TaskAction};
 pub use secret::{Secret, SecretFrom, SecretValue};
 pub use share::Share;
+pub use snapshot::{Moment, Snapshot, Was};
 pub use url::{Url, UrlError};
 
-use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, SecretName, VmName, VolumeName};
+use crate::names::{Generation, ImageName, NetworkName, Pool, ProjectName, ResourceId, SecretName, VmName, VolumeName};
 use crate::units::{Bytes, Span};
 
 /// A whole project, as the compose file describes it: merged, interpolated, checked, its addresses settled.
@@ -207,6 +209,9 @@ pub struct Vm {
     /// Free text of the user's, kept with the vm, to read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// How often it was made anew. No file says so: what is wanted takes it over from what is there.
+    #[serde(default, skip_serializing_if = "Generation::is_first")]
+    pub generation: Generation,
 }
 
 /// A disk besides the root disk.

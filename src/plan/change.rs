@@ -9,7 +9,7 @@ use crate::model::{Disk, Interface, Spec, Task, Vm};
 use crate::plan::diff::{FieldChange, changes, drifted};
 use crate::plan::effects::{Class, Lans, class};
 use crate::plan::operation::{Device, Operation, VmDisk, VmSeed};
-use crate::plan::recipe::{creation, deletion, done, provisioning, same_tasks};
+use crate::plan::recipe::{done, provisioning, replacement, same_tasks};
 use crate::plan::{Action, Cause, Effect};
 use crate::state::fixed::Fixed;
 use crate::state::seen::{Difference, comparable, disk_name};
@@ -26,8 +26,7 @@ pub(super) struct Change {
 
 /// What the file changes of a vm, and what somebody else did to it.
 fn differences(from: &Vm, to: &Vm, actual: &Actual, lans: Lans<'_>) -> (Vec<FieldChange>, Vec<FieldChange>) {
-    let mut wanted = changes(&Spec::Vm(Box::new(from.clone())), &Spec::Vm(Box::new(to.clone())));
-    wanted.extend(told_now(from, to, lans));
+    let wanted = wanted(from, to, lans);
     let drift = actual.seen.as_ref().map(|seen| seen.drift(from)).unwrap_or_default();
     let changed = |(field, old, new): Difference| FieldChange { field, old, new, drift: true };
     let shapes = actual.seen.iter().flat_map(|seen| seen.running.iter().chain([&seen.defined]));
@@ -40,6 +39,14 @@ fn differences(from: &Vm, to: &Vm, actual: &Actual, lans: Lans<'_>) -> (Vec<Fiel
     let fresh = |change: &FieldChange| !wanted.iter().any(|own| own.field == change.field);
     let drift = drift.into_iter().map(changed).chain(fixed).filter(fresh).collect();
     (wanted, drift)
+}
+
+/// What the file changes of a vm. That it is made anew is no field of it.
+fn wanted(from: &Vm, to: &Vm, lans: Lans<'_>) -> Vec<FieldChange> {
+    let same = Vm { generation: from.generation, ..to.clone() };
+    let mut wanted = changes(&Spec::Vm(Box::new(from.clone())), &Spec::Vm(Box::new(same)));
+    wanted.extend(told_now(from, to, lans));
+    wanted
 }
 
 /// Interfaces whose guest asked for its address, and has to be told it from now on: in no field of its own.
@@ -59,14 +66,13 @@ fn told_now(from: &Vm, to: &Vm, lans: Lans<'_>) -> Vec<FieldChange> {
 /// Fields whose change cannot be made.
 pub(super) fn impossible(from: &Vm, to: &Vm, actual: &Actual, lans: Lans<'_>) -> Vec<FieldChange> {
     let running = actual.seen.as_ref().and_then(|seen| seen.running.as_ref());
-    let (wanted, _) = differences(from, to, actual, lans);
-    wanted.into_iter().filter(|change| class(&change.field, from, to, running, lans) == Class::Impossible).collect()
+    let wanted = wanted(from, to, lans).into_iter();
+    wanted.filter(|change| class(&change.field, from, to, running, lans) == Class::Impossible).collect()
 }
 
 /// Whether a change of the file's replaces the vm.
-pub(super) fn replaces(from: &Vm, to: &Vm, actual: &Actual, lans: Lans<'_>) -> bool {
-    let (wanted, _) = differences(from, to, actual, lans);
-    wanted.iter().any(|change| class(&change.field, from, to, None, lans) == Class::Replace)
+pub(super) fn replaces(from: &Vm, to: &Vm, lans: Lans<'_>) -> bool {
+    wanted(from, to, lans).iter().any(|change| class(&change.field, from, to, None, lans) == Class::Replace)
 }
 
 /// What has to be done to a vm that is there; `None` where it is as it should be. Of its tasks those that changed, and all
@@ -84,9 +90,13 @@ pub(super) fn change(
     let running = actual.seen.as_ref().and_then(|seen| seen.running.as_ref());
     let of_file = wanted.iter().map(|change| class(&change.field, from, to, running, lans)).max();
     let of_drift = (!drift.is_empty()).then(|| drift_class(from, to, running, lans));
-    let class = of_file.max(of_drift)?;
-    let cause = if wanted.is_empty() { Cause::Drifted } else { Cause::Changed };
-    let spec = Spec::Vm(Box::new(to.clone()));
+    let anew = (from.generation != to.generation).then_some(Class::Replace);
+    let class = of_file.max(of_drift).max(anew)?;
+    let cause = match (wanted.is_empty(), of_drift) {
+        (false, _) => Cause::Changed,
+        (true, Some(_)) if anew.is_none() => Cause::Drifted,
+        (true, _) => Cause::Asked,
+    };
     let off = matches!(actual.phase, Phase::Stopped | Phase::Crashed | Phase::Completed);
     let recorded = Recorded::of(from, to);
     let again = provisioning(to, tasks, recorded.same);
@@ -96,7 +106,7 @@ pub(super) fn change(
     let (first, started) = (first.iter().cloned(), started.iter().cloned());
     let (action, effect, operations): (_, _, Vec<Operation>) = match class {
         Class::Replace => {
-            let operations = deletion(actual).into_iter().chain(creation(&spec, seed, tasks)).collect();
+            let operations = replacement(from, to, actual.phase, seed, tasks);
             (Action::Replace, Effect::Replace, operations)
         }
         Class::Reboot if !off => {
@@ -115,8 +125,6 @@ pub(super) fn change(
             (Action::Update, Effect::Live, first.chain(around(from, to, change, started.chain(again))).collect())
         }
     };
-    let loses = operations.iter().any(|operation| matches!(operation, Operation::DeleteDisk(_)));
-    let effect = if loses { Effect::DataLoss } else { effect };
     Some(Change { action, cause, changes: wanted.into_iter().chain(drift).collect(), effect: Some(effect), operations })
 }
 
@@ -154,20 +162,16 @@ impl Recorded {
     }
 }
 
-/// Disks of the vm's own that are new are made before, and those that are gone deleted after everything else.
+/// Disks of the vm's own that are new are made before. Those that are gone go when everything else stands.
 fn around(
     from: &Vm,
     to: &Vm,
     change: impl IntoIterator<Item = Operation>,
     start: impl IntoIterator<Item = Operation>,
 ) -> Vec<Operation> {
-    let (old, new) = (VmDisk::of(from), VmDisk::of(to));
-    let without = |disks: &[VmDisk], others: &[VmDisk]| -> Vec<VmDisk> {
-        disks.iter().filter(|disk| !others.iter().any(|other| other.disk == disk.disk)).cloned().collect()
-    };
-    let made = without(&new, &old).into_iter().map(Operation::CreateDisk);
-    let gone = without(&old, &new).into_iter().map(Operation::DeleteDisk);
-    made.chain(change).chain(start).chain(gone).collect()
+    let old = VmDisk::of(from);
+    let new = VmDisk::of(to).into_iter().filter(|disk| !old.iter().any(|other| other.disk == disk.disk));
+    new.map(Operation::CreateDisk).chain(change).chain(start).collect()
 }
 
 /// What is done to a vm that runs, from what it really has. Room is made before it is taken.

@@ -3,6 +3,7 @@
 //! A plan is a plain value. The planner makes it from two states, `plan` prints it, the executor carries it out, and a
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
+mod anew;
 mod change;
 mod deletion;
 mod delivery;
@@ -10,6 +11,7 @@ pub mod diff;
 mod draft;
 pub mod effects;
 mod follow;
+mod former;
 mod growth;
 mod network;
 pub mod obstacle;
@@ -19,6 +21,8 @@ mod pools;
 pub mod power;
 pub mod presence;
 mod recipe;
+pub mod saved;
+pub mod snapshot;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -118,6 +122,18 @@ pub enum Action {
     Stop,
     /// Held, with all that it has in memory.
     Pause,
+    /// Let go on after it was held.
+    Resume,
+    /// Its file systems brought to rest.
+    Freeze,
+    /// Its file systems let go on.
+    Thaw,
+    /// Taken into a snapshot.
+    Snapshot,
+    /// Put back to how it was in a snapshot.
+    Restore,
+    /// Taken out of a snapshot.
+    Forget,
     /// Removed.
     Delete,
     /// Nothing; it is as it should be, but others wait for its gate.
@@ -134,8 +150,11 @@ impl Action {
             Self::Restart => '↻',
             Self::Replace => '±',
             Self::Stop => '<',
-            Self::Pause => '|',
-            Self::Delete => '-',
+            Self::Pause | Self::Freeze => '|',
+            Self::Resume | Self::Thaw => '>',
+            Self::Snapshot => '*',
+            Self::Restore => '↺',
+            Self::Delete | Self::Forget => '-',
             Self::Verify => '=',
         }
     }
@@ -150,6 +169,12 @@ impl Action {
             Self::Replace => "replace",
             Self::Stop => "stop",
             Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Freeze => "freeze",
+            Self::Thaw => "thaw",
+            Self::Snapshot => "snapshot",
+            Self::Restore => "restore",
+            Self::Forget => "delete snapshot",
             Self::Delete => "delete",
             Self::Verify => "verify",
         }
@@ -175,6 +200,8 @@ pub enum Cause {
     Drifted,
     /// The hypervisor has it, the file no longer has.
     Orphan,
+    /// Another one stands in its place.
+    Superseded,
     /// The whole project is taken down.
     Down,
     /// It is unchanged, but a step of this plan needs it in a condition.
@@ -209,6 +236,7 @@ impl fmt::Display for Cause {
             Self::Changed => f.write_str("differs from the file"),
             Self::Drifted => f.write_str("was changed by somebody else"),
             Self::Orphan => f.write_str("no longer in the file"),
+            Self::Superseded => f.write_str("another one stands in its place"),
             Self::Down => f.write_str("taken down"),
             Self::Awaited { by } => write!(f, "{by} waits for it"),
             Self::CutOff { network } => write!(f, "{network} was down"),

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::graph::CycleError;
 use crate::model::{Origin, Spec};
 use crate::names::{NetworkName, ResourceId, VmName};
-use crate::plan::change::{impossible, replaces};
+use crate::plan::change::impossible;
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::effects::Lans;
 use crate::plan::growth::{is_size, resizes};
@@ -110,6 +110,16 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// The vm cannot be in the snapshot.
+    #[error("vm `{vm}` cannot be in the snapshot: {reason}")]
+    Snapshot {
+        /// Which.
+        vm: VmName,
+        /// Why not.
+        reason: String,
+        /// What the user could do about it.
+        hint: String,
+    },
     /// `protect: true` forbids it.
     #[error("{resource} is protected and would be replaced")]
     Replaced {
@@ -169,6 +179,7 @@ impl Obstacle {
             | Self::Shrinks { origin, .. }
             | Self::Pool { origin, .. }
             | Self::Protected { origin, .. } => origin.as_ref(),
+            Self::Snapshot { .. } => None,
         }
     }
 }
@@ -231,7 +242,7 @@ pub(super) fn obstacle(
     }
     if let (Spec::Vm(from), Spec::Vm(to)) = (&found.recorded, spec)
         && from.protect
-        && replaces(from, to, found, lans)
+        && from.generation != to.generation
     {
         return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
     }
@@ -242,6 +253,7 @@ pub(super) fn obstacle(
     }
     let fixed: Vec<FieldChange> = match (&found.recorded, spec) {
         (Spec::Vm(from), Spec::Vm(to)) => impossible(from, to, found, lans),
+        (Spec::Image(_), Spec::Image(_)) => Vec::new(),
         // All of it can change, where what it needs is there.
         (Spec::Network(from), Spec::Network(to)) => return surroundings::moved(from, to, actual, origin()),
         _ => changes(&found.recorded, spec).into_iter().filter(|change| !is_size(spec, change)).collect(),
@@ -257,6 +269,8 @@ pub(super) fn shrinking(desired: &DesiredState, actual: &ActualState, id: &Resou
     };
     let found = actual.resources.get(id).map(|found| &found.recorded);
     match (&desired.specs[id], found) {
+        // What is made anew has new disks.
+        (Spec::Vm(vm), Some(Spec::Vm(found))) if vm.generation != found.generation => Vec::new(),
         (Spec::Vm(vm), Some(_)) => resizes(vm, actual)
             .into_iter()
             .filter_map(|resize| shrinks(format!("disk `{}` of {id}", resize.disk), resize.has, resize.wants))

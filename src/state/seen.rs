@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fixed::Fixed;
 use crate::model::hardware::Limits;
-use crate::model::{Disk, Mac, Vm};
+use crate::model::{Disk, Mac, Moment, Vm};
 use crate::units::Bytes;
 
 /// What a hypervisor has of a vm.
@@ -23,6 +23,10 @@ pub struct Seen {
     pub defined: Shape,
     /// As it is; `None` where it is off.
     pub running: Option<Shape>,
+    /// The snapshots that it is in, the oldest first.
+    pub snapshots: Vec<Moment>,
+    /// The names of snapshots that somebody else took of it.
+    pub other_snapshots: Vec<String>,
 }
 
 /// What of a vm can be seen.

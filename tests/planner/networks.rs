@@ -43,6 +43,8 @@ fn shown(desired: &DesiredState) -> ActualState {
                 autostart: false,
                 defined: Shape::of(vm),
                 running: Some(Shape::of(vm)),
+                snapshots: Vec::new(),
+                other_snapshots: Vec::new(),
             }));
         }
         if let Spec::Network(network) = &found.recorded {

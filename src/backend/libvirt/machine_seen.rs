@@ -117,7 +117,7 @@ fn stored(path: &str, project: &ProjectName, pool: Pool) -> Option<Stored> {
 }
 
 fn is_root(path: &str, project: &ProjectName, vm: &Vm) -> bool {
-    matches!(stored(path, project, Pool::Disks), Some(Stored::Disk { vm: of, disk }) if of == vm.name && disk.as_str() == VmDisk::ROOT)
+    matches!(stored(path, project, Pool::Disks), Some(Stored::Disk { vm: of, disk, generation }) if of == vm.name && generation == vm.generation && disk.as_str() == VmDisk::ROOT)
 }
 
 /// An image of the user's own pool is not known by its name.

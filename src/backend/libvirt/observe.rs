@@ -12,9 +12,9 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::network::Network;
 use virt_sys::{
-    VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE, VIR_CONNECT_LIST_DOMAINS_RUNNING,
-    VIR_CONNECT_LIST_DOMAINS_TRANSIENT, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED,
-    VIR_DOMAIN_SHUTOFF_CRASHED,
+    VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT, VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,
+    VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_CONNECT_LIST_DOMAINS_TRANSIENT, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED,
+    VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
 };
 
 use super::error::{failed, is_absent, present};
@@ -24,10 +24,10 @@ use super::names::{self, Stored};
 use super::plug::Plugs;
 use super::record::{self, Owner};
 use super::seen::Kept;
-use super::{network_seen, others, probe, seeds, seen, storage, vms, volumes};
+use super::{network_seen, others, probe, seeds, seen, snapshots, storage, vms, volumes};
 use crate::backend::HypervisorError;
 use crate::model::{Image, Port, Spec, Vm, Volume};
-use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::names::{Generation, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::state::record::Record;
 use crate::state::{Actual, ActualState, Phase, SeenNetwork};
@@ -60,16 +60,18 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
     }
     others::observe(connect, project, &mut state).map_err(HypervisorError::about_resource)?;
     leases(&mut state);
-    state.loose_disks = parts.disks.into_iter().filter(|(vm, disk)| !has_disk(&state, vm, disk)).collect();
-    state.loose_seeds = parts.seeds.into_iter().filter(|vm| !has_seed(&state, vm)).collect();
+    let loose = |(vm, disk, since): &(_, _, _)| !has_disk(&state, vm, disk, *since);
+    let disks = parts.disks.into_iter().filter(loose).collect();
+    let seeds = parts.seeds.into_iter().filter(|(vm, since)| !has_seed(&state, vm, *since)).collect();
+    (state.loose_disks, state.loose_seeds) = (disks, seeds);
     Ok(state)
 }
 
 /// What was found in the pool of disks that belongs to one vm each.
 #[derive(Default)]
 struct Parts {
-    disks: Vec<(VmName, VolumeName)>,
-    seeds: Vec<VmName>,
+    disks: Vec<(VmName, VolumeName, Generation)>,
+    seeds: Vec<(VmName, Generation)>,
 }
 
 /// Notes the networks, own and foreign; returns the bridges of all, because the subnets behind them are noted already.
@@ -96,7 +98,10 @@ fn networks(
         };
         let id = ResourceId::Network(local);
         match record::in_definition(&xml, project, &id)? {
-            Owner::Us(record) => own_network(&network, (&name, &xml), *record, place, plugs, state)?,
+            Owner::Us(record) => {
+                state.definitions.insert(id.clone(), seen::digest(&xml));
+                own_network(&network, (&name, &xml), *record, place, plugs, state)?;
+            }
             owner => {
                 around(state, &subnets, &holder(&xml, &name));
                 state.foreign.extend(owner.describe("network", &name).map(|words| (id, words)));
@@ -185,6 +190,7 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
     let autostarted = names(list(VIR_CONNECT_LIST_DOMAINS_AUTOSTART)?)?;
     let transient = names(list(VIR_CONNECT_LIST_DOMAINS_TRANSIENT)?)?;
     let saved = names(list(VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)?)?;
+    let photographed = names(list(VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)?)?;
     for domain in list(0)? {
         let name = name(&domain)?;
         let Some(vm) = names::vm_of_domain(project, &name) else {
@@ -202,7 +208,13 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
                 // One without a definition has nothing to be started with.
                 let kept = Kept { persistent, autostart: autostarted.contains(&name) };
                 let applied_at = Some(record.applied_at);
-                let Some(seen) = seen::seen(&domain, plugs, &record.spec, kept, phase)? else { continue };
+                let Some((mut seen, definition)) = seen::seen(&domain, plugs, &record.spec, kept, phase)? else {
+                    continue;
+                };
+                if photographed.contains(&name) {
+                    (seen.snapshots, seen.other_snapshots) = snapshots::list(&domain, &id)?;
+                }
+                state.definitions.insert(id.clone(), definition);
                 state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
             }
             owner => {
@@ -273,17 +285,19 @@ fn stored(
     }
     for (volume, stored) in volumes::list(&found, project, pool)? {
         match stored {
-            Stored::Disk { vm, disk } => {
-                let size = volumes::capacity(&volume, &format!("disk `{disk}` of vm `{vm}`"))?;
-                state.disk_sizes.extend(size.map(|size| ((vm.clone(), disk.clone()), size)));
-                parts.disks.push((vm, disk));
+            Stored::Disk { vm, disk, generation } => {
+                if recorded(state, &vm).is_none_or(|vm| vm.generation == generation) {
+                    let size = volumes::capacity(&volume, &format!("disk `{disk}` of vm `{vm}`"))?;
+                    state.disk_sizes.extend(size.map(|size| ((vm.clone(), disk.clone()), size)));
+                }
+                parts.disks.push((vm, disk, generation));
             }
-            Stored::Ignition(vm) => parts.seeds.push(vm),
-            Stored::Seed(vm) => {
-                if gets_secrets(state, &vm) && seeds::is_filled(&volume, &vm)? {
+            Stored::Ignition(vm, generation) => parts.seeds.push((vm, generation)),
+            Stored::Seed(vm, generation) => {
+                if gets_secrets(state, &vm, generation) && seeds::is_filled(&volume, &vm)? {
                     state.filled_seeds.insert(vm.clone());
                 }
-                parts.seeds.push(vm);
+                parts.seeds.push((vm, generation));
             }
             Stored::Volume { name, shared, pool } => {
                 let id = ResourceId::Volume(name.clone());
@@ -306,16 +320,20 @@ fn stored(
     Ok(())
 }
 
-/// Of several contents under one name, a whole one counts; a half one is noted only where there is no other.
+/// Of several contents under one name, the first that is whole counts; the others are noted beside it.
 fn image(stored: Stored, whole: bool, state: &mut ActualState) {
     let Stored::Image { name, digest, length, format } = stored else { return };
     let id = ResourceId::Image(name.clone());
     let phase = if whole { Phase::Running } else { Phase::Incomplete };
-    if !whole && state.resources.contains_key(&id) {
+    let image = Image { name: name.clone(), path: std::path::PathBuf::new(), format, length, digest };
+    let found = Actual { recorded: Spec::Image(image), phase, applied_at: None, seen: None };
+    let Some(known) = state.resources.get_mut(&id) else {
+        state.resources.insert(id, found);
         return;
-    }
-    let recorded = Spec::Image(Image { name, path: std::path::PathBuf::new(), format, length, digest });
-    state.resources.insert(id, Actual { recorded, phase, applied_at: None, seen: None });
+    };
+    let better = whole && known.phase == Phase::Incomplete;
+    let other = if better { std::mem::replace(known, found) } else { found };
+    state.other_images.entry(name).or_default().push(other);
 }
 
 /// Notes the addresses that the project's networks and vms have. What the vm itself was given counts most.
@@ -341,15 +359,16 @@ fn recorded<'a>(state: &'a ActualState, vm: &VmName) -> Option<&'a Vm> {
     state.resources.get(&ResourceId::Vm(vm.clone())).and_then(|actual| actual.recorded.as_vm())
 }
 
-fn has_disk(state: &ActualState, vm: &VmName, disk: &VolumeName) -> bool {
-    recorded(state, vm).is_some_and(|vm| VmDisk::of(vm).iter().any(|own| own.disk == *disk))
+fn has_disk(state: &ActualState, vm: &VmName, disk: &VolumeName, since: Generation) -> bool {
+    let is = |own: &VmDisk| own.disk == *disk && own.generation == since;
+    recorded(state, vm).is_some_and(|vm| VmDisk::of(vm).iter().any(is))
 }
 
-fn has_seed(state: &ActualState, vm: &VmName) -> bool {
-    recorded(state, vm).is_some_and(Vm::has_seed)
+fn has_seed(state: &ActualState, vm: &VmName, since: Generation) -> bool {
+    recorded(state, vm).is_some_and(|vm| vm.has_seed() && vm.generation == since)
 }
 
-fn gets_secrets(state: &ActualState, vm: &VmName) -> bool {
-    let told = recorded(state, vm).and_then(|vm| vm.cloud_init.as_ref());
+fn gets_secrets(state: &ActualState, vm: &VmName, since: Generation) -> bool {
+    let told = recorded(state, vm).filter(|vm| vm.generation == since).and_then(|vm| vm.cloud_init.as_ref());
     told.is_some_and(|told| !told.asks_for().is_empty())
 }

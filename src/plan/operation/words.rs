@@ -33,7 +33,7 @@ impl fmt::Display for Operation {
             Self::CreateIgnition { vm, .. } => write!(f, "create the Ignition configuration of vm `{vm}`"),
             Self::FillSeed(seed) => write!(f, "put secrets on the seed of vm `{}`", seed.vm),
             Self::ScrubSeed(seed) => write!(f, "take secrets off the seed of vm `{}`", seed.vm),
-            Self::DeleteSeed(vm) => write!(f, "delete the cloud-init seed of vm `{vm}`"),
+            Self::DeleteSeed { vm, .. } => write!(f, "delete the cloud-init seed of vm `{vm}`"),
             Self::DefineVm(vm) => write!(f, "define vm `{}`", vm.name),
             Self::UndefineVm(vm) => write!(f, "undefine vm `{}`", vm.name),
             Self::RedefineVm { to, .. } => write!(f, "redefine vm `{}`", to.name),
@@ -56,6 +56,12 @@ impl fmt::Display for Operation {
             Self::RestoreVm(name) => write!(f, "restore vm `{name}`"),
             Self::SaveVm(name) => write!(f, "save vm `{name}`"),
             Self::StopVm { name, .. } => write!(f, "stop vm `{name}`"),
+            Self::FreezeVm(name) => write!(f, "freeze vm `{name}`"),
+            Self::ThawVm(name) => write!(f, "thaw vm `{name}`"),
+            Self::CreateSnapshot { vm, moment } => write!(f, "create snapshot `{}` of vm `{vm}`", moment.snapshot.name),
+            Self::DeleteSnapshot { vm, moment } => write!(f, "delete snapshot `{}` of vm `{vm}`", moment.snapshot.name),
+            Self::RestoreSnapshot { vm, to, .. } => write!(f, "restore snapshot `{}` of vm `{vm}`", to.snapshot.name),
+            Self::SetClock(name) => write!(f, "set the clock of vm `{name}`"),
         }
     }
 }

@@ -129,6 +129,7 @@ fn running(vms: &[Vm]) -> ActualState {
 
 fn seen(vm: &Vm) -> Seen {
     Seen {
+        persistent: true,
         autostart: vm.autostart,
         defined: Shape::of(vm),
         running: Some(Shape::of(vm)),

@@ -21,6 +21,7 @@ mod host;
 mod host_network;
 mod inventory;
 mod live;
+mod machine_seen;
 mod merge;
 mod names;
 mod network_seen;

@@ -13,8 +13,8 @@ use virt::domain::Domain;
 use virt::network::Network;
 use virt_sys::{
     VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT, VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,
-    VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED,
-    VIR_DOMAIN_SHUTOFF_CRASHED,
+    VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_CONNECT_LIST_DOMAINS_TRANSIENT, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED,
+    VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
 };
 
 use super::error::{failed, is_absent, present};
@@ -23,6 +23,7 @@ use super::host_network;
 use super::names::{self, Stored};
 use super::plug::Plugs;
 use super::record::{self, Owner};
+use super::seen::Kept;
 use super::{network_seen, others, probe, seeds, seen, snapshots, storage, vms, volumes};
 use crate::backend::HypervisorError;
 use crate::model::{Image, Port, Spec, Vm, Volume};
@@ -187,6 +188,7 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
     // Most domains run, and one list says so of all of them; only the others are asked one by one.
     let running = names(list(VIR_CONNECT_LIST_DOMAINS_RUNNING)?)?;
     let autostarted = names(list(VIR_CONNECT_LIST_DOMAINS_AUTOSTART)?)?;
+    let transient = names(list(VIR_CONNECT_LIST_DOMAINS_TRANSIENT)?)?;
     let saved = names(list(VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)?)?;
     let photographed = names(list(VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)?)?;
     for domain in list(0)? {
@@ -202,9 +204,11 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
                 let phase = if running.contains(&name) { Some(Phase::Running) } else { phase(&domain, &id)? };
                 let Some(phase) = phase else { continue };
                 let phase = if saved.contains(&name) && phase == Phase::Stopped { Phase::Saved } else { phase };
-                let autostart = autostarted.contains(&name);
+                let persistent = !transient.contains(&name);
+                // One without a definition has nothing to be started with.
+                let kept = Kept { persistent, autostart: autostarted.contains(&name) };
                 let applied_at = Some(record.applied_at);
-                let Some((mut seen, definition)) = seen::seen(&domain, plugs, &record.spec, autostart, phase)? else {
+                let Some((mut seen, definition)) = seen::seen(&domain, plugs, &record.spec, kept, phase)? else {
                     continue;
                 };
                 if photographed.contains(&name) {

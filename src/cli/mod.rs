@@ -24,7 +24,8 @@ pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
-    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
+    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
+    TableFormat,
     Validate,
 };
 
@@ -264,6 +265,7 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   vmcompose schema > vmcompose.schema.json
+  vmcompose schema --of plan        # of `plan --format json`
   vmcompose schema --format markdown | less")]
     Schema(Schema),
 

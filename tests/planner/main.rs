@@ -3,7 +3,9 @@
 mod changes;
 mod combined;
 mod laws;
+mod part;
 mod power;
+mod replacement;
 mod secrets;
 mod seeds;
 mod specs;

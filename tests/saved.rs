@@ -50,7 +50,11 @@ fn a_saved_plan_is_carried_out_where_nothing_changed_and_only_once() {
     desk.ends(0, "up --plan up.plan");
     desk.ends(0, "plan --exit-code");
     let again = desk.ends(8, "up --plan up.plan");
-    assert!(again.stderr.contains("changed since the plan was saved") && again.stderr.contains("vm `db`"), "{}", again.stderr);
+    assert!(
+        again.stderr.contains("changed since the plan was saved") && again.stderr.contains("vm `db`"),
+        "{}",
+        again.stderr
+    );
     // What was asked for beside the file is in it.
     desk.ends(0, "plan --replace web --out web.plan");
     desk.ends(8, "up --plan web.plan");
@@ -72,11 +76,14 @@ fn a_saved_plan_is_refused_after_each_kind_of_interference() {
             virsh(&desk, &["undefine", "shop-db"]);
         }),
         ("vm `web`", &|| virsh(&desk, &["setmem", "shop-web", "64MiB", "--live"])),
-        ("vm `web`", &|| redefine(&desk, ("dumpxml", "define"), "shop-web", "<vcpu", "<title>mine</title><vcpu")),
+        ("vm `web`", &|| redefine(&desk, ("dumpxml", "define"), "shop-web", "<title>shop/web", "<title>mine")),
         ("vm `web`", &|| virsh(&desk, &["suspend", "shop-web"])),
         ("network `front`", &|| virsh(&desk, &["net-destroy", "shop-front"])),
         ("network `front`", &|| {
+            // The driver shows a network's new definition once it was started anew.
             redefine(&desk, ("net-dumpxml", "net-define"), "shop-front", "<forward", "<domain name='mine'/><forward");
+            virsh(&desk, &["net-destroy", "shop-front"]);
+            virsh(&desk, &["net-start", "shop-front"]);
         }),
         ("volume `data`", &|| {
             virsh(&desk, &["destroy", "shop-db"]);
@@ -131,7 +138,8 @@ fn a_saved_plan_is_for_one_file_one_project_and_one_hypervisor() {
 fn everything(desk: &Desk) -> String {
     let mut text = desk.world();
     let dump = |arguments: &[&str]| {
-        let output = Command::new("virsh").args(["-q", "-c", &desk.daemon.uri()]).args(arguments).output().expect("virsh");
+        let output =
+            Command::new("virsh").args(["-q", "-c", &desk.daemon.uri()]).args(arguments).output().expect("virsh");
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     for (list, show) in [("list --all --name", "dumpxml"), ("net-list --all --name", "net-dumpxml")] {

@@ -25,8 +25,7 @@ pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
     Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
-    TableFormat,
-    Validate,
+    TableFormat, Validate,
 };
 
 pub use shell::{Completion, Man, Shell};

@@ -22,7 +22,8 @@ fn of(vms: &[&str]) -> Options {
 #[test]
 fn a_vm_comes_with_what_it_depends_on_and_with_nothing_else() {
     let made = plan(&chain(), &ActualState::default(), &of(&["api"])).expect("a plan");
-    let vms: Vec<&str> = made.steps().filter(|step| step.resource.as_vm().is_some()).map(|step| step.resource.name()).collect();
+    let vms: Vec<&str> =
+        made.steps().filter(|step| step.resource.as_vm().is_some()).map(|step| step.resource.name()).collect();
     assert_eq!(vms, ["db", "api"]);
     assert!(made.orphans.is_empty() && made.unchanged.is_empty(), "{made:#?}");
 }

@@ -32,14 +32,23 @@ fn other_content(mut state: DesiredState) -> DesiredState {
 
 #[test]
 fn what_is_asked_for_is_made_anew_though_nothing_changed() {
-    let both = desired(&[edit(vm("db", &[]), |vm| vm.disks = vec![Disk::Own { name: name("data"), size: Bytes::gib(1) }]), vm("web", &[])]);
+    let both = desired(&[
+        edit(vm("db", &[]), |vm| vm.disks = vec![Disk::Own { name: name("data"), size: Bytes::gib(1) }]),
+        vm("web", &[]),
+    ]);
     let plan = plan(&both, &applied(&both), &anew("db")).expect("a plan");
     let step = plan.steps().next().expect("a step");
     assert_eq!((step.action, &step.cause, step.effect), (Action::Replace, &Cause::Asked, Some(Effect::Replace)));
     assert!(step.changes.is_empty(), "{:?}", step.changes);
     assert_eq!(
         words(&plan, &id("db")),
-        ["create disk `root` of vm `db`", "create disk `data` of vm `db`", "stop vm `db`", "redefine vm `db`", "start vm `db`"]
+        [
+            "create disk `root` of vm `db`",
+            "create disk `data` of vm `db`",
+            "stop vm `db`",
+            "redefine vm `db`",
+            "start vm `db`"
+        ]
     );
     let generations: Vec<Generation> = plan
         .steps()

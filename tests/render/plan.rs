@@ -69,8 +69,14 @@ fn json_has_the_shape_that_is_documented() {
 fn every_plan_is_valid_by_its_schema_and_nonsense_is_not() {
     let schema: serde_json::Value = serde_json::from_str(plan::schema()).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let plans =
-        [creation_plan(), change_plan(), replacement_plan(), removal_plan(true), removal_plan(false), empty_plan(Vec::new())];
+    let plans = [
+        creation_plan(),
+        change_plan(),
+        replacement_plan(),
+        removal_plan(true),
+        removal_plan(false),
+        empty_plan(Vec::new()),
+    ];
     for made in plans.map(|made| plan::json(&made)) {
         let errors: Vec<String> =
             validator.iter_errors(&made).map(|error| format!("{}: {error}", error.instance_path())).collect();

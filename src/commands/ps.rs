@@ -93,7 +93,9 @@ fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, found: &Actual) ->
             };
             let answers = healthcheck.probes.iter().map(|probe| match hypervisor.probe(project, &attempt(probe)) {
                 Ok(backend::Health::Passing) => None,
-                Ok(backend::Health::Failing(answer)) => Some(format!("{probe}: {answer}")),
+                Ok(backend::Health::Failing(answer) | backend::Health::Awaiting(answer)) => {
+                    Some(format!("{probe}: {answer}"))
+                }
                 Err(error) => Some(format!("{probe}: {error}")),
             });
             match answers.flatten().next() {

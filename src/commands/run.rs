@@ -152,7 +152,9 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
     let begun = journals.begin(&header, plan);
     let journal = begun.map_err(|source| Error::Journal { path: journals.root().to_owned(), source })?;
     let journal = Arc::new(journal);
-    let options = Options { recorder: Arc::<JournalFile>::clone(&journal), ..how.options };
+    let lost = lock.as_ref().map(|lock| lock.lost()).unwrap_or_default();
+    let recorder = Arc::<JournalFile>::clone(&journal);
+    let options = Options { recorder, ..how.options.until(&lost) };
     let hypervisor = Arc::new(hypervisor);
     let engine = Arc::clone(&hypervisor);
     let outcome = watch(global, plan, &options, async |events| execute::execute(plan, engine, &options, events).await);
@@ -173,7 +175,8 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
         }
     }
     if how.resume && matches!(outcome, Outcome::RolledBack { .. }) {
-        let undone = recover::undo_all(global, &hypervisor, older, recover::Will { force: false, yes: true })?;
+        let will = recover::Will { force: false, yes: true };
+        let undone = recover::undo_all(global, &hypervisor, older, will, &lost)?;
         drop(lock);
         return Ok(if undone == Exit::Done { exit_of(&outcome) } else { undone });
     }
@@ -191,6 +194,9 @@ pub(super) fn watch(
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime needs only threads");
     let outcome = runtime.block_on(watched(global, plan, options, start));
+    if options.lost.is_cancelled() {
+        output::note(&render::outcome::lost(&Palette::stderr()));
+    }
     // A probe that nobody waits for any more may still be under way; it changes nothing.
     runtime.shutdown_timeout(Duration::ZERO);
     outcome

@@ -14,6 +14,7 @@ pub mod effects;
 mod follow;
 mod former;
 mod growth;
+mod network;
 pub mod obstacle;
 pub mod operation;
 pub mod planner;
@@ -233,6 +234,8 @@ impl fmt::Display for Cause {
 pub enum Effect {
     /// Nothing is interrupted.
     Live,
+    /// Those on a network lose its link for a moment.
+    Interruption,
     /// The guest is shut down and started again.
     Reboot,
     /// It is made anew.
@@ -245,6 +248,7 @@ impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Live => f.write_str("live"),
+            Self::Interruption => f.write_str("interruption"),
             Self::Reboot => f.write_str("reboot"),
             Self::Replace => f.write_str("replace"),
             Self::DataLoss => f.write_str("data loss"),

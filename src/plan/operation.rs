@@ -36,11 +36,12 @@ pub enum Operation {
     DefineNetwork(Network),
     /// Removes a network's definition.
     UndefineNetwork(Network),
-    /// Changes what a network hands out (reservations, names) and what is recorded of it, while it runs.
+    /// Replaces a network's definition and what is recorded of it; one that is up hands out what it shall at once, and is
+    /// in everything else as it was until it is started again.
     UpdateNetwork {
         /// As it was.
         from: Box<Network>,
-        /// As it shall be; of the same mode and subnet.
+        /// As it shall be.
         to: Box<Network>,
     },
     /// Starts a network.
@@ -164,6 +165,15 @@ pub enum Operation {
         /// The limits of that vm.
         limits: Box<Limits>,
     },
+    /// Plugs an interface of a running vm into its network, or takes it off: the guest sees its link come and go.
+    Plug {
+        /// Which vm.
+        vm: VmName,
+        /// What.
+        interface: Interface,
+        /// Whether it is plugged in.
+        on: bool,
+    },
     /// Does one task inside a guest that is up, and records that it is done. Nothing undoes it: what a script did is
     /// gone only with the vm.
     Provision(Box<Provision>),
@@ -173,6 +183,10 @@ pub enum Operation {
     ResumeVm(VmName),
     /// Holds a vm's processors; what it had in memory stays.
     PauseVm(VmName),
+    /// Lets a vm go on from the memory that was kept when it was turned off.
+    RestoreVm(VmName),
+    /// Keeps a vm's memory, and turns it off.
+    SaveVm(VmName),
     /// Shuts a vm down, and pulls the plug after `grace`; at once where that is zero.
     StopVm {
         /// Which.
@@ -324,7 +338,10 @@ impl Operation {
             Self::Detach { vm, device, limits } => {
                 Self::Attach { vm: vm.clone(), device: device.clone(), limits: limits.clone() }
             }
+            Self::Plug { vm, interface, on } => Self::Plug { vm: vm.clone(), interface: interface.clone(), on: !on },
             Self::StartVm(name) => Self::StopVm { name: name.clone(), grace: now },
+            Self::RestoreVm(name) => Self::SaveVm(name.clone()),
+            Self::SaveVm(name) => Self::RestoreVm(name.clone()),
             Self::ResumeVm(name) => Self::PauseVm(name.clone()),
             Self::PauseVm(name) => Self::ResumeVm(name.clone()),
             Self::StopVm { name, .. } => Self::StartVm(name.clone()),
@@ -355,6 +372,7 @@ impl Operation {
             | Self::SetLimits { vm, .. }
             | Self::Attach { vm, .. }
             | Self::Detach { vm, .. }
+            | Self::Plug { vm, .. }
             | Self::GrowDisk { vm, .. }
             | Self::CreateIgnition { vm, .. } => ResourceId::Vm(vm.clone()),
             Self::StartNetwork(name) | Self::StopNetwork(name) => ResourceId::Network(name.clone()),
@@ -369,6 +387,8 @@ impl Operation {
             | Self::StartVm(name)
             | Self::ResumeVm(name)
             | Self::PauseVm(name)
+            | Self::RestoreVm(name)
+            | Self::SaveVm(name)
             | Self::StopVm { name, .. } => ResourceId::Vm(name.clone()),
         }
     }

@@ -2,6 +2,8 @@
 
 mod interrupts;
 mod lost;
+mod networks;
+mod notices;
 mod patience;
 mod replacement;
 mod rig;

@@ -171,7 +171,7 @@ fn the_table_has_every_field_of_a_vm_and_the_planner_holds_to_it() {
         assert_eq!((&step.cause, step.changes[0].top()), (&Cause::Changed, field));
         let (action, effect) = match class {
             Class::Recorded | Class::Live => (Action::Update, Effect::Live),
-            Class::Reboot => (Action::Restart, Effect::Reboot),
+            Class::Interruption | Class::Reboot => (Action::Restart, Effect::Reboot),
             Class::Replace | Class::Impossible => (Action::Replace, Effect::Replace),
         };
         assert_eq!((step.action, step.effect), (action, Some(effect)), "{field}");

@@ -3,6 +3,7 @@
 mod changes;
 mod combined;
 mod laws;
+mod networks;
 mod part;
 mod power;
 mod replacement;

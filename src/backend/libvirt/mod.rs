@@ -8,10 +8,12 @@
 mod agent;
 mod by_hand;
 mod capabilities;
+mod claim;
 mod cloud_init;
 mod connections;
 mod console;
 mod error;
+mod events;
 mod grow;
 mod guest;
 mod hardware;
@@ -21,11 +23,13 @@ mod inventory;
 mod live;
 mod merge;
 mod names;
+mod network_seen;
 mod network_xml;
 mod networks;
 mod observe;
 mod others;
 mod parameters;
+mod plug;
 mod pools;
 mod probe;
 mod projects;
@@ -46,6 +50,7 @@ mod volumes;
 mod xml;
 
 pub use self::by_hand::by_hand;
+pub use self::claim::{Claim, Claimed, Holder};
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -61,7 +66,7 @@ pub use self::guest::{FileMode, GuestFile};
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
-use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Ran};
+use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Notices, Ran};
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
@@ -71,7 +76,7 @@ use crate::state::{self, ActualState};
 
 /// A hypervisor behind libvirt.
 pub struct Libvirt {
-    connections: Connections,
+    connections: Arc<Connections>,
     place: Place,
     turns: Turns,
     offer: OnceLock<Offer>,
@@ -119,7 +124,7 @@ impl Libvirt {
     /// Fails with [`crate::backend::ErrorKind::Unreachable`]. Switches off libvirt's habit of printing errors itself,
     /// for the whole process.
     pub fn connect(uri: Option<&str>) -> Result<Self, HypervisorError> {
-        let connections = Connections::open(uri)?;
+        let connections = Arc::new(Connections::open(uri)?);
         let place = connections.with(|connect| Place::of(connect, connections.uri()))?;
         let (offer, ability) = (OnceLock::new(), OnceLock::new());
         Ok(Self { connections, place, turns: Turns::default(), offer, ability, secrets: Arc::default() })
@@ -139,6 +144,17 @@ impl Libvirt {
     /// Whether it runs on this machine, so that its files are those that are seen here.
     pub fn is_local(&self) -> bool {
         self.place.local && !self.place.test
+    }
+
+    /// Asks for the lock of a project that lies on the hypervisor, and that all machines see. Where its holder gives no
+    /// sign of life, `waiting` is told who that is, and a few looks later the lock is taken from them.
+    pub fn claim(
+        &self,
+        project: &ProjectName,
+        holder: &Holder,
+        waiting: impl Fn(&str),
+    ) -> Result<Claimed, HypervisorError> {
+        claim::claim(&self.connections, project, holder, waiting)
     }
 
     /// The interface of the host that a network is on.
@@ -251,10 +267,15 @@ impl Hypervisor for Libvirt {
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
         // A guest may say anything, its secrets too.
         match probe::probe(&self.connections, project, attempt) {
+            Ok(Health::Failing(words)) if words == agent::ABSENT => Ok(Health::Awaiting(words)),
             Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
-            Ok(Health::Passing) => Ok(Health::Passing),
+            Ok(health) => Ok(health),
             Err(error) => Err(self.masked(error)),
         }
+    }
+
+    fn notices(&self, project: &ProjectName) -> Option<Notices> {
+        self.connections.listen(project)
     }
 }
 
@@ -314,9 +335,9 @@ impl Libvirt {
                 let record = record(project, Spec::Network(network.clone()));
                 on(&|call| networks::define(call, &record, network))
             }
-            Operation::UpdateNetwork { from, to } => {
+            Operation::UpdateNetwork { to, .. } => {
                 let record = record(project, Spec::Network((**to).clone()));
-                on(&|call| update::network(call, &record, from, to))
+                on(&|call| update::network(call, &record, to))
             }
             Operation::UndefineNetwork(network) => on(&|call| networks::undefine(call, &network.name)),
             Operation::StartNetwork(network) => on(&|call| networks::start(call, network)),
@@ -334,6 +355,7 @@ impl Libvirt {
             Operation::SetLimits { vm, from, to } => on(&|call| live::set_limits(call, vm, from, to)),
             Operation::Attach { vm, device, limits } => on(&|call| live::attach(call, vm, device, limits)),
             Operation::Detach { vm, device, .. } => on(&|call| live::detach(call, vm, device)),
+            Operation::Plug { vm, interface, on: plugged } => on(&|call| plug::plug(call, vm, interface, *plugged)),
             Operation::RecordVm { to, .. } => {
                 let record = record(project, Spec::Vm(to.clone()));
                 on(&|call| update::record_vm(call, &record, to))
@@ -350,6 +372,8 @@ impl Libvirt {
             Operation::StartVm(vm) => on(&|call| vms::start(call, vm)),
             Operation::ResumeVm(vm) => on(&|call| vms::resume(call, vm)),
             Operation::PauseVm(vm) => on(&|call| vms::pause(call, vm)),
+            Operation::RestoreVm(vm) => on(&|call| vms::start(call, vm)),
+            Operation::SaveVm(vm) => on(&|call| vms::save(call, vm)),
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => {
                 vms::stop(connections, place, project, name, grace.0).map(|done| change.set(done))

@@ -2,6 +2,7 @@
 //!
 //! Owns the reading of it. Only what a spec can set is read, so that nothing that libvirt adds can look like a change.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use roxmltree::{Document, Node};
@@ -13,6 +14,7 @@ use super::error::present;
 use super::hardware::PERIOD;
 use super::host::child;
 use super::names::Stored;
+use super::plug::Plugs;
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::hardware::Limits;
 use crate::model::{Digest, Mac, Spec, Vm};
@@ -27,7 +29,7 @@ const UNLIMITED_KIB: u64 = 9_007_199_254_740_991;
 /// What there is of a vm; `None` where it is gone by now.
 pub(super) fn seen(
     domain: &Domain,
-    project: &ProjectName,
+    plugs: &Plugs<'_>,
     recorded: &Spec,
     autostart: bool,
     phase: Phase,
@@ -39,8 +41,8 @@ pub(super) fn seen(
         Phase::Running | Phase::Paused => present(domain.get_xml_desc(0), cannot())?,
         _ => None,
     };
-    let running = running.map(|xml| shape(&xml, project, vm)).transpose()?;
-    let seen = Seen { autostart, defined: shape(&defined, project, vm)?, running };
+    let running = running.map(|xml| shape(&xml, plugs, vm)).transpose()?;
+    let seen = Seen { autostart, defined: shape(&defined, &plugs.of_definitions(), vm)?, running };
     Ok(Some((Box::new(seen), digest(&defined))))
 }
 
@@ -51,7 +53,8 @@ pub(super) fn digest(xml: &str) -> Digest {
 
 /// What a domain's XML says. `vm` is what was recorded: of values that its devices have each by itself, one that differs
 /// from it is taken.
-pub(super) fn shape(xml: &str, project: &ProjectName, vm: &Vm) -> Result<Shape, HypervisorError> {
+pub(super) fn shape(xml: &str, plugs: &Plugs<'_>, vm: &Vm) -> Result<Shape, HypervisorError> {
+    let project = plugs.project;
     let unreadable = |error: String| {
         HypervisorError::new(ErrorKind::Rejected, format!("the definition of vm `{}` cannot be read: {error}", vm.name))
     };
@@ -66,14 +69,15 @@ pub(super) fn shape(xml: &str, project: &ProjectName, vm: &Vm) -> Result<Shape, 
         cpus: vcpu.and_then(|vcpu| vcpu.attribute("current")).and_then(|n| n.parse().ok()).unwrap_or(max_cpus),
         max_cpus,
         limits: limits(root, project, vm),
-        disks: std::collections::BTreeSet::new(),
-        interfaces: std::collections::BTreeSet::new(),
+        disks: BTreeSet::new(),
+        interfaces: BTreeSet::new(),
+        astray: BTreeMap::new(),
         foreign: Vec::new(),
     };
     for device in devices(root) {
         match device.tag_name().name() {
             "disk" => disk(device, xml, project, vm, &mut shape),
-            "interface" => interface(device, xml, vm, &mut shape),
+            "interface" => interface(device, xml, vm, plugs, &mut shape),
             _ => {}
         }
     }
@@ -123,11 +127,12 @@ fn disk(device: Node<'_, '_>, xml: &str, project: &ProjectName, vm: &Vm, shape: 
     }
 }
 
-fn interface(device: Node<'_, '_>, xml: &str, vm: &Vm, shape: &mut Shape) {
+fn interface(device: Node<'_, '_>, xml: &str, vm: &Vm, plugs: &Plugs<'_>, shape: &mut Shape) {
     let address = child(device, "mac").and_then(|mac| mac.attribute("address"));
     let Some(mac) = address.and_then(|text| text.parse::<Mac>().ok()) else { return };
-    if vm.interfaces.iter().any(|own| own.mac == mac) {
+    if let Some(own) = vm.interfaces.iter().find(|own| own.mac == mac) {
         shape.interfaces.insert(mac);
+        shape.astray.extend(plugs.astray(device, own).map(|how| (mac, how)));
     } else {
         shape.foreign.push(foreign(format!("interface `{mac}`"), device, xml));
     }

@@ -25,7 +25,7 @@ use super::xml::{self, Fittings, Kernel, Source};
 use super::{Call, agent, parameters};
 use crate::backend::{Change, ErrorKind, HypervisorError};
 use crate::model::hardware::Firmware;
-use crate::model::{Boot, Disk, Vm};
+use crate::model::{Boot, Disk, Spec, Vm};
 use crate::names::{Generation, ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::state::record::Record;
@@ -105,6 +105,11 @@ pub(super) fn redefine(
     {
         // Nobody would know of the firmware's variables any more.
         undefine(call, &vm.name)?;
+        return define(call, offer, record, vm).inspect_err(|_| {
+            // Whatever of this works: the first error is the one to tell.
+            let before = Record { spec: Spec::Vm(Box::new(from.clone())), ..record.clone() };
+            let _ = define(call, offer, &before, from);
+        });
     }
     define(call, offer, record, vm)
 }
@@ -225,6 +230,18 @@ pub(super) fn pause(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> 
     match state(&found, &id)? {
         Some((state, _)) if state != VIR_DOMAIN_PAUSED && !is_off(state) => {
             found.suspend().map(|_| ()).map_err(failed(format!("cannot pause {id}")))
+        }
+        _ => call.nothing(),
+    }
+}
+
+/// Keeps a vm's memory, and turns it off; fine where it is off already.
+pub(super) fn save(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
+    let id = ResourceId::Vm(vm.clone());
+    let Some(found) = find(call.connect, call.project, vm)? else { return call.nothing() };
+    match state(&found, &id)? {
+        Some((state, _)) if !is_off(state) => {
+            found.managed_save(0).map(|_| ()).map_err(failed(format!("cannot save {id}")))
         }
         _ => call.nothing(),
     }

@@ -25,8 +25,8 @@ pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
-    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
-    Validate,
+    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
+    TableFormat, Validate,
 };
 
 pub use shell::{Completion, Man, Shell};
@@ -269,6 +269,7 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   vmcompose schema > vmcompose.schema.json
+  vmcompose schema --of plan        # of `plan --format json`
   vmcompose schema --format markdown | less")]
     Schema(Schema),
 

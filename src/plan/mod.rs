@@ -8,6 +8,7 @@ mod change;
 mod deletion;
 mod delivery;
 pub mod diff;
+pub mod downtime;
 mod draft;
 pub mod effects;
 mod follow;
@@ -30,6 +31,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use diff::FieldChange;
+pub use downtime::Downtime;
 pub use obstacle::{Obstacle, PlanError};
 pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
@@ -297,6 +299,17 @@ impl Gate {
     /// Whether the vm has to do its work and power itself off.
     pub fn is_completion(&self) -> bool {
         matches!(self, Self::Healthy { healthcheck, .. } if healthcheck.probes == [Probe::Completed])
+    }
+}
+
+impl Gate {
+    /// What a vm has reached once it is open, in one word.
+    pub fn reaches(&self) -> &'static str {
+        match self {
+            Self::None => "started",
+            Self::Healthy { .. } if self.is_completion() => "completed",
+            Self::Healthy { .. } => "healthy",
+        }
     }
 }
 

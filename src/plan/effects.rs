@@ -39,7 +39,7 @@ impl Class {
 pub type Entry = (&'static str, Class, &'static str);
 
 /// Every field of a vm's spec but its name.
-pub const TABLE: [Entry; 36] = [
+pub const TABLE: [Entry; 37] = [
     ("accel", Class::Reboot, ""),
     ("annotations", Class::Recorded, "recorded with the vm"),
     ("autostart", Class::Live, ""),
@@ -79,6 +79,11 @@ pub const TABLE: [Entry; 36] = [
     ("ssh", Class::Recorded, "recorded with the vm"),
     ("stop_grace_period", Class::Recorded, "recorded with the vm"),
     ("tpm", Class::Reboot, ""),
+    (
+        "uplink",
+        Class::Replace,
+        "the way out of a VM of `qemu:///session`, which follows from its networks; at a reboot where the guest has no seed",
+    ),
     ("watchdog", Class::Reboot, ""),
     ("xml", Class::Reboot, ""),
 ];
@@ -94,7 +99,9 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>) -> 
         "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
         "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,
         "interfaces" => interfaces(from, to),
-        "ports" if from.ports.is_empty() && to.cloud_init.is_some() => Class::Replace,
+        "ports" if !from.has_own_card() && to.cloud_init.is_some() => Class::Replace,
+        "uplink" if path.starts_with("uplink.hosts") => Class::Recorded,
+        "uplink" if to.cloud_init.is_none() => Class::Reboot,
         // Its growth is an operation of its own.
         "disks" if path.ends_with(".own.size") => Class::Recorded,
         _ => listed,
@@ -127,6 +134,12 @@ fn interfaces(from: &Vm, to: &Vm) -> Class {
             Class::Live
         }
     };
+    // Another wire is another card of the machine.
+    let wires =
+        |vm: &Vm| -> Vec<_> { vm.interfaces.iter().filter(|nic| nic.wire.is_some()).map(|nic| nic.mac).collect() };
+    if wires(from) != wires(to) {
+        return if seed { Class::Replace } else { Class::Reboot };
+    }
     let stay = |new: &Interface| Some(class(from.interfaces.iter().find(|old| old.mac == new.mac)?, new));
     to.interfaces.iter().filter_map(stay).max().unwrap_or(Class::Live)
 }

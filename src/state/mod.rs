@@ -6,6 +6,7 @@ mod keys;
 pub mod offer;
 pub mod record;
 pub mod seen;
+mod wires;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,12 +3,14 @@
 mod changes;
 mod combined;
 mod laws;
+mod networks;
 mod power;
 mod secrets;
 mod seeds;
 mod specs;
 mod storage;
 mod tasks;
+mod wires;
 
 use specs::{DOWN, UP, applied, desired, edit, id, lines, name, planned, refusal, vm, volume};
 use vmcompose::graph::Graph;

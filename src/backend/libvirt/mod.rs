@@ -8,9 +8,11 @@
 mod agent;
 mod by_hand;
 mod capabilities;
+mod cards;
 mod cloud_init;
 mod connections;
 mod console;
+mod entrance;
 mod error;
 mod grow;
 mod guest;
@@ -142,10 +144,10 @@ impl Libvirt {
         self.place.local && !self.place.test
     }
 
-    /// The interface of the host that a network is on.
+    /// The interface of the host that a network is on; a wire is on none.
     pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
         let own = || names::bridge(project, &network.name);
-        if network.is_foreign() { network.settings.device.clone() } else { Some(own()) }
+        if network.is_served() { Some(own()) } else { network.settings.device.clone() }
     }
 
     /// What is at the other end, and in which version.
@@ -251,7 +253,7 @@ impl Hypervisor for Libvirt {
 
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
         // A guest may say anything, its secrets too.
-        match probe::probe(&self.connections, project, attempt) {
+        match probe::probe(&self.connections, &self.place, project, attempt) {
             Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
             Ok(Health::Passing) => Ok(Health::Passing),
             Err(error) => Err(self.masked(error)),

@@ -140,7 +140,8 @@ fn an_ordinary_user_runs_the_quickstart() {
 
     // One network leads outside, the other does not: the world begins with this host.
     let world = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let out = format!("timeout 20 nc 192.0.2.2 {} </dev/null | grep -x hello", world.local_addr().expect("bound").port());
+    let out =
+        format!("timeout 20 nc 192.0.2.2 {} </dev/null | grep -x hello", world.local_addr().expect("bound").port());
     std::thread::spawn(move || {
         for visitor in world.incoming() {
             let _ = visitor.and_then(|mut visitor| visitor.write_all(b"hello\n"));

@@ -11,6 +11,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 
 use crate::model::Probe;
 use crate::names::{ProjectName, VmName};
@@ -30,6 +31,85 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// Makes one attempt. Repetition and patience belong to the gate. `Err` means that no further attempt can
     /// succeed; anything that may yet come right is [`Health::Failing`].
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError>;
+
+    /// What it notices by itself of a project's vms, from now on; `None` where it notices nothing. Good for knowing at once
+    /// what a look would show later, never instead of the look: a notice may be missed, or be of a vm that is not ours.
+    fn notices(&self, _project: &ProjectName) -> Option<Notices> {
+        None
+    }
+}
+
+/// What a hypervisor notices, as it comes.
+pub type Notices = broadcast::Receiver<Notice>;
+
+/// Something that a hypervisor noticed by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Of which vm.
+    pub vm: VmName,
+    /// What.
+    pub sign: Sign,
+}
+
+/// What can be noticed of a vm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sign {
+    /// Its definition is there, or is another.
+    Defined,
+    /// Its definition is gone.
+    Undefined,
+    /// It started.
+    Started,
+    /// It was paused.
+    Paused,
+    /// It goes on.
+    Resumed,
+    /// The guest went to sleep.
+    Asleep,
+    /// The guest rebooted.
+    Rebooted,
+    /// The guest is about to power itself off.
+    ShuttingDown,
+    /// The guest powered itself off.
+    PoweredOff,
+    /// Somebody pulled the plug.
+    Killed,
+    /// It crashed.
+    Crashed,
+    /// It stopped for another reason.
+    Stopped,
+    /// The guest's agent is there.
+    AgentConnected,
+    /// The guest's agent is gone.
+    AgentGone,
+}
+
+impl Sign {
+    /// As a clause about the vm.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Defined => "was defined",
+            Self::Undefined => "was undefined",
+            Self::Started => "started",
+            Self::Paused => "was paused",
+            Self::Resumed => "goes on",
+            Self::Asleep => "went to sleep",
+            Self::Rebooted => "rebooted",
+            Self::ShuttingDown => "is shutting down",
+            Self::PoweredOff => "powered itself off",
+            Self::Killed => "was stopped: somebody pulled the plug",
+            Self::Crashed => "crashed",
+            Self::Stopped => "stopped",
+            Self::AgentConnected => "its agent is connected",
+            Self::AgentGone => "its agent is gone",
+        }
+    }
+
+    /// Whether nothing of the vm runs any more.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::PoweredOff | Self::Killed | Self::Crashed | Self::Stopped | Self::Undefined)
+    }
 }
 
 /// What an operation did.
@@ -61,6 +141,8 @@ pub enum Health {
     Passing,
     /// It did not; what was observed instead.
     Failing(String),
+    /// It did not, because whoever would answer is not there; a hypervisor that has notices tells of its arrival.
+    Awaiting(String),
 }
 
 /// How a command in a guest ended.

@@ -2,6 +2,7 @@
 //!
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
+mod choice;
 mod completion;
 mod console;
 mod cp;
@@ -25,6 +26,7 @@ mod preflight;
 mod ps;
 mod recover;
 mod run;
+mod saved;
 mod show;
 mod signals;
 mod ssh;

@@ -93,7 +93,9 @@ fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, found: &Actual) ->
             };
             let answers = healthcheck.probes.iter().map(|probe| match hypervisor.probe(project, &attempt(probe)) {
                 Ok(backend::Health::Passing) => None,
-                Ok(backend::Health::Failing(answer)) => Some(format!("{probe}: {answer}")),
+                Ok(backend::Health::Failing(answer) | backend::Health::Awaiting(answer)) => {
+                    Some(format!("{probe}: {answer}"))
+                }
                 Err(error) => Some(format!("{probe}: {error}")),
             });
             match answers.flatten().next() {
@@ -108,8 +110,7 @@ fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, found: &Actual) ->
 }
 
 fn status(vm: &Vm, state: State, health: Health, answer: Option<String>) -> VmStatus {
-    let address =
-        |nic: &crate::model::Interface| Address { network: nic.network.clone(), ip: nic.ip, ip6: nic.ip6 };
+    let address = |nic: &crate::model::Interface| Address { network: nic.network.clone(), ip: nic.ip, ip6: nic.ip6 };
     let image = vm.boot.images().next().expect("a vm boots from something").name.clone();
     VmStatus {
         vm: vm.name.clone(),

@@ -1,16 +1,18 @@
 //! Waits until a gate is open, can no longer open, or nobody wants it any more.
 //!
-//! Owns patience: when to try again, when to give up. One attempt is the backend's.
+//! Owns patience: when to try again, when to give up. One attempt is the backend's. What the hypervisor notices by itself
+//! decides nothing: it is a reason to try at once, so that a gate where nothing is noticed comes to the same end later.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
-use crate::backend::{Attempt, ErrorKind, Health, Hypervisor, HypervisorError};
+use crate::backend::{Attempt, ErrorKind, Health, Hypervisor, HypervisorError, Notice, Notices};
 use crate::model::health::{Healthcheck, Http, Probe};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Gate;
@@ -46,12 +48,15 @@ pub(super) async fn wait<H: Hypervisor>(
     tell: impl Fn(Waiting) + Clone + Send + 'static,
 ) -> Result<bool, Problem> {
     let Gate::Healthy { vm, address, healthcheck } = gate else { return Ok(true) };
+    // Before the first attempt, so that nothing is missed between the two.
+    let notices = notices(watch).await;
     let mut probes = JoinSet::new();
     for probe in &healthcheck.probes {
         let attempt =
             Attempt { vm: vm.clone(), address: *address, probe: probe.clone(), timeout: healthcheck.timeout.0 };
         let (watch, healthcheck, tell) = (watch.clone(), healthcheck.clone(), tell.clone());
-        probes.spawn(async move { pass(&watch, attempt, &healthcheck, tell).await });
+        let notices = notices.as_ref().map(Notices::resubscribe);
+        probes.spawn(async move { pass(&watch, attempt, &healthcheck, notices, tell).await });
     }
     let mut verdict = Ok(true);
     while let (Ok(open), Some(ended)) = (&verdict, probes.join_next().await) {
@@ -66,9 +71,12 @@ async fn pass<H: Hypervisor>(
     watch: &Watch<H>,
     attempt: Attempt,
     healthcheck: &Healthcheck,
+    mut notices: Option<Notices>,
     tell: impl Fn(Waiting),
 ) -> Result<bool, Problem> {
     let start = Instant::now();
+    // When there last was a reason to expect an answer soon.
+    let mut stirred = start;
     let name = shown(&attempt);
     let within = healthcheck.deadline.map(|deadline| deadline.0);
     let (mut failures, mut passes) = (0, 0);
@@ -77,8 +85,11 @@ async fn pass<H: Hypervisor>(
         let tried = tokio::select! {
             biased;
             () = watch.halt.cancelled() => return Ok(false),
+            // One that hangs would keep it from being seen that the vm is gone.
+            () = noticed(&mut notices, &attempt.vm, |notice| notice.sign.is_end()) => once(watch, &attempt).await,
             tried = once(watch, &attempt) => tried,
         };
+        let mut awaiting = false;
         let answer = match tried {
             Ok(Health::Passing) => {
                 passes += 1;
@@ -91,6 +102,12 @@ async fn pass<H: Hypervisor>(
             Ok(Health::Failing(answer)) => {
                 passes = 0;
                 failures += 1;
+                answer
+            }
+            Ok(Health::Awaiting(answer)) => {
+                passes = 0;
+                failures += 1;
+                awaiting = notices.is_some();
                 answer
             }
             // A daemon that is restarted comes back; the healthcheck says how long that may take.
@@ -114,12 +131,34 @@ async fn pass<H: Hypervisor>(
         }
         // The last attempt is made when the time is over: what it sees is what the failure tells.
         let left = within.map_or(Duration::MAX, |within| within.saturating_sub(waited));
+        let pause = pause(stirred.elapsed(), booting && !awaiting, healthcheck);
         tokio::select! {
             () = watch.halt.cancelled() => return Ok(false),
-            () = tokio::time::sleep(pause(waited, booting, healthcheck).min(left)) => {}
+            () = noticed(&mut notices, &attempt.vm, |_| true) => stirred = Instant::now(),
+            () = tokio::time::sleep(pause.min(left)) => {}
         }
     }
     Ok(false)
+}
+
+/// What the hypervisor notices of this project. To be told is a call too.
+async fn notices<H: Hypervisor>(watch: &Watch<H>) -> Option<Notices> {
+    let (hypervisor, project) = (Arc::clone(&watch.hypervisor), watch.project.clone());
+    tokio::task::spawn_blocking(move || hypervisor.notices(&project)).await.unwrap_or_default()
+}
+
+/// Waits until something of the vm is noticed that `counts`; for ever where nothing is noticed.
+async fn noticed(notices: &mut Option<Notices>, vm: &VmName, counts: impl Fn(&Notice) -> bool) {
+    while let Some(stream) = notices {
+        match stream.recv().await {
+            Ok(notice) if notice.vm == *vm && counts(&notice) => return,
+            Ok(_) => {}
+            // What was missed may have been it.
+            Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => *notices = None,
+        }
+    }
+    std::future::pending().await
 }
 
 /// Time until the next attempt.
@@ -131,11 +170,12 @@ fn pause(waited: Duration, booting: bool, healthcheck: &Healthcheck) -> Duration
     }
 }
 
-/// While a guest boots, the next attempt comes after a twentieth of the time waited so far: quick guests are seen
-/// quickly, slow ones at most 5 % late, and neither is flooded.
+/// While a guest boots, the next attempt comes after a twentieth of the time waited so far, and after a second at most:
+/// quick guests are seen quickly, slow ones soon enough, and neither is flooded.
 fn quick(waited: Duration, healthcheck: &Healthcheck) -> Duration {
     const SHORTEST: Duration = Duration::from_millis(100);
-    (waited / 20).max(SHORTEST).min(healthcheck.interval.0)
+    const LONGEST: Duration = Duration::from_millis(800);
+    (waited / 20).clamp(SHORTEST, LONGEST).min(healthcheck.interval.0)
 }
 
 async fn once<H: Hypervisor>(watch: &Watch<H>, attempt: &Attempt) -> Result<Health, HypervisorError> {

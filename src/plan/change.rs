@@ -9,7 +9,7 @@ use crate::model::{Disk, Interface, Spec, Task, Vm};
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::effects::{Class, class};
 use crate::plan::operation::{Device, Operation, VmDisk, VmSeed};
-use crate::plan::recipe::{creation, deletion, done, provisioning, same_tasks};
+use crate::plan::recipe::{done, provisioning, replacement, same_tasks};
 use crate::plan::{Action, Cause, Effect};
 use crate::state::seen::{Difference, comparable, disk_name};
 use crate::state::{Actual, Phase, Shape};
@@ -25,7 +25,7 @@ pub(super) struct Change {
 
 /// What the file changes of a vm, and what somebody else did to it.
 fn differences(from: &Vm, to: &Vm, actual: &Actual) -> (Vec<FieldChange>, Vec<FieldChange>) {
-    let wanted = changes(&Spec::Vm(Box::new(from.clone())), &Spec::Vm(Box::new(to.clone())));
+    let wanted = wanted(from, to);
     let drift = actual.seen.as_ref().map(|seen| seen.drift(from)).unwrap_or_default();
     let fresh = |(field, ..): &Difference| !wanted.iter().any(|change| change.field == *field);
     let drift = drift.into_iter().filter(fresh);
@@ -33,17 +33,22 @@ fn differences(from: &Vm, to: &Vm, actual: &Actual) -> (Vec<FieldChange>, Vec<Fi
     (wanted, drift)
 }
 
+/// What the file changes of a vm. That it is made anew is no field of it.
+fn wanted(from: &Vm, to: &Vm) -> Vec<FieldChange> {
+    let to = Vm { generation: from.generation, ..to.clone() };
+    changes(&Spec::Vm(Box::new(from.clone())), &Spec::Vm(Box::new(to)))
+}
+
 /// Fields whose change cannot be made.
 pub(super) fn impossible(from: &Vm, to: &Vm, actual: &Actual) -> Vec<FieldChange> {
     let running = actual.seen.as_ref().and_then(|seen| seen.running.as_ref());
-    let (wanted, _) = differences(from, to, actual);
-    wanted.into_iter().filter(|change| class(&change.field, from, to, running) == Class::Impossible).collect()
+    let wanted = wanted(from, to).into_iter();
+    wanted.filter(|change| class(&change.field, from, to, running) == Class::Impossible).collect()
 }
 
 /// Whether a change of the file's replaces the vm.
-pub(super) fn replaces(from: &Vm, to: &Vm, actual: &Actual) -> bool {
-    let (wanted, _) = differences(from, to, actual);
-    wanted.iter().any(|change| class(&change.field, from, to, None) == Class::Replace)
+pub(super) fn replaces(from: &Vm, to: &Vm) -> bool {
+    wanted(from, to).iter().any(|change| class(&change.field, from, to, None) == Class::Replace)
 }
 
 /// What has to be done to a vm that is there; `None` where it is as it should be. Of its tasks those that changed, and all
@@ -60,16 +65,20 @@ pub(super) fn change(
     let running = actual.seen.as_ref().and_then(|seen| seen.running.as_ref());
     let of_file = wanted.iter().map(|change| class(&change.field, from, to, running)).max();
     let of_drift = (!drift.is_empty()).then(|| drift_class(from, to, running));
-    let class = of_file.max(of_drift)?;
-    let cause = if wanted.is_empty() { Cause::Drifted } else { Cause::Changed };
-    let spec = Spec::Vm(Box::new(to.clone()));
+    let anew = (from.generation != to.generation).then_some(Class::Replace);
+    let class = of_file.max(of_drift).max(anew)?;
+    let cause = match (wanted.is_empty(), of_drift) {
+        (false, _) => Cause::Changed,
+        (true, Some(_)) if anew.is_none() => Cause::Drifted,
+        (true, _) => Cause::Asked,
+    };
     let off = matches!(actual.phase, Phase::Stopped | Phase::Crashed | Phase::Completed);
     let recorded = Recorded::of(from, to);
     let again = provisioning(to, tasks, recorded.same);
     let started = start.iter().cloned();
     let (action, effect, operations) = match class {
         Class::Replace => {
-            let operations = deletion(actual).into_iter().chain(creation(&spec, seed, tasks)).collect();
+            let operations = replacement(from, to, actual.phase, seed, tasks);
             (Action::Replace, Effect::Replace, operations)
         }
         Class::Reboot if !off => {
@@ -84,8 +93,6 @@ pub(super) fn change(
             (Action::Update, Effect::Live, around(from, to, change, started.chain(again)))
         }
     };
-    let loses = operations.iter().any(|operation| matches!(operation, Operation::DeleteDisk(_)));
-    let effect = if loses { Effect::DataLoss } else { effect };
     Some(Change { action, cause, changes: wanted.into_iter().chain(drift).collect(), effect: Some(effect), operations })
 }
 
@@ -120,20 +127,16 @@ impl Recorded {
     }
 }
 
-/// Disks of the vm's own that are new are made before, and those that are gone deleted after everything else.
+/// Disks of the vm's own that are new are made before. Those that are gone go when everything else stands.
 fn around(
     from: &Vm,
     to: &Vm,
     change: impl IntoIterator<Item = Operation>,
     start: impl IntoIterator<Item = Operation>,
 ) -> Vec<Operation> {
-    let (old, new) = (VmDisk::of(from), VmDisk::of(to));
-    let without = |disks: &[VmDisk], others: &[VmDisk]| -> Vec<VmDisk> {
-        disks.iter().filter(|disk| !others.iter().any(|other| other.disk == disk.disk)).cloned().collect()
-    };
-    let made = without(&new, &old).into_iter().map(Operation::CreateDisk);
-    let gone = without(&old, &new).into_iter().map(Operation::DeleteDisk);
-    made.chain(change).chain(start).chain(gone).collect()
+    let old = VmDisk::of(from);
+    let new = VmDisk::of(to).into_iter().filter(|disk| !old.iter().any(|other| other.disk == disk.disk));
+    new.map(Operation::CreateDisk).chain(change).chain(start).collect()
 }
 
 /// What is done to a vm that runs, from what it really has. Room is made before it is taken.

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::graph::CycleError;
 use crate::model::{Origin, Spec};
 use crate::names::{NetworkName, ResourceId, VmName};
-use crate::plan::change::{impossible, replaces};
+use crate::plan::change::impossible;
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::growth::{is_size, resizes};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
@@ -235,7 +235,7 @@ pub(super) fn obstacle(
     }
     if let (Spec::Vm(from), Spec::Vm(to)) = (&found.recorded, spec)
         && from.protect
-        && replaces(from, to, found)
+        && from.generation != to.generation
     {
         return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
     }
@@ -246,6 +246,7 @@ pub(super) fn obstacle(
     }
     let fixed: Vec<FieldChange> = match (&found.recorded, spec) {
         (Spec::Vm(from), Spec::Vm(to)) => impossible(from, to, found),
+        (Spec::Image(_), Spec::Image(_)) => Vec::new(),
         _ => changes(&found.recorded, spec)
             .into_iter()
             .filter(|change| !changeable(&found.recorded, spec, change) && !is_size(spec, change))
@@ -262,6 +263,8 @@ pub(super) fn shrinking(desired: &DesiredState, actual: &ActualState, id: &Resou
     };
     let found = actual.resources.get(id).map(|found| &found.recorded);
     match (&desired.specs[id], found) {
+        // What is made anew has new disks.
+        (Spec::Vm(vm), Some(Spec::Vm(found))) if vm.generation != found.generation => Vec::new(),
         (Spec::Vm(vm), Some(_)) => resizes(vm, actual)
             .into_iter()
             .filter_map(|resize| shrinks(format!("disk `{}` of {id}", resize.disk), resize.has, resize.wants))

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::cloud_init::{self, CloudInit};
 use crate::model::hardware::Limits;
 use crate::model::{Disk, Image, ImageRef, Interface, Network, Task, Vm, Volume};
-use crate::names::{NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::names::{Generation, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::seed::Machine;
 use crate::state::seen::Foreign;
 use crate::units::{Bytes, Span};
@@ -65,6 +65,9 @@ pub enum Operation {
     GrowDisk {
         /// Whose.
         vm: VmName,
+        /// Since when it is the vm's.
+        #[serde(default, skip_serializing_if = "Generation::is_first")]
+        generation: Generation,
         /// Which of its disks.
         disk: VolumeName,
         /// What the guest saw before.
@@ -84,11 +87,20 @@ pub enum Operation {
     CreateIgnition {
         /// Whose.
         vm: VmName,
+        /// Since when it is the vm's.
+        #[serde(default, skip_serializing_if = "Generation::is_first")]
+        generation: Generation,
         /// What it is told.
         config: serde_json::Value,
     },
     /// Removes either of these. What is on it can always be made again from the vm's spec.
-    DeleteSeed(VmName),
+    DeleteSeed {
+        /// Whose.
+        vm: VmName,
+        /// Since when it is the vm's.
+        #[serde(default, skip_serializing_if = "Generation::is_first")]
+        generation: Generation,
+    },
     /// Defines a vm.
     DefineVm(Box<Vm>),
     /// Removes a vm's definition; its disks stay.
@@ -187,6 +199,9 @@ pub enum Device {
 pub struct VmDisk {
     /// Whose.
     pub vm: VmName,
+    /// Since when it is the vm's.
+    #[serde(default, skip_serializing_if = "Generation::is_first")]
+    pub generation: Generation,
     /// Which of its disks: [`VmDisk::ROOT`], or the name the file gives.
     pub disk: VolumeName,
     /// What the guest sees; the image's own size where `None`.
@@ -202,7 +217,10 @@ impl VmDisk {
     /// The disks that a vm has of its own, root disk first.
     pub fn of(vm: &Vm) -> Vec<Self> {
         use crate::model::Boot;
-        let own = |disk: VolumeName, size, backing| Self { vm: vm.name.clone(), disk, size, backing };
+        let own = |disk: VolumeName, size, backing| {
+            let (vm, generation) = (vm.name.clone(), vm.generation);
+            Self { vm, generation, disk, size, backing }
+        };
         let root = match &vm.boot {
             Boot::Image(image) => {
                 let name = VolumeName::new(Self::ROOT).expect("`root` is a legal name");
@@ -241,6 +259,9 @@ impl Provision {
 pub struct VmSeed {
     /// Whose.
     pub vm: VmName,
+    /// Since when it is the vm's.
+    #[serde(default, skip_serializing_if = "Generation::is_first")]
+    pub generation: Generation,
     /// What the file says.
     pub settings: CloudInit,
     /// What is known of the machine.
@@ -259,7 +280,7 @@ impl VmSeed {
             disks: settings.disks.clone(),
             hosts: vm.hardware.uplink.as_ref().map(|uplink| uplink.hosts.clone()).unwrap_or_default(),
         };
-        Some(Self { vm: vm.name.clone(), settings, machine })
+        Some(Self { vm: vm.name.clone(), generation: vm.generation, settings, machine })
     }
 
     /// Whether the guest gets secrets.
@@ -288,8 +309,8 @@ impl Operation {
             Self::StopNetwork(name) => Self::StartNetwork(name.clone()),
             Self::CreateVolume(volume) => Self::DeleteVolume(volume.clone()),
             Self::CreateDisk(disk) => Self::DeleteDisk(disk.clone()),
-            Self::CreateSeed(seed) => Self::DeleteSeed(seed.vm.clone()),
-            Self::CreateIgnition { vm, .. } => Self::DeleteSeed(vm.clone()),
+            Self::CreateSeed(seed) => Self::DeleteSeed { vm: seed.vm.clone(), generation: seed.generation },
+            Self::CreateIgnition { vm, generation, .. } => Self::DeleteSeed { vm: vm.clone(), generation: *generation },
             Self::FillSeed(seed) => Self::ScrubSeed(seed.clone()),
             Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
             Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
@@ -313,7 +334,7 @@ impl Operation {
             | Self::DeleteImage(_)
             | Self::DeleteVolume(_)
             | Self::DeleteDisk(_)
-            | Self::DeleteSeed(_)
+            | Self::DeleteSeed { .. }
             | Self::GrowVolume { .. }
             | Self::GrowDisk { .. }
             | Self::Provision(_) => return None,
@@ -345,7 +366,7 @@ impl Operation {
             Self::CreateSeed(seed) | Self::FillSeed(seed) | Self::ScrubSeed(seed) => ResourceId::Vm(seed.vm.clone()),
             Self::Provision(provision) => ResourceId::Vm(provision.vm.name.clone()),
             Self::DefineVm(vm) | Self::UndefineVm(vm) => ResourceId::Vm(vm.name.clone()),
-            Self::DeleteSeed(name)
+            Self::DeleteSeed { vm: name, .. }
             | Self::StartVm(name)
             | Self::ResumeVm(name)
             | Self::PauseVm(name)

@@ -2,16 +2,20 @@
 //!
 //! Owns every decision. What it returns is carried out as it stands; knows nothing of how.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Condition, Healthcheck, Network, Spec, Task};
-use crate::names::{NetworkName, ResourceId};
+use crate::names::{NetworkName, ResourceId, VmName};
+use crate::plan::anew::{settled, viewed};
 use crate::plan::change::{Change, change};
 use crate::plan::deletion::{afresh, deletions, down, orphans};
 use crate::plan::delivery::delivered;
 use crate::plan::diff::changes;
 use crate::plan::draft::{Draft, connect, number};
 use crate::plan::follow::follow;
+use crate::plan::former::{formers, last, proving};
 use crate::plan::growth::grown;
 use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmSeed};
@@ -21,16 +25,60 @@ use crate::plan::{Action, Cause, Effect, Gate, Milestone, Plan};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 
 /// What the user asked for besides the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Where to go.
     pub goal: Goal,
     /// Whether resources that the file no longer has are deleted.
     pub remove_orphans: bool,
+    /// On the way up, the vms that are meant; all where none is named.
+    pub vms: BTreeSet<VmName>,
+    /// Whether what those depend on is left alone.
+    pub no_deps: bool,
+    /// Vms that are made anew, whether anything asks for it or not.
+    pub replace: BTreeSet<VmName>,
+}
+
+impl Options {
+    /// All of a project, and nothing more than the goal asks for.
+    pub const fn new(goal: Goal) -> Self {
+        Self { goal, remove_orphans: false, vms: BTreeSet::new(), no_deps: false, replace: BTreeSet::new() }
+    }
+}
+
+/// What a plan is about.
+pub(super) struct Chosen<'a> {
+    /// All where there is none.
+    only: Option<BTreeSet<ResourceId>>,
+    options: &'a Options,
+}
+
+impl<'a> Chosen<'a> {
+    /// The vms that are named, and what they need.
+    fn of(desired: &DesiredState, options: &'a Options) -> Self {
+        let mut only = BTreeSet::new();
+        let mut queue: Vec<ResourceId> = options.vms.iter().cloned().map(ResourceId::Vm).collect();
+        while let Some(id) = queue.pop() {
+            let required = desired.graph.requirements(&id).into_iter().map(|(required, _)| required);
+            queue.extend(required.filter(|id| !options.no_deps || id.as_vm().is_none()).cloned());
+            only.insert(id);
+        }
+        Self { only: (!options.vms.is_empty()).then_some(only), options }
+    }
+
+    pub(super) fn has(&self, id: &ResourceId) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(id))
+    }
+
+    /// Whether a vm is made anew because somebody asks for it.
+    pub(super) fn anew(&self, vm: &VmName) -> bool {
+        self.options.replace.contains(vm)
+    }
 }
 
 /// Where a plan leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Goal {
     /// All that the file describes is there and runs.
     Up,
@@ -47,7 +95,7 @@ pub fn plan(desired: &DesiredState, actual: &ActualState, options: &Options) -> 
         return Ok(first);
     }
     match options.goal {
-        Goal::Up => up(desired, actual, options.remove_orphans),
+        Goal::Up => up(desired, actual, options),
         Goal::Down { volumes } => down(desired, actual, volumes),
     }
 }
@@ -66,14 +114,18 @@ fn pools_first(desired: &DesiredState, actual: &ActualState) -> Option<Plan> {
     (!drafts.is_empty()).then(|| number(desired, drafts, Vec::new(), Vec::new(), Vec::new()))
 }
 
-fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Result<Plan, PlanError> {
+fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result<Plan, PlanError> {
+    let remove_orphans = options.remove_orphans;
     let with_orphans = if remove_orphans { None } else { with_orphans(desired, actual) };
     let desired = with_orphans.as_ref().unwrap_or(desired);
+    let chosen = Chosen::of(desired, options);
+    let (desired, actual) = (settled(desired, actual, &chosen), viewed(desired, actual));
+    let (desired, actual) = (desired.as_ref(), actual.as_ref());
     let mut obstacles = Vec::new();
     let networks = networks(desired);
     let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
     for (wave, ids) in desired.graph.waves().into_iter().enumerate() {
-        for id in ids {
+        for id in ids.into_iter().filter(|id| chosen.has(id)) {
             let found = actual.resources.get(id);
             obstacles.extend(obstacle(desired, actual, id, found));
             obstacles.extend(shrinking(desired, actual, id));
@@ -86,13 +138,18 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
             drafts.extend(grown(draft, spec, &gate, actual, wave).map(|draft| (id.clone(), draft)));
         }
     }
-    follow(desired, actual, &mut drafts);
-    deliver(desired, actual, &networks, &mut drafts);
-    for (id, draft) in awaited(desired, &drafts) {
-        drafts.insert(id, draft);
+    if !options.no_deps {
+        follow(desired, actual, &mut drafts);
     }
+    deliver(desired, actual, &networks, &chosen, &mut drafts);
+    let formers = formers(desired, actual, &chosen);
+    let mut verified = awaited(desired, &drafts);
+    verified.extend(proven(desired, &formers, &drafts));
+    // Whoever wants no dependencies does not want to wait for them either.
+    drafts.extend(verified.into_iter().filter(|(id, _)| !options.no_deps || chosen.has(id)));
     connect(&desired.graph, &mut drafts);
-    let unchanged = |id: &&ResourceId| drafts.get(*id).is_none_or(|draft| draft.action == Action::Verify);
+    let unchanged =
+        |id: &&ResourceId| chosen.has(id) && drafts.get(*id).is_none_or(|draft| draft.action == Action::Verify);
     let unchanged = desired.specs.keys().filter(unchanged).cloned().collect();
 
     let orphans: BTreeMap<&ResourceId, &Actual> = orphans(desired, actual);
@@ -110,6 +167,7 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
     } else {
         left = orphans.into_keys().cloned().collect();
     }
+    last(formers, &mut drafts);
     if !obstacles.is_empty() {
         return Err(PlanError::Blocked(obstacles));
     }
@@ -121,9 +179,13 @@ fn deliver(
     desired: &DesiredState,
     actual: &ActualState,
     networks: &BTreeMap<NetworkName, Network>,
+    chosen: &Chosen<'_>,
     drafts: &mut BTreeMap<ResourceId, Draft>,
 ) {
     for (id, spec) in &desired.specs {
+        if !chosen.has(id) && !drafts.contains_key(id) {
+            continue;
+        }
         let Some(seed) = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, networks)) else { continue };
         let wave = desired.graph.level(id).unwrap_or(0);
         let draft = delivered(drafts.remove(id), Some(&seed), spec, &gate(desired, id), actual);
@@ -233,6 +295,21 @@ pub(super) fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draf
     };
     let idle = desired.specs.keys().filter(|id| !drafts.contains_key(*id));
     idle.filter_map(|id| verify(id).map(|draft| (id.clone(), draft))).collect()
+}
+
+/// Vms that were made anew by a run that was cut short: what they had before goes only when they are seen to stand.
+fn proven(desired: &DesiredState, formers: &[Draft], drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
+    let verify = |vm: VmName| {
+        let id = ResourceId::Vm(vm.clone());
+        let gate = gate(desired, &id);
+        if gate == Gate::None || drafts.contains_key(&id) {
+            return None;
+        }
+        let cause = Cause::Awaited { by: ResourceId::FormerVm(vm) };
+        let wave = desired.graph.level(&id).unwrap_or(0);
+        Some((id.clone(), Draft { gate, wave, ..Draft::new(id, Action::Verify, cause, Vec::new()) }))
+    };
+    proving(formers).into_iter().filter_map(verify).collect()
 }
 
 /// The same state, but a vm that is left alone keeps the address and the name that its networks reserve for it.

@@ -2,7 +2,9 @@
 
 mod interrupts;
 mod lost;
+mod notices;
 mod patience;
+mod replacement;
 mod rig;
 mod scopes;
 mod storage;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vmcompose::backend::{Attempt, Change, ErrorKind, Health, Hypervisor, HypervisorError};
+use vmcompose::backend::{Attempt, Change, ErrorKind, Health, Hypervisor, HypervisorError, Notices};
 use vmcompose::names::ProjectName;
 use vmcompose::plan::Operation;
 use vmcompose::state::ActualState;
@@ -24,7 +24,10 @@ pub(crate) struct Faulty<H> {
     lose: Box<Loss>,
     calls: AtomicUsize,
     log: Mutex<Vec<String>>,
-    answer: Box<Answer>,
+    /// `None` where the real backend answers.
+    answer: Option<Box<Answer>>,
+    /// Whether what the real backend notices is passed on.
+    hears: bool,
     notice: Box<dyn Fn(&str) + Send + Sync>,
     attempts: Mutex<BTreeMap<String, u32>>,
 }
@@ -38,7 +41,8 @@ impl<H: Hypervisor> Faulty<H> {
             lose: Box::new(|_| None),
             calls: AtomicUsize::new(0),
             log: Mutex::default(),
-            answer: Box::new(|_, _| Ok(Health::Passing)),
+            answer: Some(Box::new(|_, _| Ok(Health::Passing))),
+            hears: true,
             notice: Box::new(|_| {}),
             attempts: Mutex::default(),
         }
@@ -64,7 +68,19 @@ impl<H: Hypervisor> Faulty<H> {
         mut self,
         answer: impl Fn(&Attempt, u32) -> Result<Health, HypervisorError> + Send + Sync + 'static,
     ) -> Self {
-        self.answer = Box::new(answer);
+        self.answer = Some(Box::new(answer));
+        self
+    }
+
+    /// Lets the real backend answer probes.
+    pub(crate) fn honest(mut self) -> Self {
+        self.answer = None;
+        self
+    }
+
+    /// Passes on no notices.
+    pub(crate) fn deaf(mut self) -> Self {
+        self.hears = false;
         self
     }
 
@@ -117,17 +133,24 @@ impl<H: Hypervisor> Hypervisor for Faulty<H> {
         Ok(change)
     }
 
-    fn probe(&self, _: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
+    fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
         let number = {
             let mut attempts = self.attempts.lock().expect("no panic under the lock");
             let number = attempts.entry(attempt.vm.to_string()).or_insert(0);
             *number += 1;
             *number
         };
-        let health = (self.answer)(attempt, number)?;
+        let health = match &self.answer {
+            Some(answer) => answer(attempt, number)?,
+            None => self.inner.probe(project, attempt)?,
+        };
         if health == Health::Passing {
             self.note(format!("passed {}", attempt.vm));
         }
         Ok(health)
+    }
+
+    fn notices(&self, project: &ProjectName) -> Option<Notices> {
+        self.hears.then(|| self.inner.notices(project)).flatten()
     }
 }

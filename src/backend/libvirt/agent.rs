@@ -79,6 +79,9 @@ struct Status {
     err_data: Option<String>,
 }
 
+/// What an agent that is not there amounts to.
+pub(super) const ABSENT: &str = "the guest agent is not connected";
+
 /// Asks the agent for a sign of life.
 pub(super) fn ping(domain: &Domain, timeout: Duration) -> Result<(), AgentError> {
     call::<Value>(domain, &json!({ "execute": "guest-ping" }), timeout).map(|_| ())
@@ -179,9 +182,7 @@ fn explain(error: &Error) -> AgentError {
         _ if is_absent(error) => AgentError::NotRunning,
         ErrorNumber::NoSupport => AgentError::Unsupported,
         ErrorNumber::OperationInvalid if words.contains("not running") => AgentError::NotRunning,
-        ErrorNumber::AgentUnresponsive if words.contains("not connected") => {
-            not_yet("the guest agent is not connected")
-        }
+        ErrorNumber::AgentUnresponsive if words.contains("not connected") => not_yet(ABSENT),
         ErrorNumber::AgentUnresponsive => not_yet("the guest agent does not answer"),
         ErrorNumber::AgentUnsynced => not_yet("the guest agent still answers an earlier request"),
         ErrorNumber::AgentCommandTimeout | ErrorNumber::OperationTimeout => {

@@ -4,14 +4,16 @@
 //! lets the sixth wait unseen; here it waits where it can be counted, and takes the next connection first. Knows nothing
 //! of what is called.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use virt::connect::Connect;
 
 use super::error;
-use crate::backend::{ErrorKind, HypervisorError};
+use super::events::{Ear, Registration};
+use crate::backend::{ErrorKind, HypervisorError, Notices};
+use crate::names::ProjectName;
 
 /// Calls in flight per connection: `max_client_requests` of a daemon as it is shipped.
 const CALLS: usize = 5;
@@ -21,6 +23,9 @@ const CONNECTIONS: usize = 3;
 /// under software emulation can be slow to answer, so this is generous.
 const KEEPALIVE: (i32, u32) = (10, 6);
 
+/// The connection on which events come: the first, which is always used first.
+const LISTENING: usize = 0;
+
 /// A small pool of connections to one URI.
 pub(super) struct Connections {
     uri: Option<String>,
@@ -29,7 +34,24 @@ pub(super) struct Connections {
     calls: Mutex<Vec<usize>>,
     freed: Condvar,
     limit: usize,
-    open: Vec<Mutex<Option<Arc<Connect>>>>,
+    open: Vec<Mutex<Option<Open>>>,
+    /// Those who want to know what the hypervisor tells by itself; nobody is registered before somebody does.
+    ear: OnceLock<Arc<Ear>>,
+}
+
+/// An open connection, and what is registered on it.
+struct Open {
+    // Before the connection, because it has to go first.
+    registration: Option<Registration>,
+    /// Whether libvirt was asked to register, so that one that refuses is asked once.
+    asked: bool,
+    connect: Arc<Connect>,
+}
+
+impl Open {
+    fn new(connect: Connect) -> Self {
+        Self { registration: None, asked: false, connect: Arc::new(connect) }
+    }
 }
 
 struct Lease<'a> {
@@ -55,9 +77,14 @@ impl Connections {
         let first = connect(uri)?;
         let reported = first.get_uri().map_err(error::failed("cannot ask the hypervisor for its URI"))?;
         let (count, limit) = room(uri.unwrap_or(&reported));
-        let open = std::iter::once(Some(Arc::new(first))).chain((1..count).map(|_| None)).map(Mutex::new).collect();
-        let calls = Mutex::new(vec![0; count]);
-        Ok(Self { uri: uri.map(ToOwned::to_owned), reported, calls, freed: Condvar::new(), limit, open })
+        let open = std::iter::once(Some(Open::new(first))).chain((1..count).map(|_| None)).map(Mutex::new).collect();
+        let (calls, ear) = (Mutex::new(vec![0; count]), OnceLock::new());
+        Ok(Self { uri: uri.map(ToOwned::to_owned), reported, calls, freed: Condvar::new(), limit, open, ear })
+    }
+
+    /// Connections to the same hypervisor that these calls do not keep busy.
+    pub(super) fn another(&self) -> Result<Self, HypervisorError> {
+        Self::open(self.uri.as_deref())
     }
 
     /// The URI that libvirt reports.
@@ -85,19 +112,37 @@ impl Connections {
         let index = self.wait_for_room();
         // From here on the place is taken; an error has to give it back.
         let mut slot = lock(&self.open[index]);
-        let connect = match &*slot {
-            Some(connect) => Ok(Arc::clone(connect)),
-            None => connect(self.uri.as_deref()).map(Arc::new),
-        };
-        match connect {
-            Ok(connect) => {
-                *slot = Some(Arc::clone(&connect));
-                Ok(Lease { of: self, index, connect })
+        if slot.is_none() {
+            match connect(self.uri.as_deref()) {
+                Ok(connect) => *slot = Some(Open::new(connect)),
+                Err(error) => {
+                    self.give_back(index);
+                    return Err(error);
+                }
             }
-            Err(error) => {
-                self.give_back(index);
-                Err(error)
-            }
+        }
+        let open = slot.as_mut().expect("it was opened just now");
+        self.register(index, open);
+        Ok(Lease { of: self, index, connect: Arc::clone(&open.connect) })
+    }
+
+    /// What the hypervisor tells by itself of a project, from now on; `None` where it tells nothing.
+    pub(super) fn listen(&self, project: &ProjectName) -> Option<Notices> {
+        let notices = self.ear.get_or_init(Arc::default).listen(project);
+        let mut slot = lock(&self.open[LISTENING]);
+        // One that is to be opened anew is registered then.
+        let Some(open) = slot.as_mut() else { return Some(notices) };
+        self.register(LISTENING, open);
+        open.registration.is_some().then_some(notices)
+    }
+
+    fn register(&self, index: usize, open: &mut Open) {
+        if index == LISTENING
+            && !open.asked
+            && let Some(ear) = self.ear.get()
+        {
+            open.asked = true;
+            open.registration = Registration::new(&open.connect, ear);
         }
     }
 
@@ -120,7 +165,7 @@ impl Connections {
 
     fn forget(&self, lease: &Lease<'_>) {
         let mut slot = lock(&self.open[lease.index]);
-        if slot.as_ref().is_some_and(|open| Arc::ptr_eq(open, &lease.connect)) {
+        if slot.as_ref().is_some_and(|open| Arc::ptr_eq(&open.connect, &lease.connect)) {
             *slot = None;
         }
     }

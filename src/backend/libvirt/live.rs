@@ -159,7 +159,8 @@ fn source(call: Call<'_>, vm: &VmName, disk: &Disk) -> Result<Source, Hypervisor
             Ok(Source { path, shared: matches!(stored, Stored::Volume { shared: true, .. }) })
         }
         Disk::Own { name, .. } => {
-            let stored = Stored::Disk { vm: vm.clone(), disk: name.clone() };
+            let generation = vms::generation(call, vm)?;
+            let stored = Stored::Disk { vm: vm.clone(), disk: name.clone(), generation };
             volumes::path(call, &stored, &format!("disk `{name}` of vm `{vm}`")).map(Source::own)
         }
     }

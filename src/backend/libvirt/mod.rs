@@ -9,11 +9,13 @@ mod agent;
 mod by_hand;
 mod capabilities;
 mod cards;
+mod claim;
 mod cloud_init;
 mod connections;
 mod console;
 mod entrance;
 mod error;
+mod events;
 mod grow;
 mod guest;
 mod hardware;
@@ -48,6 +50,7 @@ mod volumes;
 mod xml;
 
 pub use self::by_hand::by_hand;
+pub use self::claim::{Claim, Claimed, Holder};
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -63,18 +66,17 @@ pub use self::guest::{FileMode, GuestFile};
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
-use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Ran};
+use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Notices, Ran};
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
-use crate::plan::operation::VmDisk;
 use crate::secret::Secrets;
 use crate::state::record::Record;
 use crate::state::{self, ActualState};
 
 /// A hypervisor behind libvirt.
 pub struct Libvirt {
-    connections: Connections,
+    connections: Arc<Connections>,
     place: Place,
     turns: Turns,
     offer: OnceLock<Offer>,
@@ -122,7 +124,7 @@ impl Libvirt {
     /// Fails with [`crate::backend::ErrorKind::Unreachable`]. Switches off libvirt's habit of printing errors itself,
     /// for the whole process.
     pub fn connect(uri: Option<&str>) -> Result<Self, HypervisorError> {
-        let connections = Connections::open(uri)?;
+        let connections = Arc::new(Connections::open(uri)?);
         let place = connections.with(|connect| Place::of(connect, connections.uri()))?;
         let (offer, ability) = (OnceLock::new(), OnceLock::new());
         Ok(Self { connections, place, turns: Turns::default(), offer, ability, secrets: Arc::default() })
@@ -142,6 +144,17 @@ impl Libvirt {
     /// Whether it runs on this machine, so that its files are those that are seen here.
     pub fn is_local(&self) -> bool {
         self.place.local && !self.place.test
+    }
+
+    /// Asks for the lock of a project that lies on the hypervisor, and that all machines see. Where its holder gives no
+    /// sign of life, `waiting` is told who that is, and a few looks later the lock is taken from them.
+    pub fn claim(
+        &self,
+        project: &ProjectName,
+        holder: &Holder,
+        waiting: impl Fn(&str),
+    ) -> Result<Claimed, HypervisorError> {
+        claim::claim(&self.connections, project, holder, waiting)
     }
 
     /// The interface of the host that a network is on; a wire is on none.
@@ -254,10 +267,15 @@ impl Hypervisor for Libvirt {
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
         // A guest may say anything, its secrets too.
         match probe::probe(&self.connections, &self.place, project, attempt) {
+            Ok(Health::Failing(words)) if words == agent::ABSENT => Ok(Health::Awaiting(words)),
             Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
-            Ok(Health::Passing) => Ok(Health::Passing),
+            Ok(health) => Ok(health),
             Err(error) => Err(self.masked(error)),
         }
+    }
+
+    fn notices(&self, project: &ProjectName) -> Option<Notices> {
+        self.connections.listen(project)
     }
 }
 
@@ -298,20 +316,20 @@ impl Libvirt {
             }
             Operation::DeleteVolume(volume) => delete(Stored::volume(volume), what),
             Operation::CreateDisk(disk) => on(&|call| volumes::create_disk(call, disk)),
-            Operation::DeleteDisk(VmDisk { vm, disk, .. }) => {
-                delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, format!("disk `{disk}` of {what}"))
-            }
-            Operation::GrowDisk { vm, disk, to, .. } => {
-                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone() };
+            Operation::DeleteDisk(disk) => delete(Stored::disk(disk), format!("disk `{}` of {what}", disk.disk)),
+            Operation::GrowDisk { vm, generation, disk, to, .. } => {
+                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone(), generation: *generation };
                 on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
             Operation::FillSeed(seed) => on(&|call| seeds::fill(call, seed)),
             Operation::ScrubSeed(seed) => on(&|call| seeds::scrub(call, seed)),
-            Operation::CreateIgnition { vm, config } => on(&|call| seeds::create_ignition(call, vm, config)),
-            Operation::DeleteSeed(vm) => {
-                on(&|call| seeds::delete(call, vm))?;
-                delete(Stored::Ignition(vm.clone()), format!("the Ignition configuration of {what}"))
+            Operation::CreateIgnition { vm, generation, config } => {
+                on(&|call| seeds::create_ignition(call, (vm, *generation), config))
+            }
+            Operation::DeleteSeed { vm, generation } => {
+                on(&|call| seeds::delete(call, vm, *generation))?;
+                delete(Stored::Ignition(vm.clone(), *generation), format!("the Ignition configuration of {what}"))
             }
             Operation::DefineNetwork(network) => {
                 let record = record(project, Spec::Network(network.clone()));

@@ -24,7 +24,7 @@ use super::record::{self, Owner};
 use super::{others, probe, seeds, seen, storage, vms, volumes};
 use crate::backend::HypervisorError;
 use crate::model::{Image, Port, Spec, Vm, Volume};
-use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::names::{Generation, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::state::record::Record;
 use crate::state::{Actual, ActualState, Phase};
@@ -56,16 +56,18 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
     }
     others::observe(connect, project, &mut state).map_err(HypervisorError::about_resource)?;
     leases(&mut state);
-    state.loose_disks = parts.disks.into_iter().filter(|(vm, disk)| !has_disk(&state, vm, disk)).collect();
-    state.loose_seeds = parts.seeds.into_iter().filter(|vm| !has_seed(&state, vm)).collect();
+    let loose = |(vm, disk, since): &(_, _, _)| !has_disk(&state, vm, disk, *since);
+    let disks = parts.disks.into_iter().filter(loose).collect();
+    let seeds = parts.seeds.into_iter().filter(|(vm, since)| !has_seed(&state, vm, *since)).collect();
+    (state.loose_disks, state.loose_seeds) = (disks, seeds);
     Ok(state)
 }
 
 /// What was found in the pool of disks that belongs to one vm each.
 #[derive(Default)]
 struct Parts {
-    disks: Vec<(VmName, VolumeName)>,
-    seeds: Vec<VmName>,
+    disks: Vec<(VmName, VolumeName, Generation)>,
+    seeds: Vec<(VmName, Generation)>,
 }
 
 /// Notes the networks, own and foreign; returns the bridges of all, because the subnets behind them are noted already.
@@ -90,7 +92,10 @@ fn networks(
         };
         let id = ResourceId::Network(local);
         match record::in_definition(&xml, project, &id)? {
-            Owner::Us(record) => own_network(&network, id, *record, state)?,
+            Owner::Us(record) => {
+                state.definitions.insert(id.clone(), seen::digest(&xml));
+                own_network(&network, id, *record, state)?;
+            }
             owner => {
                 around(state, &subnets, &holder(&xml, &name));
                 state.foreign.extend(owner.describe("network", &name).map(|words| (id, words)));
@@ -176,7 +181,10 @@ fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) ->
                 let Some(phase) = phase else { continue };
                 let autostart = autostarted.contains(&name);
                 let applied_at = Some(record.applied_at);
-                let Some(seen) = seen::seen(&domain, project, &record.spec, autostart, phase)? else { continue };
+                let Some((seen, definition)) = seen::seen(&domain, project, &record.spec, autostart, phase)? else {
+                    continue;
+                };
+                state.definitions.insert(id.clone(), definition);
                 state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
             }
             owner => {
@@ -245,17 +253,19 @@ fn stored(
     }
     for (volume, stored) in volumes::list(&found, project, pool)? {
         match stored {
-            Stored::Disk { vm, disk } => {
-                let size = volumes::capacity(&volume, &format!("disk `{disk}` of vm `{vm}`"))?;
-                state.disk_sizes.extend(size.map(|size| ((vm.clone(), disk.clone()), size)));
-                parts.disks.push((vm, disk));
+            Stored::Disk { vm, disk, generation } => {
+                if recorded(state, &vm).is_none_or(|vm| vm.generation == generation) {
+                    let size = volumes::capacity(&volume, &format!("disk `{disk}` of vm `{vm}`"))?;
+                    state.disk_sizes.extend(size.map(|size| ((vm.clone(), disk.clone()), size)));
+                }
+                parts.disks.push((vm, disk, generation));
             }
-            Stored::Ignition(vm) => parts.seeds.push(vm),
-            Stored::Seed(vm) => {
-                if gets_secrets(state, &vm) && seeds::is_filled(&volume, &vm)? {
+            Stored::Ignition(vm, generation) => parts.seeds.push((vm, generation)),
+            Stored::Seed(vm, generation) => {
+                if gets_secrets(state, &vm, generation) && seeds::is_filled(&volume, &vm)? {
                     state.filled_seeds.insert(vm.clone());
                 }
-                parts.seeds.push(vm);
+                parts.seeds.push((vm, generation));
             }
             Stored::Volume { name, shared, pool } => {
                 let id = ResourceId::Volume(name.clone());
@@ -278,16 +288,20 @@ fn stored(
     Ok(())
 }
 
-/// Of several contents under one name, a whole one counts; a half one is noted only where there is no other.
+/// Of several contents under one name, the first that is whole counts; the others are noted beside it.
 fn image(stored: Stored, whole: bool, state: &mut ActualState) {
     let Stored::Image { name, digest, length, format } = stored else { return };
     let id = ResourceId::Image(name.clone());
     let phase = if whole { Phase::Running } else { Phase::Incomplete };
-    if !whole && state.resources.contains_key(&id) {
+    let image = Image { name: name.clone(), path: std::path::PathBuf::new(), format, length, digest };
+    let found = Actual { recorded: Spec::Image(image), phase, applied_at: None, seen: None };
+    let Some(known) = state.resources.get_mut(&id) else {
+        state.resources.insert(id, found);
         return;
-    }
-    let recorded = Spec::Image(Image { name, path: std::path::PathBuf::new(), format, length, digest });
-    state.resources.insert(id, Actual { recorded, phase, applied_at: None, seen: None });
+    };
+    let better = whole && known.phase == Phase::Incomplete;
+    let other = if better { std::mem::replace(known, found) } else { found };
+    state.other_images.entry(name).or_default().push(other);
 }
 
 /// Notes the addresses that the project's networks and vms have. What the vm itself was given counts most.
@@ -313,15 +327,16 @@ fn recorded<'a>(state: &'a ActualState, vm: &VmName) -> Option<&'a Vm> {
     state.resources.get(&ResourceId::Vm(vm.clone())).and_then(|actual| actual.recorded.as_vm())
 }
 
-fn has_disk(state: &ActualState, vm: &VmName, disk: &VolumeName) -> bool {
-    recorded(state, vm).is_some_and(|vm| VmDisk::of(vm).iter().any(|own| own.disk == *disk))
+fn has_disk(state: &ActualState, vm: &VmName, disk: &VolumeName, since: Generation) -> bool {
+    let is = |own: &VmDisk| own.disk == *disk && own.generation == since;
+    recorded(state, vm).is_some_and(|vm| VmDisk::of(vm).iter().any(is))
 }
 
-fn has_seed(state: &ActualState, vm: &VmName) -> bool {
-    recorded(state, vm).is_some_and(Vm::has_seed)
+fn has_seed(state: &ActualState, vm: &VmName, since: Generation) -> bool {
+    recorded(state, vm).is_some_and(|vm| vm.has_seed() && vm.generation == since)
 }
 
-fn gets_secrets(state: &ActualState, vm: &VmName) -> bool {
-    let told = recorded(state, vm).and_then(|vm| vm.cloud_init.as_ref());
+fn gets_secrets(state: &ActualState, vm: &VmName, since: Generation) -> bool {
+    let told = recorded(state, vm).filter(|vm| vm.generation == since).and_then(|vm| vm.cloud_init.as_ref());
     told.is_some_and(|told| !told.asks_for().is_empty())
 }

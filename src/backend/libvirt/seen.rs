@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use roxmltree::{Document, Node};
+use sha2::{Digest as _, Sha256};
 use virt::domain::Domain;
 use virt_sys::VIR_DOMAIN_XML_INACTIVE;
 
@@ -14,7 +15,7 @@ use super::host::child;
 use super::names::Stored;
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::hardware::Limits;
-use crate::model::{Mac, Spec, Vm};
+use crate::model::{Digest, Mac, Spec, Vm};
 use crate::names::{Pool, ProjectName};
 use crate::state::Phase;
 use crate::state::seen::{Foreign, Seen, Shape, comparable};
@@ -30,7 +31,7 @@ pub(super) fn seen(
     recorded: &Spec,
     autostart: bool,
     phase: Phase,
-) -> Result<Option<Box<Seen>>, HypervisorError> {
+) -> Result<Option<(Box<Seen>, Digest)>, HypervisorError> {
     let Spec::Vm(vm) = recorded else { return Ok(None) };
     let cannot = || format!("cannot read the definition of vm `{}`", vm.name);
     let Some(defined) = present(domain.get_xml_desc(VIR_DOMAIN_XML_INACTIVE), cannot())? else { return Ok(None) };
@@ -39,7 +40,13 @@ pub(super) fn seen(
         _ => None,
     };
     let running = running.map(|xml| shape(&xml, project, vm)).transpose()?;
-    Ok(Some(Box::new(Seen { autostart, defined: shape(&defined, project, vm)?, running })))
+    let seen = Seen { autostart, defined: shape(&defined, project, vm)?, running };
+    Ok(Some((Box::new(seen), digest(&defined))))
+}
+
+/// What tells a definition from another one.
+pub(super) fn digest(xml: &str) -> Digest {
+    Digest::of(&Sha256::digest(xml.as_bytes()).into())
 }
 
 /// What a domain's XML says. `vm` is what was recorded: of values that its devices have each by itself, one that differs
@@ -104,12 +111,12 @@ fn disk(device: Node<'_, '_>, xml: &str, project: &ProjectName, vm: &Vm, shape: 
     let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path);
     match Stored::parse(project, Pool::Disks, name) {
         Some(Stored::Volume { name, .. }) => drop(shape.disks.insert(format!("volume {name}"))),
-        Some(Stored::Disk { vm: owner, disk }) if owner == vm.name => {
+        Some(Stored::Disk { vm: owner, disk, generation }) if owner == vm.name && generation == vm.generation => {
             if disk.as_str() != crate::plan::operation::VmDisk::ROOT {
                 shape.disks.insert(disk.to_string());
             }
         }
-        Some(Stored::Seed(_)) => {}
+        Some(Stored::Seed(..)) => {}
         // What is named as ours but is no disk of a spec belongs to another part of it.
         _ if name.starts_with(&format!("{project}.")) => {}
         _ => shape.foreign.push(foreign(format!("disk `{path}`"), device, xml)),

@@ -33,7 +33,7 @@ impl fmt::Display for Operation {
             Self::CreateIgnition { vm, .. } => write!(f, "create the Ignition configuration of vm `{vm}`"),
             Self::FillSeed(seed) => write!(f, "put secrets on the seed of vm `{}`", seed.vm),
             Self::ScrubSeed(seed) => write!(f, "take secrets off the seed of vm `{}`", seed.vm),
-            Self::DeleteSeed(vm) => write!(f, "delete the cloud-init seed of vm `{vm}`"),
+            Self::DeleteSeed { vm, .. } => write!(f, "delete the cloud-init seed of vm `{vm}`"),
             Self::DefineVm(vm) => write!(f, "define vm `{}`", vm.name),
             Self::UndefineVm(vm) => write!(f, "undefine vm `{}`", vm.name),
             Self::RedefineVm { to, .. } => write!(f, "redefine vm `{}`", to.name),

@@ -8,10 +8,12 @@
 mod agent;
 mod by_hand;
 mod capabilities;
+mod cards;
 mod claim;
 mod cloud_init;
 mod connections;
 mod console;
+mod entrance;
 mod error;
 mod events;
 mod grow;
@@ -160,10 +162,10 @@ impl Libvirt {
         claim::claim(&self.connections, project, holder, waiting)
     }
 
-    /// The interface of the host that a network is on.
+    /// The interface of the host that a network is on; a wire is on none.
     pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
         let own = || names::bridge(project, &network.name);
-        if network.is_foreign() { network.settings.device.clone() } else { Some(own()) }
+        if network.is_served() { Some(own()) } else { network.settings.device.clone() }
     }
 
     /// What is at the other end, and in which version.
@@ -274,7 +276,7 @@ impl Hypervisor for Libvirt {
 
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
         // A guest may say anything, its secrets too.
-        match probe::probe(&self.connections, project, attempt) {
+        match probe::probe(&self.connections, &self.place, project, attempt) {
             Ok(Health::Failing(words)) if words == agent::ABSENT => Ok(Health::Awaiting(words)),
             Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
             Ok(health) => Ok(health),

@@ -389,7 +389,9 @@ impl Libvirt {
             Operation::SetClock(vm) => on(&|call| stillness::set_clock(call, vm)),
             Operation::CreateSnapshot { vm, moment } => on(&|call| snapshots::create(call, vm, moment)),
             Operation::DeleteSnapshot { vm, moment } => on(&|call| snapshots::delete(call, vm, moment)),
-            Operation::RestoreSnapshot { vm, to, .. } => on(&|call| snapshots::restore(call, vm, to)),
+            Operation::RestoreSnapshot { vm, to, from } => {
+                on(&|call| snapshots::restore(call, vm, to, from.as_deref()))
+            }
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => {
                 vms::stop(connections, place, project, name, grace.0).map(|done| change.set(done))

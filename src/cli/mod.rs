@@ -296,6 +296,16 @@ Examples:
     #[command(subcommand)]
     Pool(pool::Pool),
 
+    /// Print a systemd unit that starts the project with the machine, in the order of its graph
+    ///
+    /// libvirt starts vms with `autostart: true` itself, all at once and in no order. The unit starts what was last applied
+    /// as `vmcompose start` does, gates included, and shuts it down in reverse. Changes nothing itself.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose -c qemu:///system service | sudo tee /etc/systemd/system/vmcompose-shop.service
+  sudo systemctl enable vmcompose-shop.service")]
+    Service,
+
     /// Write a commented vmcompose.yaml to start from; never over one that is there
     #[command(after_long_help = "\
 Examples:

@@ -27,6 +27,7 @@ mod ps;
 mod recover;
 mod run;
 mod saved;
+mod service;
 mod show;
 mod signals;
 mod snapshot;
@@ -77,6 +78,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Network(command) => network::network(&global, &command),
         Command::Volume(command) => volume::volume(&global, &command),
         Command::Pool(command) => pool::pool(&global, &command),
+        Command::Service => service::service(&global),
         Command::Init => init::init(&global),
         Command::Ls(options) => ls::ls(&global, &options),
         Command::Completion(options) => completion::completion(&options),

@@ -162,6 +162,11 @@ impl Libvirt {
         claim::claim(&self.connections, project, holder, waiting)
     }
 
+    /// Whether it is one user's own.
+    pub fn is_session(&self) -> bool {
+        self.place.session
+    }
+
     /// The interface of the host that a network is on; a wire is on none.
     pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
         let own = || names::bridge(project, &network.name);

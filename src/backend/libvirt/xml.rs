@@ -43,6 +43,8 @@ pub(super) struct Fittings {
     pub(super) share: Way,
     /// Paths of kernel and initrd.
     pub(super) kernel: Option<Kernel>,
+    /// Path of the disc in its drive.
+    pub(super) cdrom: Option<String>,
     /// Whose wires the vm is on.
     pub(super) home: String,
 }
@@ -115,6 +117,7 @@ struct DomainXml<'a> {
     arch: Option<String>,
     machine: Option<String>,
     kernel: Option<Kernel>,
+    cdrom: Option<String>,
     disks: Vec<DomainDisk>,
     seed: Option<DomainSeed>,
     ignition: Option<String>,
@@ -148,6 +151,7 @@ pub(super) fn domain<'a>(record: &'a Record, vm: &'a Vm, with: Fittings) -> Resu
         x86,
         seed: with.seed.map(|path| DomainSeed { path, target: names::target(disks.len()) }),
         disks,
+        cdrom: with.cdrom,
         ignition: with.ignition,
         virtiofs: with.share == Way::Virtiofs,
         shares: vm.shares.iter().map(share).collect(),

@@ -50,7 +50,16 @@ fn what_is_defined_must_be_seen_as_it_was_asked_for() {
         *state.resources[&ResourceId::Vm(plain.name.clone())].seen.clone().expect("a vm is seen")
     };
     let shape = Shape::of(&plain);
-    assert_eq!(seen(), Seen { autostart: false, defined: shape.clone(), running: Some(shape.clone()) });
+    assert_eq!(
+        seen(),
+        Seen {
+            autostart: false,
+            defined: shape.clone(),
+            running: Some(shape.clone()),
+            snapshots: Vec::new(),
+            other_snapshots: Vec::new()
+        }
+    );
     let mut equipped = plain.clone();
     equip(&mut equipped);
     let redefine = Operation::RedefineVm { from: Box::new(plain.clone()), to: Box::new(equipped.clone()) };

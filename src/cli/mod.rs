@@ -12,6 +12,7 @@ mod power;
 mod read;
 mod run;
 mod shell;
+pub mod snapshot;
 pub mod volume;
 
 use std::ffi::OsString;
@@ -184,6 +185,10 @@ Examples:
 Examples:
   vmcompose kill db")]
     Kill(Backwards),
+
+    /// Take the whole project at one instant, and go back to it
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
 
     /// Run a command in a vm, through its guest agent
     ///

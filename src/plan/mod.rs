@@ -23,6 +23,7 @@ pub mod power;
 pub mod presence;
 mod recipe;
 pub mod saved;
+pub mod snapshot;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -123,6 +124,18 @@ pub enum Action {
     Stop,
     /// Held, with all that it has in memory.
     Pause,
+    /// Let go on after it was held.
+    Resume,
+    /// Its file systems brought to rest.
+    Freeze,
+    /// Its file systems let go on.
+    Thaw,
+    /// Taken into a snapshot.
+    Snapshot,
+    /// Put back to how it was in a snapshot.
+    Restore,
+    /// Taken out of a snapshot.
+    Forget,
     /// Removed.
     Delete,
     /// Nothing; it is as it should be, but others wait for its gate.
@@ -139,8 +152,11 @@ impl Action {
             Self::Restart => '↻',
             Self::Replace => '±',
             Self::Stop => '<',
-            Self::Pause => '|',
-            Self::Delete => '-',
+            Self::Pause | Self::Freeze => '|',
+            Self::Resume | Self::Thaw => '>',
+            Self::Snapshot => '*',
+            Self::Restore => '↺',
+            Self::Delete | Self::Forget => '-',
             Self::Verify => '=',
         }
     }
@@ -155,6 +171,12 @@ impl Action {
             Self::Replace => "replace",
             Self::Stop => "stop",
             Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Freeze => "freeze",
+            Self::Thaw => "thaw",
+            Self::Snapshot => "snapshot",
+            Self::Restore => "restore",
+            Self::Forget => "delete snapshot",
             Self::Delete => "delete",
             Self::Verify => "verify",
         }

@@ -2,6 +2,7 @@
 //!
 //! Owns what can be done and what undoes it. How it is done is the backend's business; when, the executor's.
 
+mod inverse;
 mod own;
 mod words;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use own::{VmDisk, VmSeed};
 
 use crate::model::hardware::Limits;
-use crate::model::{Disk, Image, Interface, Network, Task, Vm, Volume};
+use crate::model::{Disk, Image, Interface, Moment, Network, Task, Vm, Volume};
 use crate::names::{Generation, NetworkName, Pool, ResourceId, VmName, VolumeName};
 use crate::state::seen::Foreign;
 use crate::units::{Bytes, Span};
@@ -193,6 +194,35 @@ pub enum Operation {
         /// How long the guest may take.
         grace: Span,
     },
+    /// Brings the file systems of a guest to rest, and holds up who writes to them.
+    FreezeVm(VmName),
+    /// Lets them go on.
+    ThawVm(VmName),
+    /// Takes a vm into a snapshot, with its disks and, where that is wanted, its memory. It does not go on by itself.
+    CreateSnapshot {
+        /// Which vm.
+        vm: VmName,
+        /// What is kept of it.
+        moment: Box<Moment>,
+    },
+    /// Takes a vm out of a snapshot, for good.
+    DeleteSnapshot {
+        /// Which vm.
+        vm: VmName,
+        /// What was kept of it.
+        moment: Box<Moment>,
+    },
+    /// Puts a vm back to how it was in a snapshot: disks, definition, memory. One that ran is held then.
+    RestoreSnapshot {
+        /// Which vm.
+        vm: VmName,
+        /// To where.
+        to: Box<Moment>,
+        /// What undoes it; `None` where nobody took it.
+        from: Option<Box<Moment>>,
+    },
+    /// Sets the clock of a guest that goes on with an old memory; nothing where no agent answers.
+    SetClock(VmName),
 }
 
 /// What can be attached to a vm while it runs.
@@ -226,60 +256,6 @@ impl Provision {
 }
 
 impl Operation {
-    /// What undoes it; `None` where nothing does, because bytes are gone, or would be by undoing it.
-    ///
-    /// Where both are defined, `undo` of `undo` is the operation itself, up to the grace of a stop: a rollback does
-    /// not wait for a guest that this run booted.
-    pub fn undo(&self) -> Option<Self> {
-        let now = Span::secs(0);
-        Some(match self {
-            Self::CreatePool(pool) => Self::DeletePool(*pool),
-            Self::DeletePool(pool) => Self::CreatePool(*pool),
-            Self::StartPool(pool) => Self::StopPool(*pool),
-            Self::StopPool(pool) => Self::StartPool(*pool),
-            Self::UploadImage(image) => Self::DeleteImage(image.clone()),
-            Self::DefineNetwork(network) => Self::UndefineNetwork(network.clone()),
-            Self::UndefineNetwork(network) => Self::DefineNetwork(network.clone()),
-            Self::UpdateNetwork { from, to } => Self::UpdateNetwork { from: to.clone(), to: from.clone() },
-            Self::StartNetwork(name) => Self::StopNetwork(name.clone()),
-            Self::StopNetwork(name) => Self::StartNetwork(name.clone()),
-            Self::CreateVolume(volume) => Self::DeleteVolume(volume.clone()),
-            Self::CreateDisk(disk) => Self::DeleteDisk(disk.clone()),
-            Self::CreateSeed(seed) => Self::DeleteSeed { vm: seed.vm.clone(), generation: seed.generation },
-            Self::CreateIgnition { vm, generation, .. } => Self::DeleteSeed { vm: vm.clone(), generation: *generation },
-            Self::FillSeed(seed) => Self::ScrubSeed(seed.clone()),
-            Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
-            Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
-            Self::RecordVm { from, to } => Self::RecordVm { from: to.clone(), to: from.clone() },
-            Self::RedefineVm { from, to } => Self::RedefineVm { from: to.clone(), to: from.clone() },
-            Self::SetMemory { vm, from, to } => Self::SetMemory { vm: vm.clone(), from: *to, to: *from },
-            Self::SetCpus { vm, from, to } => Self::SetCpus { vm: vm.clone(), from: *to, to: *from },
-            Self::SetLimits { vm, from, to } => Self::SetLimits { vm: vm.clone(), from: to.clone(), to: from.clone() },
-            Self::Attach { vm, device, limits } => {
-                Self::Detach { vm: vm.clone(), device: device.clone(), limits: limits.clone() }
-            }
-            Self::Detach { vm, device, limits } => {
-                Self::Attach { vm: vm.clone(), device: device.clone(), limits: limits.clone() }
-            }
-            Self::Plug { vm, interface, on } => Self::Plug { vm: vm.clone(), interface: interface.clone(), on: !on },
-            Self::StartVm(name) => Self::StopVm { name: name.clone(), grace: now },
-            Self::RestoreVm(name) => Self::SaveVm(name.clone()),
-            Self::SaveVm(name) => Self::RestoreVm(name.clone()),
-            Self::ResumeVm(name) => Self::PauseVm(name.clone()),
-            Self::PauseVm(name) => Self::ResumeVm(name.clone()),
-            Self::StopVm { name, .. } => Self::StartVm(name.clone()),
-            // Before a run there were no secrets on a seed either, or none that should have been.
-            Self::ScrubSeed(_)
-            | Self::DeleteImage(_)
-            | Self::DeleteVolume(_)
-            | Self::DeleteDisk(_)
-            | Self::DeleteSeed { .. }
-            | Self::GrowVolume { .. }
-            | Self::GrowDisk { .. }
-            | Self::Provision(_) => return None,
-        })
-    }
-
     /// The resource whose step it belongs to.
     pub fn resource(&self) -> ResourceId {
         match self {
@@ -297,7 +273,10 @@ impl Operation {
             | Self::Detach { vm, .. }
             | Self::Plug { vm, .. }
             | Self::GrowDisk { vm, .. }
-            | Self::CreateIgnition { vm, .. } => ResourceId::Vm(vm.clone()),
+            | Self::CreateIgnition { vm, .. }
+            | Self::CreateSnapshot { vm, .. }
+            | Self::DeleteSnapshot { vm, .. }
+            | Self::RestoreSnapshot { vm, .. } => ResourceId::Vm(vm.clone()),
             Self::StartNetwork(name) | Self::StopNetwork(name) => ResourceId::Network(name.clone()),
             Self::CreateVolume(volume) | Self::GrowVolume { volume, .. } | Self::DeleteVolume(volume) => {
                 ResourceId::Volume(volume.name.clone())
@@ -312,6 +291,9 @@ impl Operation {
             | Self::PauseVm(name)
             | Self::RestoreVm(name)
             | Self::SaveVm(name)
+            | Self::FreezeVm(name)
+            | Self::ThawVm(name)
+            | Self::SetClock(name)
             | Self::StopVm { name, .. } => ResourceId::Vm(name.clone()),
         }
     }

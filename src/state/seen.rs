@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::model::hardware::Limits;
-use crate::model::{Disk, Mac, Vm};
+use crate::model::{Disk, Mac, Moment, Vm};
 use crate::units::Bytes;
 
 /// What a hypervisor has of a vm.
@@ -20,6 +20,10 @@ pub struct Seen {
     pub defined: Shape,
     /// As it is; `None` where it is off.
     pub running: Option<Shape>,
+    /// The snapshots that it is in, the oldest first.
+    pub snapshots: Vec<Moment>,
+    /// The names of snapshots that somebody else took of it.
+    pub other_snapshots: Vec<String>,
 }
 
 /// What of a vm's hardware can change while it runs.
@@ -105,6 +109,12 @@ pub fn comparable(limits: &Limits) -> Limits {
 pub type Difference = (String, Option<String>, Option<String>);
 
 impl Seen {
+    /// The names of all its snapshots, whoever took them.
+    pub fn all_snapshots(&self) -> Vec<String> {
+        let own = self.snapshots.iter().map(|moment| moment.snapshot.name.to_string());
+        own.chain(self.other_snapshots.iter().cloned()).collect()
+    }
+
     /// What somebody else changed since `recorded` was applied.
     pub fn drift(&self, recorded: &Vm) -> Vec<Difference> {
         let wanted = Shape::of(recorded);

@@ -8,6 +8,7 @@ mod patience;
 mod replacement;
 mod rig;
 mod scopes;
+mod snapshots;
 mod storage;
 #[path = "../support/mod.rs"]
 mod support;

@@ -9,6 +9,7 @@ mod power;
 mod replacement;
 mod secrets;
 mod seeds;
+mod snapshots;
 mod specs;
 mod storage;
 mod tasks;

@@ -42,7 +42,9 @@ pub(super) fn seen(
         _ => None,
     };
     let running = running.map(|xml| shape(&xml, plugs, vm)).transpose()?;
-    let seen = Seen { autostart, defined: shape(&defined, &plugs.of_definitions(), vm)?, running };
+    let (snapshots, other_snapshots) = (Vec::new(), Vec::new());
+    let found = shape(&defined, &plugs.of_definitions(), vm)?;
+    let seen = Seen { autostart, defined: found, running, snapshots, other_snapshots };
     Ok(Some((Box::new(seen), digest(&defined))))
 }
 

@@ -196,7 +196,10 @@ fn colour(action: Action, palette: &Palette) -> Style {
         Action::Create => palette.good,
         Action::Start => palette.busy,
         Action::Update | Action::Restart | Action::Replace => palette.change,
-        Action::Stop | Action::Pause | Action::Delete => palette.bad,
+        Action::Stop | Action::Pause | Action::Freeze | Action::Delete | Action::Forget => palette.bad,
+        Action::Resume | Action::Thaw => palette.busy,
+        Action::Snapshot => palette.good,
+        Action::Restore => palette.change,
         Action::Verify => Style::new(),
     }
 }

@@ -232,6 +232,9 @@ fn remedy(obstacle: &Obstacle) -> String {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }
         Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } | Obstacle::Snapshot { hint, .. } => format!("nothing was changed; {hint}"),
+        Obstacle::Suspended { .. } => {
+            "nothing was changed; `vmcompose resume` lets it go on, `vmcompose down` gives up what it has in memory".to_owned()
+        }
         Obstacle::Protected { .. } | Obstacle::Replaced { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }

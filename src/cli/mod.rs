@@ -2,6 +2,7 @@
 //!
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
+mod day;
 mod global;
 mod guest;
 pub mod image;
@@ -16,8 +17,9 @@ pub mod volume;
 
 use std::ffi::OsString;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
+pub use day::{Port, RunCommand, Until, Version, Wait};
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use power::{Backwards, Forwards, Restart, Stop};
@@ -28,7 +30,8 @@ pub use read::{
 
 pub use shell::{Completion, Man, Shell};
 
-pub use run::{Doctor, OnFailure, Recover, Run, Schedule};
+pub use run::{Doctor, Down, OnFailure, Recover, Run, Schedule, Up};
+
 const EXIT_CODES: &str = "\
 Exit codes:
     0  done
@@ -173,6 +176,18 @@ Examples:
   vmcompose unpause")]
     Unpause(Forwards),
 
+    /// Put what vms have in memory on the hypervisor's disk, and switch them off; dependents first
+    #[command(after_long_help = "\
+Examples:
+  vmcompose suspend")]
+    Suspend(Backwards),
+
+    /// Let suspended vms go on, and what they depend on; guests with an agent get the right time
+    #[command(after_long_help = "\
+Examples:
+  vmcompose resume")]
+    Resume(Forwards),
+
     /// Switch vms off at once, without asking their guests
     #[command(after_long_help = "\
 Examples:
@@ -182,6 +197,30 @@ Examples:
     /// Take the whole project at one instant, and go back to it
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
+
+    /// Wait until vms are healthy, have done their work, or are off
+    ///
+    /// Changes nothing. Ends with 6 where that does not come to be.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose wait db --timeout 2m
+  vmcompose wait migrate --for completed")]
+    Wait(Wait),
+
+    /// Start a vm and what it depends on, run a command in it, and stop again what was started for that
+    ///
+    /// The command runs as `exec` runs it, once everything is healthy, and its exit code is passed on. What ran before runs on.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose run tools -- make test")]
+    Run(RunCommand),
+
+    /// Print where the ports of a vm are published
+    #[command(after_long_help = "\
+Examples:
+  vmcompose port web 80
+  curl http://$(vmcompose port web 80)/")]
+    Port(Port),
 
     /// Run a command in a vm, through its guest agent
     ///
@@ -334,49 +373,9 @@ Examples:
     /// Print the versions of vmcompose and of libvirt
     #[command(after_long_help = "\
 Examples:
-  vmcompose version")]
-    Version,
-}
-
-/// Options of `up`.
-#[derive(Debug, Clone, PartialEq, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-pub struct Up {
-    /// Do not ask, also where data is deleted
-    #[arg(short, long)]
-    pub yes: bool,
-    /// Delete what the file no longer has
-    #[arg(long)]
-    pub remove_orphans: bool,
-    /// Refuse images that vmcompose.lock does not mention, or that differ from it
-    #[arg(long)]
-    pub locked: bool,
-    /// What a failure or an interrupt entails
-    #[arg(long, value_name = "WHAT", default_value = "rollback")]
-    pub on_failure: OnFailure,
-    /// What decides when a vm may start
-    #[arg(long, value_name = "HOW", default_value = "ready")]
-    pub schedule: Schedule,
-    /// Go on with a run that was cut short as if it were this one: a failure undoes both
-    #[arg(long)]
-    pub resume: bool,
-    /// How it is carried out.
-    #[command(flatten)]
-    pub run: Run,
-}
-
-/// Options of `down`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Down {
-    /// Delete the named volumes too, with all that is on them
-    #[arg(long)]
-    pub volumes: bool,
-    /// Do not ask, also where data is deleted
-    #[arg(short, long)]
-    pub yes: bool,
-    /// How it is carried out.
-    #[command(flatten)]
-    pub run: Run,
+  vmcompose version
+  vmcompose version --format json | jq -r .libvirt")]
+    Version(Version),
 }
 
 /// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:

@@ -9,6 +9,47 @@ use clap::{Args, ValueEnum};
 
 use super::TableFormat;
 
+/// Options of `up`.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub struct Up {
+    /// Do not ask, also where data is deleted
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Delete what the file no longer has
+    #[arg(long)]
+    pub remove_orphans: bool,
+    /// Refuse images that vmcompose.lock does not mention, or that differ from it
+    #[arg(long)]
+    pub locked: bool,
+    /// What a failure or an interrupt entails
+    #[arg(long, value_name = "WHAT", default_value = "rollback")]
+    pub on_failure: OnFailure,
+    /// What decides when a vm may start
+    #[arg(long, value_name = "HOW", default_value = "ready")]
+    pub schedule: Schedule,
+    /// Go on with a run that was cut short as if it were this one: a failure undoes both
+    #[arg(long)]
+    pub resume: bool,
+    /// How it is carried out.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// Options of `down`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Down {
+    /// Delete the named volumes too, with all that is on them
+    #[arg(long)]
+    pub volumes: bool,
+    /// Do not ask, also where data is deleted
+    #[arg(short, long)]
+    pub yes: bool,
+    /// How it is carried out.
+    #[command(flatten)]
+    pub run: Run,
+}
+
 /// How a run is carried out.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Run {

@@ -3,6 +3,7 @@
 //! A plan is a plain value. The planner makes it from two states, `plan` prints it, the executor carries it out, and a
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
+pub mod awaiting;
 mod change;
 mod deletion;
 mod delivery;
@@ -120,6 +121,8 @@ pub enum Action {
     Pause,
     /// Let go on after it was held.
     Resume,
+    /// What it has in memory put on a disk, and it switched off.
+    Suspend,
     /// Its file systems brought to rest.
     Freeze,
     /// Its file systems let go on.
@@ -141,13 +144,12 @@ impl Action {
     pub fn sign(self) -> char {
         match self {
             Self::Create => '+',
-            Self::Start => '>',
+            Self::Start | Self::Resume | Self::Thaw => '>',
             Self::Update => '~',
             Self::Restart => '↻',
             Self::Replace => '±',
             Self::Stop => '<',
-            Self::Pause | Self::Freeze => '|',
-            Self::Resume | Self::Thaw => '>',
+            Self::Pause | Self::Freeze | Self::Suspend => '|',
             Self::Snapshot => '*',
             Self::Restore => '↺',
             Self::Delete | Self::Forget => '-',
@@ -166,6 +168,7 @@ impl Action {
             Self::Stop => "stop",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Suspend => "suspend",
             Self::Freeze => "freeze",
             Self::Thaw => "thaw",
             Self::Snapshot => "snapshot",

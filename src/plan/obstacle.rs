@@ -109,6 +109,14 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// It would be changed while its memory is on a disk, with the hardware that it had.
+    #[error("{resource} is suspended, and cannot be changed before it goes on")]
+    Suspended {
+        /// Which.
+        resource: ResourceId,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
     /// The vm cannot be in the snapshot.
     #[error("vm `{vm}` cannot be in the snapshot: {reason}")]
     Snapshot {
@@ -177,6 +185,7 @@ impl Obstacle {
             | Self::NotOffered { origin, .. }
             | Self::Shrinks { origin, .. }
             | Self::Pool { origin, .. }
+            | Self::Suspended { origin, .. }
             | Self::Protected { origin, .. } => origin.as_ref(),
             Self::Snapshot { .. } => None,
         }
@@ -294,6 +303,13 @@ fn changeable(recorded: &Spec, spec: &Spec, change: &FieldChange) -> bool {
         (_, Spec::Network(_)) => LIVE_NETWORK.contains(&change.top()),
         (_, Spec::Vm(_) | Spec::Pool(_) | Spec::Image(_) | Spec::Volume(_)) => false,
     }
+}
+
+/// A vm that would be changed in its sleep.
+pub(super) fn asleep(desired: &DesiredState, actual: &ActualState, id: &ResourceId) -> Option<Obstacle> {
+    let found = actual.resources.get(id).filter(|found| found.phase == Phase::Suspended)?;
+    let differs = !changes(&found.recorded, &desired.specs[id]).is_empty();
+    differs.then(|| Obstacle::Suspended { resource: id.clone(), origin: desired.origins.get(id).cloned() })
 }
 
 /// What forbids that these go. `desired` knows where the file has them, if it does.

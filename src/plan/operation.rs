@@ -169,6 +169,10 @@ pub enum Operation {
         /// How long the guest may take.
         grace: Span,
     },
+    /// Puts what a vm has in memory on a disk of the hypervisor's, and switches it off.
+    SuspendVm(VmName),
+    /// Lets a suspended vm go on.
+    WakeVm(VmName),
     /// Brings the file systems of a guest to rest, and holds up who writes to them.
     FreezeVm(VmName),
     /// Lets them go on.
@@ -330,6 +334,8 @@ impl Operation {
             | Self::StartVm(name)
             | Self::ResumeVm(name)
             | Self::PauseVm(name)
+            | Self::SuspendVm(name)
+            | Self::WakeVm(name)
             | Self::FreezeVm(name)
             | Self::ThawVm(name)
             | Self::SetClock(name)

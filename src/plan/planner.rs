@@ -13,7 +13,7 @@ use crate::plan::diff::changes;
 use crate::plan::draft::{Draft, connect, number};
 use crate::plan::follow::follow;
 use crate::plan::growth::grown;
-use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinking};
+use crate::plan::obstacle::{PlanError, asleep, not_offered, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmSeed};
 use crate::plan::pools::pool_trouble;
 use crate::plan::recipe::{creation, deletion, provisioning_again, starting, update};
@@ -77,6 +77,7 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
             let found = actual.resources.get(id);
             obstacles.extend(obstacle(desired, actual, id, found));
             obstacles.extend(shrinking(desired, actual, id));
+            obstacles.extend(asleep(desired, actual, id));
             obstacles.extend(pool_trouble(desired, actual, id));
             obstacles.extend(not_offered(desired, actual, id));
             let spec = &desired.specs[id];

@@ -98,6 +98,8 @@ impl Operation {
             Self::StopVm { name, .. } => Presence::of(vm_phase(name).is_none_or(is_off)),
             Self::ResumeVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Running)),
             Self::PauseVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Paused)),
+            Self::SuspendVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Suspended)),
+            Self::WakeVm(vm) => Presence::of(vm_phase(vm) != Some(Phase::Suspended)),
             Self::CreateSnapshot { vm, moment } => Presence::of(has_snapshot(actual, vm, moment)),
             Self::DeleteSnapshot { vm, moment } => Presence::of(!has_snapshot(actual, vm, moment)),
             // What was done inside a guest cannot be seen. A new kind of operation is undone unseen until it is told apart.
@@ -107,7 +109,7 @@ impl Operation {
 }
 
 fn is_off(phase: Phase) -> bool {
-    matches!(phase, Phase::Stopped | Phase::Completed)
+    matches!(phase, Phase::Stopped | Phase::Completed | Phase::Suspended)
 }
 
 fn defined(spec: &Spec, actual: &ActualState) -> Presence {

@@ -3,6 +3,7 @@
 //! Owns the recipes. Whether one is wanted is decided before; knows nothing of other resources.
 
 use crate::model::{Spec, Task, Vm};
+use crate::names::VmName;
 use crate::plan::diff::FieldChange;
 use crate::plan::operation::{Operation, Provision, VmDisk, VmSeed};
 use crate::state::{Actual, Phase};
@@ -68,9 +69,15 @@ pub(super) fn starting(spec: &Spec, phase: Phase) -> Vec<Operation> {
         Spec::Pool(pool) => vec![Operation::StartPool(*pool)],
         Spec::Network(network) => vec![Operation::StartNetwork(network.name.clone())],
         Spec::Vm(vm) if phase == Phase::Paused => vec![Operation::ResumeVm(vm.name.clone())],
+        Spec::Vm(vm) if phase == Phase::Suspended => waking(&vm.name),
         Spec::Vm(vm) => vec![Operation::StartVm(vm.name.clone())],
         Spec::Image(_) | Spec::Volume(_) => Vec::new(),
     }
+}
+
+/// Lets a suspended vm go on; its guest does not know how much time has passed.
+pub(super) fn waking(vm: &VmName) -> Vec<Operation> {
+    vec![Operation::WakeVm(vm.clone()), Operation::SetClock(vm.clone())]
 }
 
 /// Changes a resource in place; `None` where nothing differs, or nothing can be done. Changes of vms are more than a recipe.
@@ -89,7 +96,7 @@ pub(super) fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> O
 
 /// Removes a resource: stops it first where it is active, and takes what belongs to it alone.
 pub(super) fn deletion(actual: &Actual) -> Vec<Operation> {
-    let active = !matches!(actual.phase, Phase::Stopped | Phase::Completed);
+    let active = !matches!(actual.phase, Phase::Stopped | Phase::Completed | Phase::Suspended);
     match &actual.recorded {
         Spec::Pool(pool) => vec![Operation::DeletePool(*pool)],
         Spec::Image(image) => vec![Operation::DeleteImage(image.clone())],

@@ -52,6 +52,8 @@ pub enum State {
     Running,
     /// Its processors are held.
     Paused,
+    /// It is off, and its memory is kept until it goes on.
+    Suspended,
     /// It is shut off.
     Stopped,
     /// It ended in a fault.
@@ -88,6 +90,7 @@ impl From<Phase> for State {
         match phase {
             Phase::Running => Self::Running,
             Phase::Paused => Self::Paused,
+            Phase::Suspended => Self::Suspended,
             // Only an image can be incomplete.
             Phase::Stopped | Phase::Completed | Phase::Incomplete => Self::Stopped,
             Phase::Crashed => Self::Crashed,
@@ -101,6 +104,7 @@ impl State {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Suspended => "suspended",
             Self::Stopped => "stopped",
             Self::Crashed => "crashed",
             Self::Missing => "missing",
@@ -148,7 +152,7 @@ struct Shape<'a> {
 /// }
 /// ```
 ///
-/// `state` is one of `running`, `paused`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
+/// `state` is one of `running`, `paused`, `suspended`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
 /// does not run), `none` (no healthcheck). A port has `"udp": true` where it is
 /// one, and no `address` where it is published on all. `answer` and `age_s` are null where there is none.
 pub fn vms(project: &ProjectName, vms: &[VmStatus], format: TableFormat, palette: &Palette) -> String {
@@ -186,7 +190,7 @@ fn table(vms: &[VmStatus], palette: &Palette) -> String {
 fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
     let state = match status.state {
         State::Running => palette.good,
-        State::Paused | State::Stopped | State::Missing => palette.faint,
+        State::Paused | State::Suspended | State::Stopped | State::Missing => palette.faint,
         State::Crashed => palette.bad,
     };
     let health = match status.health {

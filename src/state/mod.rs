@@ -157,6 +157,8 @@ pub enum Phase {
     Paused,
     /// A vm that is shut off; a network or a pool that is not active.
     Stopped,
+    /// A vm that is off, and whose memory is kept on a disk until it goes on.
+    Suspended,
     /// A vm that powered itself off.
     Completed,
     /// A vm that ended in a fault.
@@ -172,6 +174,7 @@ impl Phase {
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Stopped | Self::Completed => "stopped",
+            Self::Suspended => "suspended",
             Self::Crashed => "crashed",
             Self::Incomplete => "incomplete",
         }

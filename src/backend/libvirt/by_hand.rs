@@ -25,6 +25,8 @@ fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
         Operation::StartVm(name) => format!("start {}", domain(name)),
         Operation::ResumeVm(name) => format!("resume {}", domain(name)),
         Operation::PauseVm(name) => format!("suspend {}", domain(name)),
+        Operation::SuspendVm(name) => format!("managedsave {}", domain(name)),
+        Operation::WakeVm(name) => format!("start {}", domain(name)),
         Operation::UndefineVm(vm) => format!("undefine {}", domain(&vm.name)),
         Operation::DeleteDisk(disk) => delete(&Stored::Disk { vm: disk.vm.clone(), disk: disk.disk.clone() }),
         Operation::DeleteSeed(vm) => delete(&Stored::Seed(vm.clone())),

@@ -364,6 +364,9 @@ impl Libvirt {
             Operation::StartVm(vm) => on(&|call| vms::start(call, vm)),
             Operation::ResumeVm(vm) => on(&|call| vms::resume(call, vm)),
             Operation::PauseVm(vm) => on(&|call| vms::pause(call, vm)),
+            Operation::SuspendVm(vm) => on(&|call| vms::suspend(call, vm)),
+            // What was saved is what libvirt starts from.
+            Operation::WakeVm(vm) => on(&|call| vms::start(call, vm)),
             Operation::FreezeVm(vm) => on(&|call| stillness::freeze(call, vm)),
             Operation::ThawVm(vm) => on(&|call| stillness::thaw(call, vm)),
             Operation::SetClock(vm) => on(&|call| stillness::set_clock(call, vm)),

@@ -211,6 +211,18 @@ pub(super) fn pause(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> 
     }
 }
 
+/// Puts what a vm has in memory on a disk of the hypervisor's, and switches it off; fine where it is off.
+pub(super) fn suspend(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
+    let id = ResourceId::Vm(vm.clone());
+    let Some(found) = find(call.connect, call.project, vm)? else { return call.nothing() };
+    match state(&found, &id)? {
+        Some((state, _)) if !is_off(state) => {
+            found.managed_save(0).map(|_| ()).map_err(failed(format!("cannot suspend {id}")))
+        }
+        _ => call.nothing(),
+    }
+}
+
 /// State and libvirt's reason for it; `None` where the domain is gone by now.
 pub(super) fn state(domain: &Domain, id: &ResourceId) -> Result<Option<(u32, i32)>, HypervisorError> {
     present(domain.get_state(), format!("cannot ask for the state of {id}"))

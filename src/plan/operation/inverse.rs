@@ -45,6 +45,8 @@ impl Operation {
             Self::ResumeVm(name) => Self::PauseVm(name.clone()),
             Self::PauseVm(name) => Self::ResumeVm(name.clone()),
             Self::StopVm { name, .. } => Self::StartVm(name.clone()),
+            Self::SuspendVm(name) => Self::WakeVm(name.clone()),
+            Self::WakeVm(name) => Self::SuspendVm(name.clone()),
             Self::FreezeVm(name) => Self::ThawVm(name.clone()),
             Self::ThawVm(name) => Self::FreezeVm(name.clone()),
             Self::CreateSnapshot { vm, moment } => Self::DeleteSnapshot { vm: vm.clone(), moment: moment.clone() },

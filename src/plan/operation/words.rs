@@ -50,6 +50,8 @@ impl fmt::Display for Operation {
             Self::ResumeVm(name) => write!(f, "resume vm `{name}`"),
             Self::PauseVm(name) => write!(f, "pause vm `{name}`"),
             Self::StopVm { name, .. } => write!(f, "stop vm `{name}`"),
+            Self::SuspendVm(name) => write!(f, "suspend vm `{name}`"),
+            Self::WakeVm(name) => write!(f, "wake vm `{name}`"),
             Self::FreezeVm(name) => write!(f, "freeze vm `{name}`"),
             Self::ThawVm(name) => write!(f, "thaw vm `{name}`"),
             Self::CreateSnapshot { vm, moment } => write!(f, "create snapshot `{}` of vm `{vm}`", moment.snapshot.name),

@@ -2,6 +2,7 @@
 //!
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
+mod choice;
 mod day;
 mod global;
 mod guest;
@@ -19,13 +20,14 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
+pub use choice::Choice;
 pub use day::{Port, RunCommand, Until, Version, Wait};
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
-    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
-    Validate,
+    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
+    TableFormat, Validate,
 };
 
 pub use shell::{Completion, Man, Shell};
@@ -87,6 +89,9 @@ pub enum Command {
     #[command(after_long_help = "\
 Examples:
   vmcompose up
+  vmcompose up web                  # only that vm, and what it depends on
+  vmcompose up --replace web        # make it anew, with new disks of its own
+  vmcompose plan --out shop.plan && vmcompose up --plan shop.plan --yes
   vmcompose up --on-failure keep    # leave a vm that does not get healthy, to look at it
   vmcompose -f base.yaml -f ci.yaml up --locked --yes --progress plain")]
     Up(Up),
@@ -115,12 +120,13 @@ Examples:
 
     /// Show what `up` would do, and why
     ///
-    /// Writes nothing anywhere. `+` is made, `>` is started, `~` is changed, `-` is deleted, `=` is only looked at, because
+    /// Writes nothing anywhere but the file given to --out. `+` is made, `>` is started, `~` is changed, `-` is deleted, `=` is only looked at, because
     /// something waits for it.
     #[command(after_long_help = "\
 Examples:
   vmcompose plan
   vmcompose plan --exit-code --format json > plan.json    # ends with 10 where there are changes
+  vmcompose plan --out shop.plan                          # `up --plan shop.plan` does that or nothing
   vmcompose plan --destroy                                # what `down` would do")]
     Plan(Plan),
 
@@ -301,6 +307,7 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   vmcompose schema > vmcompose.schema.json
+  vmcompose schema --of plan        # of `plan --format json`
   vmcompose schema --format markdown | less")]
     Schema(Schema),
 

@@ -3,11 +3,12 @@
 //! Owns what can be typed. What it means for a run is the engine's.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
-use super::TableFormat;
+use super::{Choice, TableFormat};
 
 /// Options of `up`.
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -16,9 +17,13 @@ pub struct Up {
     /// Do not ask, also where data is deleted
     #[arg(short, long)]
     pub yes: bool,
-    /// Delete what the file no longer has
-    #[arg(long)]
-    pub remove_orphans: bool,
+    /// What is meant.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Carry out a plan that `plan --out` saved, or nothing where it would be another one by now
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(conflicts_with_all = ["vms", "replace", "force_recreate", "remove_orphans"])]
+    pub plan: Option<PathBuf>,
     /// Refuse images that vmcompose.lock does not mention, or that differ from it
     #[arg(long)]
     pub locked: bool,

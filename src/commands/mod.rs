@@ -2,6 +2,7 @@
 //!
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
+mod choice;
 mod completion;
 mod console;
 mod cp;
@@ -27,6 +28,7 @@ mod ps;
 mod recover;
 mod run;
 mod run_command;
+mod saved;
 mod show;
 mod signals;
 mod snapshot;

@@ -68,7 +68,7 @@ pub fn power(
 ) -> Result<Plan, PlanError> {
     let desired = recorded(project, actual)?;
     let chosen = chosen(&desired, power, selection);
-    let networks = networks(&desired);
+    let networks = networks(&desired.specs);
     let forwards = matches!(power, Power::Start | Power::Restart(_) | Power::Unpause | Power::Wake);
     let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
     for (id, cause) in chosen {
@@ -149,12 +149,12 @@ fn operations(recorded: &Spec, phase: Phase, power: Power) -> Option<(Action, Ve
         let start = if matches!(power, Power::Start | Power::Wake) { starting(recorded, phase) } else { Vec::new() };
         return (!start.is_empty()).then_some((Action::Start, start));
     };
-    let off = matches!(phase, Phase::Stopped | Phase::Completed | Phase::Crashed | Phase::Suspended);
+    let off = matches!(phase, Phase::Stopped | Phase::Completed | Phase::Crashed | Phase::Saved);
     let stop =
         |grace: Option<Span>| Operation::StopVm { name: vm.name.clone(), grace: grace.unwrap_or(vm.stop_grace_period) };
     Some(match (power, phase) {
         (Power::Start, Phase::Running)
-        | (Power::Stop(_) | Power::Kill, Phase::Stopped | Phase::Completed | Phase::Suspended) => {
+        | (Power::Stop(_) | Power::Kill, Phase::Stopped | Phase::Completed | Phase::Saved) => {
             return None;
         }
         (Power::Start, _) => (Action::Start, starting(recorded, phase)),
@@ -164,10 +164,8 @@ fn operations(recorded: &Spec, phase: Phase, power: Power) -> Option<(Action, Ve
         (Power::Restart(grace), _) => (Action::Restart, vec![stop(grace), Operation::StartVm(vm.name.clone())]),
         (Power::Pause, Phase::Running) => (Action::Pause, vec![Operation::PauseVm(vm.name.clone())]),
         (Power::Unpause, Phase::Paused) => (Action::Start, vec![Operation::ResumeVm(vm.name.clone())]),
-        (Power::Suspend, Phase::Running | Phase::Paused) => {
-            (Action::Suspend, vec![Operation::SuspendVm(vm.name.clone())])
-        }
-        (Power::Wake, Phase::Suspended) => (Action::Resume, waking(&vm.name)),
+        (Power::Suspend, Phase::Running | Phase::Paused) => (Action::Suspend, vec![Operation::SaveVm(vm.name.clone())]),
+        (Power::Wake, Phase::Saved) => (Action::Resume, waking(&vm.name)),
         (Power::Pause | Power::Unpause | Power::Suspend | Power::Wake, _) => return None,
     })
 }

@@ -192,7 +192,7 @@ fn untakable(one: &Found<'_>, actual: &ActualState) -> impl Iterator<Item = Obst
         },
         Disk::Own { .. } => None,
     };
-    let asleep = (one.found.phase == Phase::Suspended).then(|| {
+    let asleep = (one.found.phase == Phase::Saved).then(|| {
         let reason = "it is suspended, and what it had in memory is not on its own disks".to_owned();
         one.obstacle(reason, format!("`vmcompose resume {}` lets it go on", one.vm.name))
     });

@@ -8,9 +8,12 @@
 mod agent;
 mod by_hand;
 mod capabilities;
+mod cards;
+mod claim;
 mod cloud_init;
 mod connections;
 mod console;
+mod entrance;
 mod error;
 mod events;
 mod grow;
@@ -20,13 +23,16 @@ mod host;
 mod host_network;
 mod inventory;
 mod live;
+mod machine_seen;
 mod merge;
 mod names;
+mod network_seen;
 mod network_xml;
 mod networks;
 mod observe;
 mod others;
 mod parameters;
+mod plug;
 mod pools;
 mod probe;
 mod projects;
@@ -44,11 +50,13 @@ mod templates;
 mod transfer;
 mod update;
 mod upload;
+mod versions;
 mod vms;
 mod volumes;
 mod xml;
 
 pub use self::by_hand::by_hand;
+pub use self::claim::{Claim, Claimed, Holder};
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -64,18 +72,18 @@ pub use self::guest::{FileMode, GuestFile};
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
+pub use self::versions::Versions;
 use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Notices, Ran};
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
-use crate::plan::operation::VmDisk;
 use crate::secret::Secrets;
 use crate::state::record::Record;
 use crate::state::{self, ActualState};
 
 /// A hypervisor behind libvirt.
 pub struct Libvirt {
-    connections: Connections,
+    connections: Arc<Connections>,
     place: Place,
     turns: Turns,
     offer: OnceLock<Offer>,
@@ -106,24 +114,13 @@ impl Call<'_> {
     }
 }
 
-/// What is at the other end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Versions {
-    /// libvirt's version there, as `11.3.0`.
-    pub libvirt: String,
-    /// The driver: `QEMU`, `TEST`, …
-    pub driver: String,
-    /// The hypervisor's version, as `10.0.2`.
-    pub hypervisor: String,
-}
-
 impl Libvirt {
     /// Connects. `None` is libvirt's own choice: `LIBVIRT_DEFAULT_URI`, its configuration file, what it finds.
     ///
     /// Fails with [`crate::backend::ErrorKind::Unreachable`]. Switches off libvirt's habit of printing errors itself,
     /// for the whole process.
     pub fn connect(uri: Option<&str>) -> Result<Self, HypervisorError> {
-        let connections = Connections::open(uri)?;
+        let connections = Arc::new(Connections::open(uri)?);
         let place = connections.with(|connect| Place::of(connect, connections.uri()))?;
         let (offer, ability) = (OnceLock::new(), OnceLock::new());
         Ok(Self { connections, place, turns: Turns::default(), offer, ability, secrets: Arc::default() })
@@ -145,24 +142,21 @@ impl Libvirt {
         self.place.local && !self.place.test
     }
 
-    /// The interface of the host that a network is on.
-    pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
-        let own = || names::bridge(project, &network.name);
-        if network.is_foreign() { network.settings.device.clone() } else { Some(own()) }
+    /// Asks for the lock of a project that lies on the hypervisor, and that all machines see. Where its holder gives no
+    /// sign of life, `waiting` is told who that is, and a few looks later the lock is taken from them.
+    pub fn claim(
+        &self,
+        project: &ProjectName,
+        holder: &Holder,
+        waiting: impl Fn(&str),
+    ) -> Result<Claimed, HypervisorError> {
+        claim::claim(&self.connections, project, holder, waiting)
     }
 
-    /// What is at the other end, and in which version.
-    pub fn versions(&self) -> Result<Versions, HypervisorError> {
-        // libvirt packs a version into one number: 1,000,000 × major + 1,000 × minor + release.
-        let dotted = |n: u32| format!("{}.{}.{}", n / 1_000_000, n / 1000 % 1000, n % 1000);
-        self.connections.with(|connect| {
-            let asked = || error::failed("cannot ask the hypervisor for its version");
-            Ok(Versions {
-                libvirt: dotted(connect.get_lib_version().map_err(asked())?),
-                driver: connect.get_type().map_err(asked())?,
-                hypervisor: dotted(connect.get_hyp_version().map_err(asked())?),
-            })
-        })
+    /// The interface of the host that a network is on; a wire is on none.
+    pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
+        let own = || names::bridge(project, &network.name);
+        if network.is_served() { Some(own()) } else { network.settings.device.clone() }
     }
 
     /// The projects that have anything here: a vm, a network or a volume.
@@ -259,7 +253,7 @@ impl Hypervisor for Libvirt {
 
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
         // A guest may say anything, its secrets too.
-        match probe::probe(&self.connections, project, attempt) {
+        match probe::probe(&self.connections, &self.place, project, attempt) {
             Ok(Health::Failing(words)) if words == agent::ABSENT => Ok(Health::Awaiting(words)),
             Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
             Ok(health) => Ok(health),
@@ -309,28 +303,28 @@ impl Libvirt {
             }
             Operation::DeleteVolume(volume) => delete(Stored::volume(volume), what),
             Operation::CreateDisk(disk) => on(&|call| volumes::create_disk(call, disk)),
-            Operation::DeleteDisk(VmDisk { vm, disk, .. }) => {
-                delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, format!("disk `{disk}` of {what}"))
-            }
-            Operation::GrowDisk { vm, disk, to, .. } => {
-                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone() };
+            Operation::DeleteDisk(disk) => delete(Stored::disk(disk), format!("disk `{}` of {what}", disk.disk)),
+            Operation::GrowDisk { vm, generation, disk, to, .. } => {
+                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone(), generation: *generation };
                 on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
             Operation::FillSeed(seed) => on(&|call| seeds::fill(call, seed)),
             Operation::ScrubSeed(seed) => on(&|call| seeds::scrub(call, seed)),
-            Operation::CreateIgnition { vm, config } => on(&|call| seeds::create_ignition(call, vm, config)),
-            Operation::DeleteSeed(vm) => {
-                on(&|call| seeds::delete(call, vm))?;
-                delete(Stored::Ignition(vm.clone()), format!("the Ignition configuration of {what}"))
+            Operation::CreateIgnition { vm, generation, config } => {
+                on(&|call| seeds::create_ignition(call, (vm, *generation), config))
+            }
+            Operation::DeleteSeed { vm, generation } => {
+                on(&|call| seeds::delete(call, vm, *generation))?;
+                delete(Stored::Ignition(vm.clone(), *generation), format!("the Ignition configuration of {what}"))
             }
             Operation::DefineNetwork(network) => {
                 let record = record(project, Spec::Network(network.clone()));
                 on(&|call| networks::define(call, &record, network))
             }
-            Operation::UpdateNetwork { from, to } => {
+            Operation::UpdateNetwork { to, .. } => {
                 let record = record(project, Spec::Network((**to).clone()));
-                on(&|call| update::network(call, &record, from, to))
+                on(&|call| update::network(call, &record, to))
             }
             Operation::UndefineNetwork(network) => on(&|call| networks::undefine(call, &network.name)),
             Operation::StartNetwork(network) => on(&|call| networks::start(call, network)),
@@ -348,6 +342,7 @@ impl Libvirt {
             Operation::SetLimits { vm, from, to } => on(&|call| live::set_limits(call, vm, from, to)),
             Operation::Attach { vm, device, limits } => on(&|call| live::attach(call, vm, device, limits)),
             Operation::Detach { vm, device, .. } => on(&|call| live::detach(call, vm, device)),
+            Operation::Plug { vm, interface, on: plugged } => on(&|call| plug::plug(call, vm, interface, *plugged)),
             Operation::RecordVm { to, .. } => {
                 let record = record(project, Spec::Vm(to.clone()));
                 on(&|call| update::record_vm(call, &record, to))
@@ -364,9 +359,8 @@ impl Libvirt {
             Operation::StartVm(vm) => on(&|call| vms::start(call, vm)),
             Operation::ResumeVm(vm) => on(&|call| vms::resume(call, vm)),
             Operation::PauseVm(vm) => on(&|call| vms::pause(call, vm)),
-            Operation::SuspendVm(vm) => on(&|call| vms::suspend(call, vm)),
-            // What was saved is what libvirt starts from.
-            Operation::WakeVm(vm) => on(&|call| vms::start(call, vm)),
+            Operation::RestoreVm(vm) => on(&|call| vms::start(call, vm)),
+            Operation::SaveVm(vm) => on(&|call| vms::save(call, vm)),
             Operation::FreezeVm(vm) => on(&|call| stillness::freeze(call, vm)),
             Operation::ThawVm(vm) => on(&|call| stillness::thaw(call, vm)),
             Operation::SetClock(vm) => on(&|call| stillness::set_clock(call, vm)),

@@ -25,8 +25,8 @@ impl Operation {
             Self::StopNetwork(name) => Self::StartNetwork(name.clone()),
             Self::CreateVolume(volume) => Self::DeleteVolume(volume.clone()),
             Self::CreateDisk(disk) => Self::DeleteDisk(disk.clone()),
-            Self::CreateSeed(seed) => Self::DeleteSeed(seed.vm.clone()),
-            Self::CreateIgnition { vm, .. } => Self::DeleteSeed(vm.clone()),
+            Self::CreateSeed(seed) => Self::DeleteSeed { vm: seed.vm.clone(), generation: seed.generation },
+            Self::CreateIgnition { vm, generation, .. } => Self::DeleteSeed { vm: vm.clone(), generation: *generation },
             Self::FillSeed(seed) => Self::ScrubSeed(seed.clone()),
             Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
             Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
@@ -41,12 +41,13 @@ impl Operation {
             Self::Detach { vm, device, limits } => {
                 Self::Attach { vm: vm.clone(), device: device.clone(), limits: limits.clone() }
             }
+            Self::Plug { vm, interface, on } => Self::Plug { vm: vm.clone(), interface: interface.clone(), on: !on },
             Self::StartVm(name) => Self::StopVm { name: name.clone(), grace: now },
+            Self::RestoreVm(name) => Self::SaveVm(name.clone()),
+            Self::SaveVm(name) => Self::RestoreVm(name.clone()),
             Self::ResumeVm(name) => Self::PauseVm(name.clone()),
             Self::PauseVm(name) => Self::ResumeVm(name.clone()),
             Self::StopVm { name, .. } => Self::StartVm(name.clone()),
-            Self::SuspendVm(name) => Self::WakeVm(name.clone()),
-            Self::WakeVm(name) => Self::SuspendVm(name.clone()),
             Self::FreezeVm(name) => Self::ThawVm(name.clone()),
             Self::ThawVm(name) => Self::FreezeVm(name.clone()),
             Self::CreateSnapshot { vm, moment } => Self::DeleteSnapshot { vm: vm.clone(), moment: moment.clone() },
@@ -58,7 +59,7 @@ impl Operation {
             | Self::DeleteImage(_)
             | Self::DeleteVolume(_)
             | Self::DeleteDisk(_)
-            | Self::DeleteSeed(_)
+            | Self::DeleteSeed { .. }
             | Self::GrowVolume { .. }
             | Self::GrowDisk { .. }
             | Self::Provision(_)

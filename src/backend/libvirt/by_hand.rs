@@ -31,6 +31,8 @@ fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
         Operation::UndefineVm(vm) if vm.hardware.firmware == Some(Firmware::Uefi) => {
             format!("undefine {} --nvram", domain(&vm.name))
         }
+        Operation::SaveVm(name) => format!("managedsave {}", domain(name)),
+        Operation::RestoreVm(name) => format!("start {}", domain(name)),
         Operation::UndefineVm(vm) => format!("undefine {}", domain(&vm.name)),
         Operation::SetMemory { vm, to, .. } => format!("setmem {} {} --live", domain(vm), to.kib_ceil()),
         Operation::SetCpus { vm, to, .. } => format!("setvcpus {} {to} --live", domain(vm)),

@@ -50,6 +50,7 @@ mod templates;
 mod transfer;
 mod update;
 mod upload;
+mod versions;
 mod vms;
 mod volumes;
 mod xml;
@@ -71,6 +72,7 @@ pub use self::guest::{FileMode, GuestFile};
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
+pub use self::versions::Versions;
 use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Notices, Ran};
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
@@ -110,17 +112,6 @@ impl Call<'_> {
         }
         Ok(())
     }
-}
-
-/// What is at the other end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Versions {
-    /// libvirt's version there, as `11.3.0`.
-    pub libvirt: String,
-    /// The driver: `QEMU`, `TEST`, …
-    pub driver: String,
-    /// The hypervisor's version, as `10.0.2`.
-    pub hypervisor: String,
 }
 
 impl Libvirt {
@@ -171,20 +162,6 @@ impl Libvirt {
     pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
         let own = || names::bridge(project, &network.name);
         if network.is_served() { Some(own()) } else { network.settings.device.clone() }
-    }
-
-    /// What is at the other end, and in which version.
-    pub fn versions(&self) -> Result<Versions, HypervisorError> {
-        // libvirt packs a version into one number: 1,000,000 × major + 1,000 × minor + release.
-        let dotted = |n: u32| format!("{}.{}.{}", n / 1_000_000, n / 1000 % 1000, n % 1000);
-        self.connections.with(|connect| {
-            let asked = || error::failed("cannot ask the hypervisor for its version");
-            Ok(Versions {
-                libvirt: dotted(connect.get_lib_version().map_err(asked())?),
-                driver: connect.get_type().map_err(asked())?,
-                hypervisor: dotted(connect.get_hyp_version().map_err(asked())?),
-            })
-        })
     }
 
     /// The projects that have anything here: a vm, a network or a volume.

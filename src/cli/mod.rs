@@ -5,6 +5,7 @@
 mod global;
 mod guest;
 pub mod image;
+mod logs;
 pub mod network;
 pub mod pool;
 mod power;
@@ -15,10 +16,11 @@ pub mod volume;
 
 use std::ffi::OsString;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
+pub use logs::{EventFormat, Events, Logs, Why};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
     Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
@@ -228,6 +230,38 @@ Examples:
   vmcompose cp db:/etc - | tar -tf -")]
     Cp(Cp),
 
+    /// Tell why a vm is not there yet, or what became of it
+    ///
+    /// While a run goes on, from another terminal: what the vm waits for, since when, the last answer of each probe, and which
+    /// vms wait for it. After the run: how it ended, what was found, and where all of it is kept.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose why web-1")]
+    Why(Why),
+
+    /// Show what runs do and what the hypervisor notices, as it happens
+    ///
+    /// Goes on until Ctrl-C. Runs of this user on this machine are told of, and what happens to the project's vms by whomever: a
+    /// vm that crashes, one that virsh stops, an agent that connects.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose events
+  vmcompose events --format json | jq -r 'select(.event == \"crashed\").vm'
+  vmcompose events --last           # what the last run told")]
+    Events(Events),
+
+    /// Show what the vms said on their serial consoles
+    ///
+    /// Every console is recorded from the vm's start on, whether anybody watches or not; a new start begins a new record, and
+    /// `down` removes it with its vm. Lines of several vms are told apart by the name in front. --guest shows the guest's
+    /// journal instead. Behind `logs`, -f is --follow, as in Compose; a file is named before it.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose logs -f
+  vmcompose logs --tail 50 db
+  vmcompose logs --guest --since 10m db web-1")]
+    Logs(Logs),
+
     /// Open the serial console of a vm
     ///
     /// Ctrl-] leaves. Where stdin is no terminal, it is copied as it is, until the vm stops.
@@ -377,7 +411,29 @@ pub struct Down {
 /// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:
 /// see [`exit_code`].
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(arguments)
+    Cli::try_parse_from(following(arguments.into_iter().collect()))
+}
+
+/// Behind `logs`, `-f` is `--follow`, because everybody types it so. For all other commands it names a file.
+fn following(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let command = Cli::command();
+    let takes_value = |word: &str| {
+        let known = command.get_arguments().find(|known| {
+            let long = known.get_long().is_some_and(|long| word.strip_prefix("--") == Some(long));
+            long || known.get_short().is_some_and(|short| word.strip_prefix('-') == Some(short.to_string().as_str()))
+        });
+        known.is_some_and(|known| known.get_action().takes_values())
+    };
+    let mut at = 1;
+    while let Some(word) = arguments.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-')) {
+        at += if takes_value(word) { 2 } else { 1 };
+    }
+    if arguments.get(at).is_some_and(|word| word == "logs") {
+        for word in arguments[at..].iter_mut().filter(|word| *word == "-f") {
+            *word = "--follow".into();
+        }
+    }
+    arguments
 }
 
 /// 0 for help and version that were asked for, 1 for a command line that cannot be read.

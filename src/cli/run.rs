@@ -3,9 +3,10 @@
 //! Owns what can be typed. What it means for a run is the engine's.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::TableFormat;
 
@@ -18,6 +19,9 @@ pub struct Run {
     /// How long all of it may take, such as 90s or 10m; then it counts as failed
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub timeout: Option<Duration>,
+    /// Write a page on which each step of the run stands on an axis of time, to be looked at in a browser
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub timings: Option<PathBuf>,
 }
 
 /// What a failure entails.

@@ -2,11 +2,13 @@
 //!
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
+mod chronicle;
 mod completion;
 mod console;
 mod cp;
 mod doctor;
 mod down;
+mod events;
 mod exec;
 mod image;
 mod init;
@@ -14,6 +16,7 @@ mod interrupt;
 mod keys;
 mod lock;
 mod login;
+mod logs;
 mod ls;
 mod man;
 mod media;
@@ -32,6 +35,7 @@ mod stage;
 mod unfinished;
 mod up;
 mod volume;
+mod why;
 
 pub use completion::answer_shell;
 
@@ -64,6 +68,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Ssh(options) => ssh::ssh(&global, &options),
         Command::SshConfig(options) => ssh::config(&global, &options),
         Command::Cp(options) => cp::cp(&global, &options),
+        Command::Why(options) => why::why(&global, &options),
+        Command::Events(options) => events::events(&global, &options),
+        Command::Logs(options) => logs::logs(&global, &options),
         Command::Console(options) => console::console(&global, &options),
         Command::Config(options) => show::config(&global, &options),
         Command::Validate(options) => show::validate(&global, &options),

@@ -11,8 +11,10 @@ mod capabilities;
 mod cloud_init;
 mod connections;
 mod console;
+mod console_log;
 mod error;
 mod events;
+mod evidence;
 mod grow;
 mod guest;
 mod hardware;
@@ -62,7 +64,7 @@ pub use self::guest::{FileMode, GuestFile};
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
-use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Notices, Ran};
+use crate::backend::{Attempt, Change, Exhibit, Health, Hypervisor, HypervisorError, Notices, Ran};
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
@@ -206,6 +208,18 @@ impl Libvirt {
         self.connections.with(|connect| console::open(connect, project, vm, force, talk))
     }
 
+    /// What the serial console of a vm has said since its last start, from this byte on, and where that ends; `None` where
+    /// nothing is recorded: the test driver has no consoles.
+    pub fn console_log(
+        &self,
+        project: &ProjectName,
+        vm: &VmName,
+        from: u64,
+    ) -> Result<Option<(Vec<u8>, u64)>, HypervisorError> {
+        let read = self.connections.with(|connect| console_log::read(connect, project, vm, from))?;
+        Ok(read.map(|(said, end)| (self.secrets.mask(&String::from_utf8_lossy(&said)).into_bytes(), end)))
+    }
+
     fn offer(&self, connect: &Connect) -> Result<&Offer, HypervisorError> {
         if let Some(offer) = self.offer.get() {
             return Ok(offer);
@@ -263,6 +277,13 @@ impl Hypervisor for Libvirt {
     fn notices(&self, project: &ProjectName) -> Option<Notices> {
         self.connections.listen(project)
     }
+
+    fn evidence(&self, project: &ProjectName, vm: &VmName) -> Vec<Exhibit> {
+        let mask = |text: String| self.secrets.mask(&text);
+        let found = evidence::gather(&self.connections, &self.place, project, vm);
+        let masked = |Exhibit { name, text, telling }| Exhibit { name, text: mask(text), telling: telling.map(mask) };
+        found.into_iter().map(masked).collect()
+    }
 }
 
 impl Libvirt {
@@ -315,6 +336,7 @@ impl Libvirt {
             Operation::CreateIgnition { vm, config } => on(&|call| seeds::create_ignition(call, vm, config)),
             Operation::DeleteSeed(vm) => {
                 on(&|call| seeds::delete(call, vm))?;
+                on(&|call| console_log::delete(call, vm))?;
                 delete(Stored::Ignition(vm.clone()), format!("the Ignition configuration of {what}"))
             }
             Operation::DefineNetwork(network) => {

@@ -63,6 +63,8 @@ pub(super) enum Stored {
     Seed(VmName),
     /// The same for a guest with Ignition, in the pool of disks.
     Ignition(VmName),
+    /// What the console of a vm says; or an older part of it, by its number.
+    Console { vm: VmName, pool: Pool, older: Option<u8> },
     /// A boot medium, in the pool of images. The length is in the name because it proves that an upload came to its
     /// end: a volume that is shorter than its name says was cut short, and no machine has to remember it.
     Image { name: ImageName, digest: Digest, length: Bytes, format: ImageFormat },
@@ -91,7 +93,9 @@ impl Stored {
     /// How its bytes are laid out.
     pub(super) fn format(&self) -> ImageFormat {
         match self {
-            Self::Volume { shared: true, .. } | Self::Seed(_) | Self::Ignition(_) => ImageFormat::Raw,
+            Self::Volume { shared: true, .. } | Self::Seed(_) | Self::Ignition(_) | Self::Console { .. } => {
+                ImageFormat::Raw
+            }
             Self::Volume { .. } | Self::Disk { .. } => ImageFormat::Qcow2,
             Self::Image { format, .. } => *format,
         }
@@ -102,6 +106,7 @@ impl Stored {
         match self {
             Self::Volume { .. } | Self::Disk { .. } | Self::Seed(_) | Self::Ignition(_) => Pool::Disks,
             Self::Image { .. } => Pool::Images,
+            Self::Console { pool, .. } => *pool,
         }
     }
 
@@ -112,6 +117,8 @@ impl Stored {
             Self::Disk { vm, disk } => format!("{project}.{vm}.{disk}.qcow2"),
             Self::Seed(vm) => format!("{project}.{vm}.seed.iso"),
             Self::Ignition(vm) => format!("{project}.{vm}.ignition.json"),
+            Self::Console { vm, older: None, .. } => format!("{project}.{vm}.console.log"),
+            Self::Console { vm, older: Some(n), .. } => format!("{project}.{vm}.console.log.{n}"),
             Self::Image { name, digest, length, format } => {
                 format!("{project}.{name}.{digest}.{}.{}", length.0, format.as_str())
             }
@@ -128,6 +135,10 @@ impl Stored {
             (Pool::Disks, [_, vm, disk, "qcow2"]) => Self::Disk { vm: vm.parse().ok()?, disk: disk.parse().ok()? },
             (Pool::Disks, [_, vm, "seed", "iso"]) => Self::Seed(vm.parse().ok()?),
             (Pool::Disks, [_, vm, "ignition", "json"]) => Self::Ignition(vm.parse().ok()?),
+            (_, [_, vm, "console", "log"]) => Self::Console { vm: vm.parse().ok()?, pool, older: None },
+            (_, [_, vm, "console", "log", n]) => {
+                Self::Console { vm: vm.parse().ok()?, pool, older: Some(n.parse().ok()?) }
+            }
             (Pool::Images, [_, image, digest, length, format]) => Self::Image {
                 name: image.parse().ok()?,
                 digest: Digest::new(digest)?,
@@ -214,7 +225,9 @@ mod tests {
             Stored::Volume { name: volume("b-c"), shared: true, pool: None },
             Stored::Disk { vm: vm.clone(), disk: volume("seed") },
             Stored::Seed(vm.clone()),
-            Stored::Ignition(vm),
+            Stored::Ignition(vm.clone()),
+            Stored::Console { vm: vm.clone(), pool: Pool::Images, older: None },
+            Stored::Console { vm, pool: Pool::Disks, older: Some(2) },
             image(ImageFormat::Raw),
             image(ImageFormat::Qcow2),
         ]

@@ -57,7 +57,9 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
     others::observe(connect, project, &mut state).map_err(HypervisorError::about_resource)?;
     leases(&mut state);
     state.loose_disks = parts.disks.into_iter().filter(|(vm, disk)| !has_disk(&state, vm, disk)).collect();
-    state.loose_seeds = parts.seeds.into_iter().filter(|vm| !has_seed(&state, vm)).collect();
+    let seeds = parts.seeds.into_iter().filter(|vm| !has_seed(&state, vm));
+    // What a console said goes with its vm, and with a seed where the vm is gone already.
+    state.loose_seeds = seeds.chain(parts.records.into_iter().filter(|vm| recorded(&state, vm).is_none())).collect();
     Ok(state)
 }
 
@@ -66,6 +68,7 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
 struct Parts {
     disks: Vec<(VmName, VolumeName)>,
     seeds: Vec<VmName>,
+    records: Vec<VmName>,
 }
 
 /// Notes the networks, own and foreign; returns the bridges of all, because the subnets behind them are noted already.
@@ -253,6 +256,7 @@ fn stored(
                 parts.disks.push((vm, disk));
             }
             Stored::Ignition(vm) => parts.seeds.push(vm),
+            Stored::Console { vm, .. } => parts.records.push(vm),
             Stored::Seed(vm) => {
                 if gets_secrets(state, &vm) && seeds::is_filled(&volume, &vm)? {
                     state.filled_seeds.insert(vm.clone());

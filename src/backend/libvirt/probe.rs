@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use regex::Regex;
 use virt_sys::{
     VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
     VIR_DOMAIN_SHUTOFF_DESTROYED, VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_SHUTOFF_SAVED, VIR_DOMAIN_SHUTOFF_SHUTDOWN,
@@ -12,6 +13,7 @@ use virt_sys::{
 use super::agent::{self, AgentError, Exit};
 use super::cloud_init::{self, Verdict};
 use super::connections::Connections;
+use super::console_log;
 use super::vms;
 use crate::backend::reach;
 use crate::backend::{Attempt, End, ErrorKind, Health, HypervisorError};
@@ -37,6 +39,7 @@ pub(super) fn probe(
             Err(words) => Health::Failing(words),
         }),
         Probe::CloudInit => cloud_init(connections, project, attempt, deadline),
+        Probe::Console(pattern) => console(connections, project, &attempt.vm, pattern),
         Probe::Completed => Ok(Health::Failing("the vm still runs".to_owned())),
         Probe::Tcp { .. } | Probe::Http(_) | Probe::Ssh { .. } | Probe::Host(_) => {
             Ok(words(reach::reach(project, attempt, deadline)))
@@ -152,6 +155,38 @@ pub(super) fn to_its_end(
         }))
     })?;
     Ok(end.ok_or_else(|| for_now.unwrap_or_else(|| "the command did not end in time".to_owned())))
+}
+
+/// What the console said is read whole each time: it begins anew at each start, and is moved aside when it grows too long.
+fn console(
+    connections: &Connections,
+    project: &ProjectName,
+    vm: &VmName,
+    pattern: &str,
+) -> Result<Health, HypervisorError> {
+    let wanted = Regex::new(pattern).map_err(|error| {
+        HypervisorError::new(ErrorKind::Rejected, format!("`{pattern}` is not a regular expression: {error}"))
+    })?;
+    let read = connections.with(|connect| console_log::read(connect, project, vm, 0))?;
+    let (said, _) = read.ok_or_else(|| {
+        let message = format!("the console of {} is not recorded", ResourceId::Vm(vm.clone()));
+        HypervisorError::new(ErrorKind::Unsupported, message)
+            .with_hint("`up` records the consoles of the vms that it makes, on QEMU alone")
+    })?;
+    let said = String::from_utf8_lossy(&said);
+    if wanted.is_match(&said) {
+        return Ok(Health::Passing);
+    }
+    Ok(Health::Failing(match said.lines().rev().map(printable).find(|line| !line.is_empty()) {
+        Some(line) => format!("no match yet; the last line is `{}`", line.chars().take(120).collect::<String>()),
+        None => "the console has said nothing yet".to_owned(),
+    }))
+}
+
+/// A line as it reads: without what moves a terminal's cursor and colours its text.
+pub(super) fn printable(line: &str) -> String {
+    let plain = anstream::adapter::strip_str(line).to_string();
+    plain.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned()
 }
 
 /// An error of cloud-init's is for good: it does not try again.

@@ -42,6 +42,8 @@ pub(super) struct Fittings {
     pub(super) share: Way,
     /// Paths of kernel and initrd.
     pub(super) kernel: Option<Kernel>,
+    /// Where what the console says is recorded.
+    pub(super) console_log: Option<String>,
 }
 
 /// The file that a disk is.
@@ -135,6 +137,7 @@ struct DomainXml<'a> {
     arch: Option<String>,
     machine: Option<String>,
     kernel: Option<Kernel>,
+    console_log: Option<String>,
     disks: Vec<DomainDisk>,
     seed: Option<DomainSeed>,
     ignition: Option<String>,
@@ -176,6 +179,7 @@ pub(super) fn domain<'a>(record: &'a Record, vm: &'a Vm, with: Fittings) -> Resu
         arch: with.arch,
         machine,
         kernel: with.kernel,
+        console_log: with.console_log,
     };
     let xml = render("domain.xml.j2", context)?;
     match &vm.hardware.xml {

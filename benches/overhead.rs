@@ -64,7 +64,7 @@ fn compose(guest: &Path) -> String {
         let _ = write!(
             text,
             "  {tier}:\n    replicas: 4\n    memory: 160MiB\n    networks: [net]\n{after}    boot: {{ kernel: {0}/vmlinuz, \
-             initrd: {0}/initrd.img, cmdline: console=ttyS0 quiet }}\n    healthcheck: {{ http: {{ port: 80, path: \
+             initrd: {0}/initrd.img, cmdline: console=ttyS0 quiet no_timer_check }}\n    healthcheck: {{ http: {{ port: 80, path: \
              /healthz }}, interval: 1s }}\n",
             guest.display()
         );

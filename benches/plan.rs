@@ -33,7 +33,7 @@ fn parse_and_plan(folder: &Path) -> usize {
     let parsed = compose::parse(&sources, &request, &Surroundings::default()).expect("valid");
     let images = image::inspect(&image::files(&parsed.project.images).expect("files only")).expect("images");
     let desired = DesiredState::up(&parsed.project, &images).expect("no cycle");
-    let options = Options { goal: Goal::Up, remove_orphans: false };
+    let options = Options::new(Goal::Up);
     plan(&desired, &ActualState::default(), &options).expect("a plan").steps().count()
 }
 

@@ -81,7 +81,7 @@ fn squeezed(text: &str) -> String {
 fn write(file: &Path, keys: &str) {
     let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose-examples/quickstart/guest");
     let text = format!(
-        "networks: {{lan: {{}}}}\nvms:\n  db:\n    boot: {{kernel: {0}/vmlinuz, initrd: {0}/initrd.img, cmdline: console=ttyS0 quiet}}\n    \
+        "networks: {{lan: {{}}}}\nvms:\n  db:\n    boot: {{kernel: {0}/vmlinuz, initrd: {0}/initrd.img, cmdline: console=ttyS0 quiet no_timer_check}}\n    \
          memory: 160MiB\n    networks: [lan]\n    stop_grace_period: 5s\n    healthcheck: {{agent: true, interval: 1s, start_period: \
          10m}}\n{keys}",
         guest.display()

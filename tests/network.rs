@@ -19,7 +19,7 @@ fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let boot = format!(
         "defaults:
   memory: 128MiB
-  boot: {{ kernel: {0}/vmlinuz, initrd: {0}/initrd.img, cmdline: console=ttyS0 quiet }}
+  boot: {{ kernel: {0}/vmlinuz, initrd: {0}/initrd.img, cmdline: console=ttyS0 quiet no_timer_check }}
   healthcheck: {{ exec: [test, -e, /www/healthz], interval: 1s, start_period: 10m }}
 ",
         guest.display()

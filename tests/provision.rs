@@ -25,7 +25,7 @@ fn project(folder: &Path, tasks: &str) -> PathBuf {
     let (guest, file) = (guest(), folder.join("vmcompose.yaml"));
     let text = format!(
         "vms:\n  a:\n    memory: 160MiB\n    boot: {{kernel: {0}/vmlinuz, initrd: {0}/initrd.img, cmdline: console=ttyS0 \
-         quiet}}\n    healthcheck: {{agent: true, start_period: 5m}}\n    provision:\n{tasks}",
+         quiet no_timer_check}}\n    healthcheck: {{agent: true, start_period: 5m}}\n    provision:\n{tasks}",
         guest.display()
     );
     fs::write(&file, text).expect("written");

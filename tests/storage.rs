@@ -39,7 +39,7 @@ impl Lab {
         let (kernel, initrd) = guest();
         let text = format!(
             "volumes: {{ data: {{ size: {volume} }} }}\nvms:\n  db:\n    boot: {{ kernel: {}, initrd: {}, cmdline: \
-             'console=ttyS0 quiet' }}\n    memory: 160MiB\n    networks: []\n    stop_grace_period: 1s\n    disks: [{{volume: data}}, {{name: logs, size: {own}}}]\n    \
+             'console=ttyS0 quiet no_timer_check' }}\n    memory: 160MiB\n    networks: []\n    stop_grace_period: 1s\n    disks: [{{volume: data}}, {{name: logs, size: {own}}}]\n    \
              healthcheck: {{ agent: true, interval: 1s, start_period: 5m }}\n",
             kernel.display(),
             initrd.display()
@@ -54,7 +54,7 @@ impl Lab {
             "defaults: {{ memory: 160MiB, networks: [], stop_grace_period: 1s }}
 volumes: {{ both: {{ size: 1MiB, shared: true, pool: {pool} }} }}
 x-guest: &guest
-  boot: {{ kernel: {}, initrd: {}, cmdline: 'console=ttyS0 quiet' }}
+  boot: {{ kernel: {}, initrd: {}, cmdline: 'console=ttyS0 quiet no_timer_check' }}
   disks: [{{ volume: both }}]
   healthcheck: {{ agent: true, interval: 1s, start_period: 5m }}
 vms:

@@ -2,9 +2,10 @@
 //!
 //! Knows nothing of where it is written down.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, CommandFactory as _, ValueEnum};
 
 use crate::names::VmName;
 
@@ -57,4 +58,26 @@ pub enum EventFormat {
     Text,
     /// A line of JSON
     Json,
+}
+
+/// Behind `logs`, `-f` is `--follow`, because everybody types it so. For all other commands it names a file.
+pub(super) fn following(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let command = super::Cli::command();
+    let takes_value = |word: &str| {
+        let known = command.get_arguments().find(|known| {
+            let long = known.get_long().is_some_and(|long| word.strip_prefix("--") == Some(long));
+            long || known.get_short().is_some_and(|short| word.strip_prefix('-') == Some(short.to_string().as_str()))
+        });
+        known.is_some_and(|known| known.get_action().takes_values())
+    };
+    let mut at = 1;
+    while let Some(word) = arguments.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-')) {
+        at += if takes_value(word) { 2 } else { 1 };
+    }
+    if arguments.get(at).is_some_and(|word| word == "logs") {
+        for word in arguments[at..].iter_mut().filter(|word| *word == "-f") {
+            *word = "--follow".into();
+        }
+    }
+    arguments
 }

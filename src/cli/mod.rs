@@ -2,6 +2,7 @@
 //!
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
+mod choice;
 mod global;
 mod guest;
 pub mod image;
@@ -16,8 +17,9 @@ pub mod volume;
 
 use std::ffi::OsString;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
+pub use choice::Choice;
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use logs::{EventFormat, Events, Logs, Why};
@@ -29,7 +31,7 @@ pub use read::{
 
 pub use shell::{Completion, Man, Shell};
 
-pub use run::{Doctor, OnFailure, Recover, Run, Schedule};
+pub use run::{Doctor, Down, OnFailure, Recover, Run, Schedule, Up};
 const EXIT_CODES: &str = "\
 Exit codes:
     0  done
@@ -85,6 +87,9 @@ pub enum Command {
     #[command(after_long_help = "\
 Examples:
   vmcompose up
+  vmcompose up web                  # only that vm, and what it depends on
+  vmcompose up --replace web        # make it anew, with new disks of its own
+  vmcompose plan --out shop.plan && vmcompose up --plan shop.plan --yes
   vmcompose up --on-failure keep    # leave a vm that does not get healthy, to look at it
   vmcompose -f base.yaml -f ci.yaml up --locked --yes --progress plain")]
     Up(Up),
@@ -113,12 +118,13 @@ Examples:
 
     /// Show what `up` would do, and why
     ///
-    /// Writes nothing anywhere. `+` is made, `>` is started, `~` is changed, `-` is deleted, `=` is only looked at, because
+    /// Writes nothing anywhere but the file given to --out. `+` is made, `>` is started, `~` is changed, `-` is deleted, `=` is only looked at, because
     /// something waits for it.
     #[command(after_long_help = "\
 Examples:
   vmcompose plan
   vmcompose plan --exit-code --format json > plan.json    # ends with 10 where there are changes
+  vmcompose plan --out shop.plan                          # `up --plan shop.plan` does that or nothing
   vmcompose plan --destroy                                # what `down` would do")]
     Plan(Plan),
 
@@ -367,73 +373,10 @@ Examples:
     Version,
 }
 
-/// Options of `up`.
-#[derive(Debug, Clone, PartialEq, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-pub struct Up {
-    /// Do not ask, also where data is deleted
-    #[arg(short, long)]
-    pub yes: bool,
-    /// Delete what the file no longer has
-    #[arg(long)]
-    pub remove_orphans: bool,
-    /// Refuse images that vmcompose.lock does not mention, or that differ from it
-    #[arg(long)]
-    pub locked: bool,
-    /// What a failure or an interrupt entails
-    #[arg(long, value_name = "WHAT", default_value = "rollback")]
-    pub on_failure: OnFailure,
-    /// What decides when a vm may start
-    #[arg(long, value_name = "HOW", default_value = "ready")]
-    pub schedule: Schedule,
-    /// Go on with a run that was cut short as if it were this one: a failure undoes both
-    #[arg(long)]
-    pub resume: bool,
-    /// How it is carried out.
-    #[command(flatten)]
-    pub run: Run,
-}
-
-/// Options of `down`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Down {
-    /// Delete the named volumes too, with all that is on them
-    #[arg(long)]
-    pub volumes: bool,
-    /// Do not ask, also where data is deleted
-    #[arg(short, long)]
-    pub yes: bool,
-    /// How it is carried out.
-    #[command(flatten)]
-    pub run: Run,
-}
-
 /// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:
 /// see [`exit_code`].
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(following(arguments.into_iter().collect()))
-}
-
-/// Behind `logs`, `-f` is `--follow`, because everybody types it so. For all other commands it names a file.
-fn following(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let command = Cli::command();
-    let takes_value = |word: &str| {
-        let known = command.get_arguments().find(|known| {
-            let long = known.get_long().is_some_and(|long| word.strip_prefix("--") == Some(long));
-            long || known.get_short().is_some_and(|short| word.strip_prefix('-') == Some(short.to_string().as_str()))
-        });
-        known.is_some_and(|known| known.get_action().takes_values())
-    };
-    let mut at = 1;
-    while let Some(word) = arguments.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-')) {
-        at += if takes_value(word) { 2 } else { 1 };
-    }
-    if arguments.get(at).is_some_and(|word| word == "logs") {
-        for word in arguments[at..].iter_mut().filter(|word| *word == "-f") {
-            *word = "--follow".into();
-        }
-    }
-    arguments
+    Cli::try_parse_from(logs::following(arguments.into_iter().collect()))
 }
 
 /// 0 for help and version that were asked for, 1 for a command line that cannot be read.

@@ -26,8 +26,8 @@ pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
 fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
     let request = request(global)?;
     let project = stage::project_name(global, &request)?;
-    let mut sight = stage::observe(global, &project, Access::Write)?;
-    let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
+    let sight = stage::observe(global, &project, Access::Write)?;
+    let wanted = Options::new(Goal::Down { volumes: options.volumes });
     let nothing = DesiredState { origins: protecting(&request), ..DesiredState::nothing(&project) };
     let plan = plan::plan(&nothing, &sight.actual, &wanted)?;
     // Disks of the vms' own go with the vms, as the word says; named volumes are data, and asked about.
@@ -38,7 +38,7 @@ fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
     let how = run::How::whole("down", OnFailure::Continue, &options.run);
     let keys = Keys::of(&project, &sight.hypervisor.uri());
     // Held until the key is gone too, so that no other run takes it over meanwhile.
-    let lock = sight.lock.take();
+    let lock = sight.lock.clone();
     let ended = Ended::of(&plan, run::run(global, sight, &plan, how)?);
     // A key lets in to what is gone now; with the volumes, the user has given up the whole project.
     if let (Ok(keys), Ended::Finally(Exit::Done), true) = (&keys, &ended, options.volumes) {

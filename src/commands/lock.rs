@@ -1,7 +1,8 @@
-//! One run per project and hypervisor, on this machine.
+//! One run per project and hypervisor.
 //!
-//! Owns the lock file and the words for its holder. The kernel releases the lock when its holder ends, however it ends; a
-//! file that is left then means nothing without the lock. Runs on other machines are not seen.
+//! Owns the lock file, and asking for the lock that lies on the hypervisor besides. The kernel releases the first when its
+//! holder ends, however it ends; a file that is left then means nothing without the lock. Runs of other machines, and of
+//! other users, have files of their own, and are kept off by the second.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -10,47 +11,89 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
+use crate::backend::libvirt::{Claim, Claimed, Holder, Libvirt};
 use crate::error::Error;
 use crate::model::Digest;
 use crate::names::ProjectName;
+use crate::render::output;
 
 /// Held for as long as it lives.
 pub(super) struct Lock {
     file: File,
     path: PathBuf,
+    claim: Option<Claim>,
+}
+
+impl Lock {
+    /// Cancelled when somebody else has the lock all the same.
+    pub(super) fn lost(&self) -> CancellationToken {
+        self.claim.as_ref().map(|claim| claim.lost().clone()).unwrap_or_default()
+    }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        drop(self.claim.take());
         // Removed while it is still held: whoever waits for it sees that it holds a file that is no longer there.
         let _ = fs::remove_file(&self.path);
         let _ = self.file.unlock();
     }
 }
 
-/// Takes the lock of `project` on the hypervisor `uri`, or says who has it.
-pub(super) fn take(project: &ProjectName, uri: &str) -> Result<Lock, Error> {
+/// Takes the lock of `project` on a hypervisor, or says who has it.
+pub(super) fn take(project: &ProjectName, hypervisor: &Libvirt) -> Result<Lock, Error> {
     let folder = folder().map_err(|(path, source)| Error::Io { path, source })?;
     // A URI may hold characters that a file name cannot.
-    let key = Digest::of(&Sha256::digest(uri.as_bytes()).into());
+    let key = Digest::of(&Sha256::digest(hypervisor.uri().as_bytes()).into());
     let path = folder.join(format!("{project}-{key}.lock"));
-    lock(&path).map_err(|source| Error::Io { path, source })?.map_err(|holder| Error::Locked { holder })
+    let holder = holder();
+    let here = lock(&path, &holder.words()).map_err(|source| Error::Io { path, source })?;
+    let mut here = here.map_err(|holder| Error::Locked { holder })?;
+    let holder = Holder { place: place(&here.file), ..holder };
+    let waiting = |other: &str| {
+        output::note(&format!(
+            "the lock of project `{project}` on the hypervisor is held by {other}, which gives no sign of life; \
+             waiting half a minute to be sure"
+        ));
+    };
+    match hypervisor.claim(project, &holder, waiting)? {
+        Claimed::Ours(claim) => here.claim = Some(claim),
+        Claimed::Theirs(holder) => return Err(Error::Locked { holder }),
+        // Then this machine's own lock is all there is.
+        Claimed::Impossible => {}
+    }
+    Ok(here)
 }
 
-fn lock(path: &Path) -> io::Result<Result<Lock, String>> {
+/// This process.
+fn holder() -> Holder {
+    Holder {
+        process: std::process::id(),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        since: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        place: String::new(),
+    }
+}
+
+/// This very file, since this machine was started.
+fn place(file: &File) -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let number = file.metadata().map(|data| format!("{}:{}", data.dev(), data.ino())).unwrap_or_default();
+    format!("{}:{number}", boot.trim())
+}
+
+fn lock(path: &Path, words: &str) -> io::Result<Result<Lock, String>> {
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     match file.try_lock() {
         // Its last holder has removed it since it was opened.
-        Ok(()) if !is_at(&file, path) => lock(path),
+        Ok(()) if !is_at(&file, path) => lock(path, words),
         Ok(()) => {
             file.set_len(0)?;
             file.rewind()?;
-            let since = humantime::format_rfc3339_seconds(SystemTime::now());
-            let host = rustix::system::uname();
-            let host = host.nodename().to_string_lossy();
-            writeln!(file, "process {} on {host} since {since}", std::process::id())?;
-            Ok(Ok(Lock { file, path: path.to_owned() }))
+            writeln!(file, "{words}")?;
+            Ok(Ok(Lock { file, path: path.to_owned(), claim: None }))
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -94,12 +137,12 @@ mod tests {
     fn a_lock_is_held_by_one_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("shop.lock");
-        let held = lock(&path).expect("a file").expect("free");
-        let holder = lock(&path).expect("a file").map(|_| ()).expect_err("held");
-        assert!(holder.contains(&format!("process {}", std::process::id())), "{holder}");
+        let held = lock(&path, "somebody").expect("a file").expect("free");
+        let holder = lock(&path, "somebody else").expect("a file").map(|_| ()).expect_err("held");
+        assert_eq!(holder, "somebody");
         drop(held);
         assert!(!path.exists());
-        drop(lock(&path).expect("a file").expect("free again"));
+        drop(lock(&path, "somebody").expect("a file").expect("free again"));
     }
 
     #[test]
@@ -111,7 +154,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        let Ok(Ok(held)) = lock(&path) else { continue };
+                        let Ok(Ok(held)) = lock(&path, "somebody") else { continue };
                         assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0, "two at once");
                         inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
                         drop(held);

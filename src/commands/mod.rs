@@ -2,6 +2,7 @@
 //!
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
+mod choice;
 mod chronicle;
 mod completion;
 mod console;
@@ -28,6 +29,7 @@ mod preflight;
 mod ps;
 mod recover;
 mod run;
+mod saved;
 mod show;
 mod signals;
 mod ssh;

@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::{Global, Recover};
@@ -45,7 +47,8 @@ pub(super) fn recover(global: &Global, options: &Recover) -> Result<Exit, Error>
         if runs.is_empty() {
             output::note(&format!("nothing to recover: every run of project `{project}` came to its end"));
         }
-        let ended = undo_all(global, &Arc::new(hypervisor), runs, will)?;
+        let lost = lock.as_ref().map(|lock| lock.lost()).unwrap_or_default();
+        let ended = undo_all(global, &Arc::new(hypervisor), runs, will, &lost)?;
         drop(lock);
         if ended != Exit::Done {
             exit = ended;
@@ -97,9 +100,10 @@ pub(super) fn undo_all(
     hypervisor: &Arc<Libvirt>,
     runs: Vec<Unfinished>,
     will: Will,
+    lost: &CancellationToken,
 ) -> Result<Exit, Error> {
     for run in runs {
-        let exit = undo(global, hypervisor, &run, will)?;
+        let exit = undo(global, hypervisor, &run, will, lost)?;
         if exit != Exit::Done {
             return Ok(exit);
         }
@@ -107,7 +111,13 @@ pub(super) fn undo_all(
     Ok(Exit::Done)
 }
 
-fn undo(global: &Global, hypervisor: &Arc<Libvirt>, run: &Unfinished, will: Will) -> Result<Exit, Error> {
+fn undo(
+    global: &Global,
+    hypervisor: &Arc<Libvirt>,
+    run: &Unfinished,
+    will: Will,
+    lost: &CancellationToken,
+) -> Result<Exit, Error> {
     let Some((header, journal)) = run.header.as_ref().zip(run.journal.as_ref()) else {
         return unreadable(run, will);
     };
@@ -125,7 +135,7 @@ fn undo(global: &Global, hypervisor: &Arc<Libvirt>, run: &Unfinished, will: Will
     run::confirm(&undo.plan, std::slice::from_ref(run), &actual, will.yes)?;
     let file = run.reopen().map_err(|source| Error::Journal { path: run.path.clone(), source })?;
     let file = Arc::new(file);
-    let outcome = carry_out(global, hypervisor, &undo, &file);
+    let outcome = carry_out(global, hypervisor, &undo, &file, lost);
     // What is lost stays lost: nothing more can be done about it.
     if nothing_left(&outcome) {
         let _ = file.remove();
@@ -145,8 +155,14 @@ fn visible(actual: &ActualState) -> Result<(), Error> {
     })
 }
 
-fn carry_out(global: &Global, hypervisor: &Arc<Libvirt>, undo: &Undo, file: &Arc<JournalFile>) -> Outcome {
-    let options = Options { recorder: Arc::<JournalFile>::clone(file), ..Options::default() };
+fn carry_out(
+    global: &Global,
+    hypervisor: &Arc<Libvirt>,
+    undo: &Undo,
+    file: &Arc<JournalFile>,
+    lost: &CancellationToken,
+) -> Outcome {
+    let options = Options { recorder: Arc::<JournalFile>::clone(file), ..Options::default().until(lost) };
     if undo.plan.is_empty() && undo.lost.is_empty() {
         return Outcome::Completed;
     }

@@ -22,7 +22,7 @@ use crate::execute::journal::file::{Header, JournalFile, Unfinished};
 use crate::execute::journal::{Entry, Recorder};
 use crate::execute::{self, EventSender, OnFailure, Options, Order, Outcome};
 use crate::names::SecretName;
-use crate::plan::{Operation, Plan};
+use crate::plan::{Action, Operation, Plan};
 use crate::render::outcome::About;
 use crate::render::{self, Answer, Mode, Palette, message, output};
 use crate::secret::Secrets;
@@ -82,6 +82,7 @@ impl How {
             cli::OnFailure::Continue => OnFailure::Continue,
         };
         let mut how = Self { resume: options.resume, ..Self::whole("up", on_failure, &options.run) };
+        how.supersedes = options.choice.vms.is_empty() && options.plan.is_none();
         how.options.order = match options.schedule {
             cli::Schedule::Ready => Order::Ready,
             cli::Schedule::Waves => Order::Waves,
@@ -114,7 +115,8 @@ impl Ended {
     }
 }
 
-/// Asks before bytes that a user may have written are deleted. Elsewhere than on a terminal, `--yes` has to be given.
+/// Asks before a vm is made anew, and before bytes that a user may have written are deleted. Elsewhere than on a terminal,
+/// `--yes` has to be given.
 pub(super) fn confirm(plan: &Plan, runs: &[Unfinished], actual: &ActualState, yes: bool) -> Result<(), Error> {
     let loses: Vec<String> = plan
         .steps()
@@ -123,10 +125,15 @@ pub(super) fn confirm(plan: &Plan, runs: &[Unfinished], actual: &ActualState, ye
         .filter(|operation| !unfinished::is_blank(operation, runs, actual))
         .map(Operation::object)
         .collect();
-    if yes || loses.is_empty() {
+    let anew = plan.steps().filter(|step| step.action == Action::Replace).map(|step| step.resource.to_string());
+    let anew: Vec<String> = anew.collect();
+    let parts = [("replacing", anew, ""), ("deleting", loses, " with all data")].into_iter();
+    let parts = parts.filter(|(_, what, _)| !what.is_empty());
+    let parts: Vec<String> = parts.map(|(verb, what, end)| format!("{verb} {}{end}", what.join(", "))).collect();
+    if yes || parts.is_empty() {
         return Ok(());
     }
-    let what = format!("deleting {} with all data", loses.join(", "));
+    let what = parts.join(" and ");
     output::note(&render::plan::text(plan, &Palette::stderr()));
     let answer = render::ask(&format!("{what}?")).map_err(|source| Error::Io { path: "stdin".into(), source })?;
     match answer {
@@ -165,7 +172,9 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
     let begun = journals.begin(&header, plan);
     let journal = begun.map_err(|source| Error::Journal { path: journals.root().to_owned(), source })?;
     let journal = Arc::new(journal);
-    let options = Options { recorder: Arc::<JournalFile>::clone(&journal), ..how.options };
+    let lost = lock.as_ref().map(|lock| lock.lost()).unwrap_or_default();
+    let recorder = Arc::<JournalFile>::clone(&journal);
+    let options = Options { recorder, ..how.options.until(&lost) };
     let hypervisor = Arc::new(hypervisor);
     let engine = Arc::clone(&hypervisor);
     let expected = chronicle::past(&plan.project, &hypervisor.uri()).forecast(&execute::summaries(plan));
@@ -189,7 +198,8 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
         }
     }
     if how.resume && matches!(outcome, Outcome::RolledBack { .. }) {
-        let undone = recover::undo_all(global, &hypervisor, older, recover::Will { force: false, yes: true })?;
+        let will = recover::Will { force: false, yes: true };
+        let undone = recover::undo_all(global, &hypervisor, older, will, &lost)?;
         drop(lock);
         return Ok(if undone == Exit::Done { exit_of(&outcome) } else { undone });
     }
@@ -208,6 +218,9 @@ pub(super) fn watch(
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime needs only threads");
     let outcome = runtime.block_on(watched(global, plan, options, company, start));
+    if options.lost.is_cancelled() {
+        output::note(&render::outcome::lost(&Palette::stderr()));
+    }
     // A probe that nobody waits for any more may still be under way; it changes nothing.
     runtime.shutdown_timeout(Duration::ZERO);
     outcome

@@ -4,6 +4,7 @@
 //! there; then the file once more, now that it is known which addresses are in use.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,7 +43,7 @@ pub(super) struct Sight {
     /// What guests may get; none of them is read yet.
     pub(super) secrets: Arc<Secrets>,
     /// Released when the command ends.
-    pub(super) lock: Option<Lock>,
+    pub(super) lock: Option<Rc<Lock>>,
     /// The runs of the project that came to no good end, the last one first; where something is going to be changed.
     pub(super) unfinished: Vec<Unfinished>,
 }
@@ -191,8 +192,8 @@ pub(super) fn observe(global: &Global, project: &ProjectName, access: Access) ->
     let (lock, unfinished) = match access {
         Access::Read => (None, Vec::new()),
         Access::Write => {
-            let lock = lock::take(project, &hypervisor.uri())?;
-            (Some(lock), unfinished::find(project, &hypervisor.uri())?)
+            let lock = lock::take(project, &hypervisor)?;
+            (Some(Rc::new(lock)), unfinished::find(project, &hypervisor.uri())?)
         }
     };
     let actual = hypervisor.observe(project)?;

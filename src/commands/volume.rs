@@ -83,7 +83,7 @@ fn info(global: &Global, options: &Info) -> Result<(), Error> {
 fn rm(global: &Global, options: &Rm) -> Result<(), Error> {
     let project = project(global)?;
     let hypervisor = connect(global)?;
-    let _lock = lock::take(&project, &hypervisor.uri())?;
+    let _lock = lock::take(&project, &hypervisor)?;
     let all = of_project(&hypervisor, &project)?;
     // All are looked at before any is deleted: a slip in the second name must not cost the first volume.
     let volumes: Vec<VolumeReport> =
@@ -118,7 +118,7 @@ fn confirm(yes: bool, what: &str) -> Result<(), Error> {
 fn export(global: &Global, options: &Export) -> Result<(), Error> {
     let project = project(global)?;
     let hypervisor = connect(global)?;
-    let _lock = lock::take(&project, &hypervisor.uri())?;
+    let _lock = lock::take(&project, &hypervisor)?;
     let volume = found(&of_project(&hypervisor, &project)?, &project, &options.volume)?;
     let format = match options.format {
         FileFormat::Qcow2 => ImageFormat::Qcow2,
@@ -183,7 +183,7 @@ fn import(global: &Global, options: &Import) -> Result<(), Error> {
         });
     }
     let hypervisor = connect(global)?;
-    let _lock = lock::take(&project, &hypervisor.uri())?;
+    let _lock = lock::take(&project, &hypervisor)?;
     let all = of_project(&hypervisor, &project)?;
     let there = all.iter().find(|volume| volume.name == options.volume.as_str());
     let target = model::Volume { size: incoming.size, ..wanted.unwrap_or_else(|| like(&options.volume, there)) };

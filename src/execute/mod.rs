@@ -62,6 +62,16 @@ pub struct Options {
     pub interrupt: CancellationToken,
     /// Stop at once, wherever it is.
     pub abort: CancellationToken,
+    /// Stop at once likewise, because the project is somebody else's now.
+    pub lost: CancellationToken,
+}
+
+impl Options {
+    /// The same, and whatever is under way stops at once when `lost` is cancelled.
+    #[must_use]
+    pub fn until(self, lost: &CancellationToken) -> Self {
+        Self { interrupt: lost.child_token(), abort: lost.child_token(), lost: lost.clone(), ..self }
+    }
 }
 
 impl Default for Options {
@@ -76,6 +86,7 @@ impl Default for Options {
             recorder: Arc::new(Unrecorded),
             interrupt: CancellationToken::new(),
             abort: CancellationToken::new(),
+            lost: CancellationToken::new(),
         }
     }
 }

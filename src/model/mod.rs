@@ -41,7 +41,7 @@ pub use secret::{Secret, SecretFrom, SecretValue};
 pub use share::Share;
 pub use url::{Url, UrlError};
 
-use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, SecretName, VmName, VolumeName};
+use crate::names::{Generation, ImageName, NetworkName, Pool, ProjectName, ResourceId, SecretName, VmName, VolumeName};
 use crate::units::{Bytes, Span};
 
 /// A whole project, as the compose file describes it: merged, interpolated, checked, its addresses settled.
@@ -207,6 +207,9 @@ pub struct Vm {
     /// Free text of the user's, kept with the vm, to read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// How often it was made anew. No file says so: what is wanted takes it over from what is there.
+    #[serde(default, skip_serializing_if = "Generation::is_first")]
+    pub generation: Generation,
 }
 
 /// A disk besides the root disk.

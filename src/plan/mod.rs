@@ -3,6 +3,7 @@
 //! A plan is a plain value. The planner makes it from two states, `plan` prints it, the executor carries it out, and a
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
+mod anew;
 mod change;
 mod deletion;
 mod delivery;
@@ -10,7 +11,9 @@ pub mod diff;
 mod draft;
 pub mod effects;
 mod follow;
+mod former;
 mod growth;
+mod network;
 pub mod obstacle;
 pub mod operation;
 pub mod planner;
@@ -18,6 +21,7 @@ mod pools;
 pub mod power;
 pub mod presence;
 mod recipe;
+pub mod saved;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -174,6 +178,8 @@ pub enum Cause {
     Drifted,
     /// The hypervisor has it, the file no longer has.
     Orphan,
+    /// Another one stands in its place.
+    Superseded,
     /// The whole project is taken down.
     Down,
     /// It is unchanged, but a step of this plan needs it in a condition.
@@ -208,6 +214,7 @@ impl fmt::Display for Cause {
             Self::Changed => f.write_str("differs from the file"),
             Self::Drifted => f.write_str("was changed by somebody else"),
             Self::Orphan => f.write_str("no longer in the file"),
+            Self::Superseded => f.write_str("another one stands in its place"),
             Self::Down => f.write_str("taken down"),
             Self::Awaited { by } => write!(f, "{by} waits for it"),
             Self::CutOff { network } => write!(f, "{network} was down"),
@@ -225,6 +232,8 @@ impl fmt::Display for Cause {
 pub enum Effect {
     /// Nothing is interrupted.
     Live,
+    /// Those on a network lose its link for a moment.
+    Interruption,
     /// The guest is shut down and started again.
     Reboot,
     /// It is made anew.
@@ -237,6 +246,7 @@ impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Live => f.write_str("live"),
+            Self::Interruption => f.write_str("interruption"),
             Self::Reboot => f.write_str("reboot"),
             Self::Replace => f.write_str("replace"),
             Self::DataLoss => f.write_str("data loss"),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::cloud_init::{self, CloudInit};
 use crate::model::hardware::Limits;
 use crate::model::{Disk, Image, ImageRef, Interface, Network, Task, Vm, Volume};
-use crate::names::{NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::names::{Generation, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::seed::Machine;
 use crate::state::seen::Foreign;
 use crate::units::{Bytes, Span};
@@ -36,11 +36,12 @@ pub enum Operation {
     DefineNetwork(Network),
     /// Removes a network's definition.
     UndefineNetwork(Network),
-    /// Changes what a network hands out (reservations, names) and what is recorded of it, while it runs.
+    /// Replaces a network's definition and what is recorded of it; one that is up hands out what it shall at once, and is
+    /// in everything else as it was until it is started again.
     UpdateNetwork {
         /// As it was.
         from: Box<Network>,
-        /// As it shall be; of the same mode and subnet.
+        /// As it shall be.
         to: Box<Network>,
     },
     /// Starts a network.
@@ -65,6 +66,9 @@ pub enum Operation {
     GrowDisk {
         /// Whose.
         vm: VmName,
+        /// Since when it is the vm's.
+        #[serde(default, skip_serializing_if = "Generation::is_first")]
+        generation: Generation,
         /// Which of its disks.
         disk: VolumeName,
         /// What the guest saw before.
@@ -84,11 +88,20 @@ pub enum Operation {
     CreateIgnition {
         /// Whose.
         vm: VmName,
+        /// Since when it is the vm's.
+        #[serde(default, skip_serializing_if = "Generation::is_first")]
+        generation: Generation,
         /// What it is told.
         config: serde_json::Value,
     },
     /// Removes either of these. What is on it can always be made again from the vm's spec.
-    DeleteSeed(VmName),
+    DeleteSeed {
+        /// Whose.
+        vm: VmName,
+        /// Since when it is the vm's.
+        #[serde(default, skip_serializing_if = "Generation::is_first")]
+        generation: Generation,
+    },
     /// Defines a vm.
     DefineVm(Box<Vm>),
     /// Removes a vm's definition; its disks stay.
@@ -152,6 +165,15 @@ pub enum Operation {
         /// The limits of that vm.
         limits: Box<Limits>,
     },
+    /// Plugs an interface of a running vm into its network, or takes it off: the guest sees its link come and go.
+    Plug {
+        /// Which vm.
+        vm: VmName,
+        /// What.
+        interface: Interface,
+        /// Whether it is plugged in.
+        on: bool,
+    },
     /// Does one task inside a guest that is up, and records that it is done. Nothing undoes it: what a script did is
     /// gone only with the vm.
     Provision(Box<Provision>),
@@ -161,6 +183,10 @@ pub enum Operation {
     ResumeVm(VmName),
     /// Holds a vm's processors; what it had in memory stays.
     PauseVm(VmName),
+    /// Lets a vm go on from the memory that was kept when it was turned off.
+    RestoreVm(VmName),
+    /// Keeps a vm's memory, and turns it off.
+    SaveVm(VmName),
     /// Shuts a vm down, and pulls the plug after `grace`; at once where that is zero.
     StopVm {
         /// Which.
@@ -187,6 +213,9 @@ pub enum Device {
 pub struct VmDisk {
     /// Whose.
     pub vm: VmName,
+    /// Since when it is the vm's.
+    #[serde(default, skip_serializing_if = "Generation::is_first")]
+    pub generation: Generation,
     /// Which of its disks: [`VmDisk::ROOT`], or the name the file gives.
     pub disk: VolumeName,
     /// What the guest sees; the image's own size where `None`.
@@ -202,7 +231,10 @@ impl VmDisk {
     /// The disks that a vm has of its own, root disk first.
     pub fn of(vm: &Vm) -> Vec<Self> {
         use crate::model::Boot;
-        let own = |disk: VolumeName, size, backing| Self { vm: vm.name.clone(), disk, size, backing };
+        let own = |disk: VolumeName, size, backing| {
+            let (vm, generation) = (vm.name.clone(), vm.generation);
+            Self { vm, generation, disk, size, backing }
+        };
         let root = match &vm.boot {
             Boot::Image(image) => {
                 let name = VolumeName::new(Self::ROOT).expect("`root` is a legal name");
@@ -241,6 +273,9 @@ impl Provision {
 pub struct VmSeed {
     /// Whose.
     pub vm: VmName,
+    /// Since when it is the vm's.
+    #[serde(default, skip_serializing_if = "Generation::is_first")]
+    pub generation: Generation,
     /// What the file says.
     pub settings: CloudInit,
     /// What is known of the machine.
@@ -258,7 +293,7 @@ impl VmSeed {
             nics: cloud_init::nics(vm, networks),
             disks: settings.disks.clone(),
         };
-        Some(Self { vm: vm.name.clone(), settings, machine })
+        Some(Self { vm: vm.name.clone(), generation: vm.generation, settings, machine })
     }
 
     /// Whether the guest gets secrets.
@@ -287,8 +322,8 @@ impl Operation {
             Self::StopNetwork(name) => Self::StartNetwork(name.clone()),
             Self::CreateVolume(volume) => Self::DeleteVolume(volume.clone()),
             Self::CreateDisk(disk) => Self::DeleteDisk(disk.clone()),
-            Self::CreateSeed(seed) => Self::DeleteSeed(seed.vm.clone()),
-            Self::CreateIgnition { vm, .. } => Self::DeleteSeed(vm.clone()),
+            Self::CreateSeed(seed) => Self::DeleteSeed { vm: seed.vm.clone(), generation: seed.generation },
+            Self::CreateIgnition { vm, generation, .. } => Self::DeleteSeed { vm: vm.clone(), generation: *generation },
             Self::FillSeed(seed) => Self::ScrubSeed(seed.clone()),
             Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
             Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
@@ -303,7 +338,10 @@ impl Operation {
             Self::Detach { vm, device, limits } => {
                 Self::Attach { vm: vm.clone(), device: device.clone(), limits: limits.clone() }
             }
+            Self::Plug { vm, interface, on } => Self::Plug { vm: vm.clone(), interface: interface.clone(), on: !on },
             Self::StartVm(name) => Self::StopVm { name: name.clone(), grace: now },
+            Self::RestoreVm(name) => Self::SaveVm(name.clone()),
+            Self::SaveVm(name) => Self::RestoreVm(name.clone()),
             Self::ResumeVm(name) => Self::PauseVm(name.clone()),
             Self::PauseVm(name) => Self::ResumeVm(name.clone()),
             Self::StopVm { name, .. } => Self::StartVm(name.clone()),
@@ -312,7 +350,7 @@ impl Operation {
             | Self::DeleteImage(_)
             | Self::DeleteVolume(_)
             | Self::DeleteDisk(_)
-            | Self::DeleteSeed(_)
+            | Self::DeleteSeed { .. }
             | Self::GrowVolume { .. }
             | Self::GrowDisk { .. }
             | Self::Provision(_) => return None,
@@ -334,6 +372,7 @@ impl Operation {
             | Self::SetLimits { vm, .. }
             | Self::Attach { vm, .. }
             | Self::Detach { vm, .. }
+            | Self::Plug { vm, .. }
             | Self::GrowDisk { vm, .. }
             | Self::CreateIgnition { vm, .. } => ResourceId::Vm(vm.clone()),
             Self::StartNetwork(name) | Self::StopNetwork(name) => ResourceId::Network(name.clone()),
@@ -344,10 +383,12 @@ impl Operation {
             Self::CreateSeed(seed) | Self::FillSeed(seed) | Self::ScrubSeed(seed) => ResourceId::Vm(seed.vm.clone()),
             Self::Provision(provision) => ResourceId::Vm(provision.vm.name.clone()),
             Self::DefineVm(vm) | Self::UndefineVm(vm) => ResourceId::Vm(vm.name.clone()),
-            Self::DeleteSeed(name)
+            Self::DeleteSeed { vm: name, .. }
             | Self::StartVm(name)
             | Self::ResumeVm(name)
             | Self::PauseVm(name)
+            | Self::RestoreVm(name)
+            | Self::SaveVm(name)
             | Self::StopVm { name, .. } => ResourceId::Vm(name.clone()),
         }
     }

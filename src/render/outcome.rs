@@ -52,6 +52,13 @@ pub fn text(outcome: &Outcome, about: &About<'_>, palette: &Palette) -> String {
     }
 }
 
+/// Why a run stopped where nobody interrupted it.
+pub fn lost(palette: &Palette) -> String {
+    let what = "this run gave no sign of life for so long that another one took the project's lock; it stopped at once";
+    let hint_text = "when the other one has ended, `vmcompose recover` undoes what is left of this one";
+    error(what, palette) + &hint(hint_text, palette)
+}
+
 /// What is not as it should be after a run that got stuck. Where nothing was rolled back, that is also what failed.
 pub(super) fn remains<'a>(progress: &Progress, causes: &'a [Failure], left: &'a [Failure]) -> Vec<&'a Failure> {
     let causes = if progress.rollback.is_some() { &[] } else { causes };

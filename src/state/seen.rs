@@ -3,7 +3,7 @@
 //! Owns the comparison with what was recorded. It speaks only of what a spec can set: what a hypervisor adds by itself
 //! is never seen here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,8 @@ pub struct Shape {
     pub disks: BTreeSet<String>,
     /// Its interfaces.
     pub interfaces: BTreeSet<Mac>,
+    /// Those of its interfaces that reach no network, or another one than they should: how that is, in words.
+    pub astray: BTreeMap<Mac, String>,
     /// Disks and interfaces that somebody else gave it.
     pub foreign: Vec<Foreign>,
 }
@@ -72,6 +74,7 @@ impl Shape {
             limits: comparable(&vm.hardware.limits),
             disks: vm.disks.iter().map(disk_name).collect(),
             interfaces: vm.interfaces.iter().map(|interface| interface.mac).collect(),
+            astray: BTreeMap::new(),
             foreign: Vec::new(),
         }
     }
@@ -139,7 +142,11 @@ fn devices(shape: &Shape, wanted: &Shape, found: &mut Vec<Difference>) {
     let lost_nics = lost_nics.map(|mac| (format!("interfaces.{mac}"), None, attached()));
     let extra_disks = shape.disks.difference(&wanted.disks).map(|disk| (format!("disks.{disk}"), attached(), None));
     let foreign = shape.foreign.iter().map(|device| (device.name.clone(), attached(), None));
-    for difference in lost_disks.chain(lost_nics).chain(extra_disks).chain(foreign) {
+    let astray = shape
+        .astray
+        .iter()
+        .map(|(mac, how)| (format!("interfaces.{mac}"), Some(how.clone()), Some("plugged in".to_owned())));
+    for difference in lost_disks.chain(lost_nics).chain(astray).chain(extra_disks).chain(foreign) {
         if !found.contains(&difference) {
             found.push(difference);
         }

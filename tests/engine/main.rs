@@ -2,8 +2,10 @@
 
 mod interrupts;
 mod lost;
+mod networks;
 mod notices;
 mod patience;
+mod replacement;
 mod rig;
 mod scopes;
 mod storage;

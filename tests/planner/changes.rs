@@ -171,9 +171,8 @@ fn the_table_has_every_field_of_a_vm_and_the_planner_holds_to_it() {
         assert_eq!((&step.cause, step.changes[0].top()), (&Cause::Changed, field));
         let (action, effect) = match class {
             Class::Recorded | Class::Live => (Action::Update, Effect::Live),
-            Class::Reboot => (Action::Restart, Effect::Reboot),
-            // Its disks go with what is on them, and so it is asked about.
-            Class::Replace | Class::Impossible => (Action::Replace, Effect::DataLoss),
+            Class::Interruption | Class::Reboot => (Action::Restart, Effect::Reboot),
+            Class::Replace | Class::Impossible => (Action::Replace, Effect::Replace),
         };
         assert_eq!((step.action, step.effect), (action, Some(effect)), "{field}");
         for operation in &step.operations {
@@ -218,8 +217,8 @@ fn disks_of_its_own_are_made_before_and_go_last() {
     let mut without = full();
     without.disks.clear();
     let removed = step(&full(), &without);
-    assert_eq!(operations(&removed), ["detach disk `scratch` from", "redefine", "delete disk `scratch`"]);
-    assert_eq!(removed.effect, Some(Effect::DataLoss));
+    assert_eq!(operations(&removed), ["detach disk `scratch` from", "redefine"]);
+    assert_eq!(removed.effect, Some(Effect::Live));
 }
 
 #[test]

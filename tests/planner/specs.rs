@@ -13,8 +13,8 @@ use vmcompose::plan::{Goal, Milestone, Options, Plan, PlanError, plan};
 use vmcompose::state::{Actual, ActualState, DesiredState, Phase};
 use vmcompose::units::{Bytes, Span};
 
-pub(crate) const UP: Options = Options { goal: Goal::Up, remove_orphans: false };
-pub(crate) const DOWN: Options = Options { goal: Goal::Down { volumes: false }, remove_orphans: false };
+pub(crate) const UP: Options = Options::new(Goal::Up);
+pub(crate) const DOWN: Options = Options::new(Goal::Down { volumes: false });
 
 pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T
 where
@@ -58,6 +58,7 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
         hardware: vmcompose::model::Hardware::default(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        generation: vmcompose::names::Generation::FIRST,
         ports: Vec::new(),
         cloud_init: None,
         ssh: None,

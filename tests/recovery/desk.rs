@@ -1,7 +1,7 @@
 //! A project on a libvirt of its own, the binary that works on it, and its sudden deaths.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use vmcompose::backend::libvirt::Libvirt;
@@ -16,13 +16,22 @@ name: shop
 networks: { front: {} }
 volumes: { data: { size: 1MiB } }
 vms:
-  db: { boot: { kernel: kernel }, networks: [front], disks: [{ volume: data }, { name: scratch, size: 1MiB }] }
+  db:
+    boot: { kernel: kernel }
+    networks: [front]
+    disks: [{ volume: data }, { name: scratch, size: 1MiB }]
+    cpus: 1
+    max_cpus: 4
+    memory: 128MiB
+    max_memory: 512MiB
+    limits: { memory: { soft: 1GiB } }
   old: { boot: { kernel: kernel } }
   web: { boot: { kernel: kernel }, networks: [front], depends_on: [db] }
 ";
 
-/// The same with changes: a vm, a network and a volume more, a vm and a network less, a record updated. The test driver
-/// shows the new definition of a network only after a restart of it, so none is updated.
+/// The same with changes: a vm with a task, a network and a volume more, a vm less; a vm that gets more of
+/// everything while it runs, as far as the test driver can do that and take it back. It shows the new definition of a network
+/// only after a restart of it, so none is updated.
 pub(crate) const CHANGED: &str = "\
 name: shop
 networks: { front: {}, back: {} }
@@ -33,8 +42,33 @@ vms:
     networks: [front]
     disks: [{ volume: data }, { name: scratch, size: 1MiB }]
     labels: { tier: gold }
-  new: { boot: { kernel: kernel }, networks: [back], disks: [{ volume: more }], depends_on: [db] }
+    cpus: 2
+    max_cpus: 4
+    memory: 256MiB
+    max_memory: 512MiB
+    limits: { memory: { hard: 2GiB } }
+    autostart: true
+  new:
+    boot: { kernel: kernel }
+    networks: [back]
+    disks: [{ volume: more }]
+    depends_on: [db]
+    provision: [{ name: greet, run: echo MaRkEr-of-a-script, env: { WORD: MaRkEr-of-its-environment } }]
   web: { boot: { kernel: kernel }, networks: [front], depends_on: [db] }
+";
+
+/// A vm that is told secrets. On the test driver nobody says when it has read them, so that its run is always undone.
+pub(crate) const TOLD: &str = "\
+name: shop
+secrets: { token: { environment: SHOP_TOKEN } }
+vms:
+  db:
+    boot: { kernel: kernel }
+    cloud_init:
+      secrets: [token]
+      write_files: [{ path: /etc/app.env, content: \"TOKEN={{ secrets.token }}\" }]
+      users: [{ name: ada, password_hash: $6$MaRkErsalt$xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx }]
+    provision: [{ name: greet, run: echo MaRkEr-of-a-script, env: { WORD: MaRkEr-of-its-environment } }]
 ";
 
 /// A folder with a compose file and a state folder, and a libvirt for it.
@@ -68,8 +102,22 @@ impl Desk {
         fs::write(self.folder.path().join("vmcompose.yaml"), file).expect("written");
     }
 
-    pub(crate) fn journals(&self) -> std::path::PathBuf {
+    /// The folder of the journals.
+    pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state/vmcompose/journal")
+    }
+
+    /// The journals there are.
+    pub(crate) fn journals(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.state()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() { folders.push(path) } else { found.push(path) }
+            }
+        }
+        found
     }
 
     /// The command, ready for its arguments.
@@ -78,7 +126,7 @@ impl Desk {
         for (name, folder) in [("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache"), ("XDG_RUNTIME_DIR", "run")] {
             command.env(name, self.folder.path().join(folder));
         }
-        command.current_dir(self.folder.path());
+        command.env("SHOP_TOKEN", "MaRkEr-of-a-secret").current_dir(self.folder.path());
         command
     }
 
@@ -106,10 +154,19 @@ impl Desk {
 
     /// Runs a command line, and kills the process at the n-th point where it can be killed. Whether it came that far.
     pub(crate) fn killed(&self, line: &str, point: usize) -> bool {
+        self.killed_or_ends(line, point, 0)
+    }
+
+    /// The same for a command line that ends with this code where it is not killed.
+    pub(crate) fn killed_or_ends(&self, line: &str, point: usize, whole: i32) -> bool {
         let mut command = self.vmcompose(line);
         let output = command.env("VMCOMPOSE_TEST_KILL_AT", point.to_string()).output().expect("the binary runs");
         let ended = Ended::of(&output);
-        assert!(ended.code.is_none_or(|code| code == 0), "`{line}` at {point}:\n{}", ended.stderr);
+        assert!(ended.code.is_none_or(|code| code == whole), "`{line}` at {point}:\n{}", ended.stderr);
+        for path in self.journals() {
+            let text = fs::read_to_string(&path).expect("text");
+            assert!(!text.contains("MaRkEr"), "`{line}` at {point}: a secret or a script is in {}", path.display());
+        }
         ended.code.is_none()
     }
 

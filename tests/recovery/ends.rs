@@ -1,7 +1,7 @@
 //! Other ends than a clean one: journals that are damaged, disks that are full, locks that are held, signals.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,18 +15,6 @@ vms:
   db: { boot: { kernel: kernel }, healthcheck: { tcp: { host: 127.0.0.1, port: 1 }, interval: 1s, retries: 3600 } }
 ";
 
-fn journals(desk: &Desk) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![desk.journals()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() { folders.push(path) } else { found.push(path) }
-        }
-    }
-    found
-}
-
 /// Starts a run, and waits until it is in its gate.
 fn in_its_gate(desk: &Desk) -> Child {
     let child = desk.vmcompose("up").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
@@ -38,7 +26,7 @@ fn in_its_gate(desk: &Desk) -> Child {
     child
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().expect("kill");
     assert!(sent.success());
 }
@@ -51,7 +39,7 @@ fn a_journal_is_private_and_tells_whose_run_it_is() {
     }
     let desk = Desk::new(SHOP);
     assert!(desk.killed("up", 40));
-    let paths = journals(&desk);
+    let paths = desk.journals();
     assert_eq!(paths.len(), 1, "{paths:?}");
     assert_eq!(fs::metadata(&paths[0]).expect("there").permissions().mode() & 0o777, 0o600);
     let list = desk.ends(0, "recover --list --format json");
@@ -62,7 +50,7 @@ fn a_journal_is_private_and_tells_whose_run_it_is() {
     assert!(run["operations"].as_u64().is_some_and(|n| n > 3), "{run:#}");
     let going_on = desk.ends(0, "up");
     assert!(going_on.stderr.contains("was cut short; going on from what is there"), "{}", going_on.stderr);
-    assert!(journals(&desk).is_empty());
+    assert!(desk.journals().is_empty());
 }
 
 #[test]
@@ -74,7 +62,7 @@ fn a_torn_or_damaged_journal_is_told_and_recovered_from_by_looking() {
     let before = desk.world();
     for (damage, word) in [("{\"beg", "in the middle of a line"), ("nonsense\n{\"begun\":[0,0]}\n", "is damaged")] {
         assert!(desk.killed("up --parallel 1", 50));
-        let path = journals(&desk).remove(0);
+        let path = desk.journals().remove(0);
         let text = fs::read_to_string(&path).expect("text");
         fs::write(&path, format!("{text}{damage}")).expect("written");
         let recovered = desk.ends(0, "recover --yes");
@@ -83,13 +71,13 @@ fn a_torn_or_damaged_journal_is_told_and_recovered_from_by_looking() {
     }
     // Without a plan in it there is nothing to go by.
     assert!(desk.killed("up --parallel 1", 50));
-    let path = journals(&desk).remove(0);
+    let path = desk.journals().remove(0);
     fs::write(&path, "nonsense\nmore of it\n").expect("written");
     let refused = desk.ends(8, "recover --yes");
     assert!(refused.stderr.contains("hint: ") && refused.stderr.contains("--force"), "{}", refused.stderr);
     assert!(desk.ends(0, "plan").stdout.contains("to create"));
     desk.ends(0, "recover --force");
-    assert!(journals(&desk).is_empty());
+    assert!(desk.journals().is_empty());
     desk.ends(0, "down --volumes --yes");
 }
 
@@ -146,7 +134,7 @@ fn every_signal_undoes_and_a_closed_terminal_does_not_hinder() {
         signal(&child, name);
         assert_eq!(child.wait().expect("it ends").code(), Some(130), "SIG{name}");
         assert_eq!(desk.world(), before, "SIG{name}");
-        assert!(journals(&desk).is_empty(), "SIG{name}");
+        assert!(desk.journals().is_empty(), "SIG{name}");
     }
 }
 
@@ -171,8 +159,8 @@ fn a_full_disk_ends_a_run_before_it_does_what_it_cannot_write_down() {
     let before = desk.world();
     // Header and plan are written at the third point.
     assert!(desk.killed("up", 3));
-    let length = fs::metadata(&journals(&desk)[0]).expect("there").len();
-    fs::remove_dir_all(desk.journals()).expect("removed");
+    let length = fs::metadata(&desk.journals()[0]).expect("there").len();
+    fs::remove_dir_all(desk.state()).expect("removed");
     // No room for header and plan; room for them, and for a few entries.
     let cases = [
         ("mount -t tmpfs -o size=4k none state".to_owned(), [1, 1], "No space left on device"),
@@ -185,7 +173,7 @@ fn a_full_disk_ends_a_run_before_it_does_what_it_cannot_write_down() {
         assert!(ended.code.is_some_and(|code| codes.contains(&code)), "{limit}:\n{}", ended.stderr);
         assert!(ended.stderr.contains(words) && ended.stderr.contains("XDG_STATE_HOME"), "{}", ended.stderr);
         assert_eq!(desk.world(), before, "{limit}");
-        assert!(journals(&desk).is_empty(), "{limit}");
+        assert!(desk.journals().is_empty(), "{limit}");
     }
 }
 

@@ -10,7 +10,7 @@ mod real;
 #[path = "../support/mod.rs"]
 mod support;
 
-use desk::{CHANGED, Desk, SHOP};
+use desk::{CHANGED, Desk, SHOP, TOLD};
 use support::qemu::enabled;
 
 /// Kills `line` at each point in turn, and has `after` look at what that leaves, until it says that the run was over by
@@ -111,13 +111,22 @@ fn a_down_that_is_killed_anywhere_can_be_gone_on_with_or_turned_round() {
     let full = desk.world();
     let mut empty = None;
     let points = at_every_point(&desk, "down --volumes --yes", |point| {
-        if point % 2 == 0 {
-            desk.ends(0, "up --resume --yes");
-        } else {
-            desk.ends(0, "down --volumes --yes");
-            let world = desk.world();
-            same(&world, empty.get_or_insert(world.clone()), &format!("down, killed at {point}, gone on with"));
-            desk.ends(0, "up");
+        match point % 3 {
+            0 => drop(desk.ends(0, "up --resume --yes")),
+            1 => {
+                desk.ends(0, "down --volumes --yes");
+                let world = desk.world();
+                same(&world, empty.get_or_insert(world.clone()), &format!("down, killed at {point}, gone on with"));
+                desk.ends(0, "up");
+            }
+            _ => {
+                // Data that is gone stays gone, and is told once.
+                let recovered = desk.run("recover --yes");
+                let told = recovered.stderr.contains("cannot be undone");
+                assert_eq!(recovered.code, Some(if told { 7 } else { 0 }), "at {point}: {}", recovered.stderr);
+                assert!(desk.ends(0, "recover").stderr.contains("nothing to recover"));
+                desk.ends(0, "up");
+            }
         }
         desk.ends(0, "plan --exit-code");
         same(&desk.world(), &full, &format!("down, killed at {point}"));
@@ -146,4 +155,59 @@ fn a_recovery_that_is_killed_anywhere_can_be_given_again() {
     });
     assert!(points > 30, "{points} points only");
     same(&desk.world(), &before, "recover, not killed");
+}
+
+#[test]
+fn a_resumed_run_that_fails_is_undone_with_the_one_before_it_also_when_it_is_killed() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::new(SHOP);
+    let before = desk.world();
+    let failing = format!(
+        "{SHOP}  bad:\n    boot: {{ kernel: kernel }}\n    depends_on: [web]\n    healthcheck: {{ tcp: {{ host: 127.0.0.1, port: 1 }}, \
+         interval: 10ms, retries: 2, start_period: 0s }}\n"
+    );
+    let cut_short = || {
+        desk.write(SHOP);
+        assert!(desk.killed("up --parallel 1", 74), "the run is longer than that");
+        desk.write(&failing);
+    };
+    cut_short();
+    let left = desk.world();
+    // Without the word only this run is undone, and the one before it waits for somebody.
+    desk.ends(6, "up");
+    same(&desk.world(), &left, "up, failed");
+    assert_eq!(desk.journals().len(), 1);
+    let resumed = desk.ends(6, "up --resume");
+    assert!(desk.journals().is_empty(), "{}", resumed.stderr);
+    same(&desk.world(), &before, "up --resume, failed");
+    let mut points = 0;
+    cut_short();
+    while desk.killed_or_ends("up --resume --parallel 1", points + 5, 6) {
+        points += 5;
+        desk.ends(0, "recover --yes");
+        same(&desk.world(), &before, &format!("up --resume, killed at {points}"));
+        cut_short();
+    }
+    assert!(points > 100, "{points} points only");
+    same(&desk.world(), &before, "up --resume, failed");
+}
+
+#[test]
+fn no_journal_holds_a_secret_or_a_script_wherever_its_run_is_killed() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::new(TOLD);
+    let before = desk.world();
+    let mut points = 0;
+    // Whether a journal holds any is looked at with every kill. The run is undone by itself where it is not killed.
+    while desk.killed_or_ends("up", points + 1, 6) {
+        points += 1;
+        desk.ends(0, "recover --yes");
+        same(&desk.world(), &before, &format!("up, killed at {points}"));
+    }
+    assert!(points > 60, "{points} points only");
+    same(&desk.world(), &before, "up, not killed");
 }

@@ -98,6 +98,7 @@ fn vm(name: &str) -> Vm {
         provision: Vec::new(),
         shares: Vec::new(),
         annotations: BTreeMap::new(),
+        generation: vmcompose::names::Generation::FIRST,
         ports: Vec::new(),
     }
 }

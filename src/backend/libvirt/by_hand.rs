@@ -26,11 +26,11 @@ fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
         Operation::ResumeVm(name) => format!("resume {}", domain(name)),
         Operation::PauseVm(name) => format!("suspend {}", domain(name)),
         Operation::UndefineVm(vm) => format!("undefine {}", domain(&vm.name)),
-        Operation::DeleteDisk(disk) => delete(&Stored::Disk { vm: disk.vm.clone(), disk: disk.disk.clone() }),
-        Operation::DeleteSeed(vm) => delete(&Stored::Seed(vm.clone())),
+        Operation::DeleteDisk(disk) => delete(&Stored::disk(disk)),
+        Operation::DeleteSeed { vm, generation } => delete(&Stored::Seed(vm.clone(), *generation)),
         // A guest starts without anything on it too, and the next `up` writes it anew.
         Operation::ScrubSeed(seed) => {
-            let stored = Stored::Seed(seed.vm.clone());
+            let stored = Stored::Seed(seed.vm.clone(), seed.generation);
             format!("vol-wipe --pool {} {}", names::pool(stored.pool()), stored.name(project))
         }
         Operation::DeleteVolume(volume) => delete(&Stored::volume(volume)),

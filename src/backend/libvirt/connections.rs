@@ -82,6 +82,11 @@ impl Connections {
         Ok(Self { uri: uri.map(ToOwned::to_owned), reported, calls, freed: Condvar::new(), limit, open, ear })
     }
 
+    /// Connections to the same hypervisor that these calls do not keep busy.
+    pub(super) fn another(&self) -> Result<Self, HypervisorError> {
+        Self::open(self.uri.as_deref())
+    }
+
     /// The URI that libvirt reports.
     pub(super) fn uri(&self) -> &str {
         &self.reported

@@ -8,6 +8,7 @@
 mod agent;
 mod by_hand;
 mod capabilities;
+mod claim;
 mod cloud_init;
 mod connections;
 mod console;
@@ -24,11 +25,13 @@ mod inventory;
 mod live;
 mod merge;
 mod names;
+mod network_seen;
 mod network_xml;
 mod networks;
 mod observe;
 mod others;
 mod parameters;
+mod plug;
 mod pools;
 mod probe;
 mod projects;
@@ -49,6 +52,7 @@ mod volumes;
 mod xml;
 
 pub use self::by_hand::by_hand;
+pub use self::claim::{Claim, Claimed, Holder};
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -68,14 +72,13 @@ use crate::backend::{Attempt, Change, Exhibit, Health, Hypervisor, HypervisorErr
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
-use crate::plan::operation::VmDisk;
 use crate::secret::Secrets;
 use crate::state::record::Record;
 use crate::state::{self, ActualState};
 
 /// A hypervisor behind libvirt.
 pub struct Libvirt {
-    connections: Connections,
+    connections: Arc<Connections>,
     place: Place,
     turns: Turns,
     offer: OnceLock<Offer>,
@@ -123,7 +126,7 @@ impl Libvirt {
     /// Fails with [`crate::backend::ErrorKind::Unreachable`]. Switches off libvirt's habit of printing errors itself,
     /// for the whole process.
     pub fn connect(uri: Option<&str>) -> Result<Self, HypervisorError> {
-        let connections = Connections::open(uri)?;
+        let connections = Arc::new(Connections::open(uri)?);
         let place = connections.with(|connect| Place::of(connect, connections.uri()))?;
         let (offer, ability) = (OnceLock::new(), OnceLock::new());
         Ok(Self { connections, place, turns: Turns::default(), offer, ability, secrets: Arc::default() })
@@ -143,6 +146,17 @@ impl Libvirt {
     /// Whether it runs on this machine, so that its files are those that are seen here.
     pub fn is_local(&self) -> bool {
         self.place.local && !self.place.test
+    }
+
+    /// Asks for the lock of a project that lies on the hypervisor, and that all machines see. Where its holder gives no
+    /// sign of life, `waiting` is told who that is, and a few looks later the lock is taken from them.
+    pub fn claim(
+        &self,
+        project: &ProjectName,
+        holder: &Holder,
+        waiting: impl Fn(&str),
+    ) -> Result<Claimed, HypervisorError> {
+        claim::claim(&self.connections, project, holder, waiting)
     }
 
     /// The interface of the host that a network is on.
@@ -323,29 +337,29 @@ impl Libvirt {
             }
             Operation::DeleteVolume(volume) => delete(Stored::volume(volume), what),
             Operation::CreateDisk(disk) => on(&|call| volumes::create_disk(call, disk)),
-            Operation::DeleteDisk(VmDisk { vm, disk, .. }) => {
-                delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, format!("disk `{disk}` of {what}"))
-            }
-            Operation::GrowDisk { vm, disk, to, .. } => {
-                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone() };
+            Operation::DeleteDisk(disk) => delete(Stored::disk(disk), format!("disk `{}` of {what}", disk.disk)),
+            Operation::GrowDisk { vm, generation, disk, to, .. } => {
+                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone(), generation: *generation };
                 on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
             Operation::FillSeed(seed) => on(&|call| seeds::fill(call, seed)),
             Operation::ScrubSeed(seed) => on(&|call| seeds::scrub(call, seed)),
-            Operation::CreateIgnition { vm, config } => on(&|call| seeds::create_ignition(call, vm, config)),
-            Operation::DeleteSeed(vm) => {
-                on(&|call| seeds::delete(call, vm))?;
+            Operation::CreateIgnition { vm, generation, config } => {
+                on(&|call| seeds::create_ignition(call, (vm, *generation), config))
+            }
+            Operation::DeleteSeed { vm, generation } => {
+                on(&|call| seeds::delete(call, vm, *generation))?;
                 on(&|call| console_log::delete(call, vm))?;
-                delete(Stored::Ignition(vm.clone()), format!("the Ignition configuration of {what}"))
+                delete(Stored::Ignition(vm.clone(), *generation), format!("the Ignition configuration of {what}"))
             }
             Operation::DefineNetwork(network) => {
                 let record = record(project, Spec::Network(network.clone()));
                 on(&|call| networks::define(call, &record, network))
             }
-            Operation::UpdateNetwork { from, to } => {
+            Operation::UpdateNetwork { to, .. } => {
                 let record = record(project, Spec::Network((**to).clone()));
-                on(&|call| update::network(call, &record, from, to))
+                on(&|call| update::network(call, &record, to))
             }
             Operation::UndefineNetwork(network) => on(&|call| networks::undefine(call, &network.name)),
             Operation::StartNetwork(network) => on(&|call| networks::start(call, network)),
@@ -363,6 +377,7 @@ impl Libvirt {
             Operation::SetLimits { vm, from, to } => on(&|call| live::set_limits(call, vm, from, to)),
             Operation::Attach { vm, device, limits } => on(&|call| live::attach(call, vm, device, limits)),
             Operation::Detach { vm, device, .. } => on(&|call| live::detach(call, vm, device)),
+            Operation::Plug { vm, interface, on: plugged } => on(&|call| plug::plug(call, vm, interface, *plugged)),
             Operation::RecordVm { to, .. } => {
                 let record = record(project, Spec::Vm(to.clone()));
                 on(&|call| update::record_vm(call, &record, to))
@@ -379,6 +394,8 @@ impl Libvirt {
             Operation::StartVm(vm) => on(&|call| vms::start(call, vm)),
             Operation::ResumeVm(vm) => on(&|call| vms::resume(call, vm)),
             Operation::PauseVm(vm) => on(&|call| vms::pause(call, vm)),
+            Operation::RestoreVm(vm) => on(&|call| vms::start(call, vm)),
+            Operation::SaveVm(vm) => on(&|call| vms::save(call, vm)),
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => {
                 vms::stop(connections, place, project, name, grace.0).map(|done| change.set(done))

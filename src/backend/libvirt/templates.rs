@@ -8,7 +8,8 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::network_xml::{DHCP_HOST, DNS_HOST};
+use super::claim::LOCK;
+use super::network_xml::{DHCP_HOST, DHCP_RANGE, DNS_HOST};
 use super::xml::{RECORD, USER_POOL};
 use crate::backend::{ErrorKind, HypervisorError};
 
@@ -27,7 +28,9 @@ fn templates() -> &'static Environment<'static> {
             ("pool.xml.j2", include_str!("pool.xml.j2")),
             ("volume.xml.j2", include_str!("volume.xml.j2")),
             ("dhcp-host.xml.j2", DHCP_HOST),
+            ("dhcp-range.xml.j2", DHCP_RANGE),
             ("dns-host.xml.j2", DNS_HOST),
+            ("lock.xml.j2", LOCK),
             ("record.xml.j2", RECORD),
             ("user-pool.xml.j2", USER_POOL),
         ];

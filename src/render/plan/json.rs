@@ -38,7 +38,8 @@ pub const VERSION: u32 = 1;
 /// }
 /// ```
 ///
-/// `action` is one of `create`, `start`, `update`, `restart`, `replace`, `delete`, `verify`. `origin`, `effect`,
+/// `action` is one of `create`, `start`, `update`, `restart`, `replace`, `delete`, `verify`; `effect` one of `live`,
+/// `interruption`, `reboot`, `replace`, `data_loss`. `origin`, `effect`,
 /// `gate` and `spec` are null where there is none; `spec` is there where a resource is made; `finish`, only where there
 /// is any, has the calls after the gate. `after` names steps of the same plan; `until` is `applied`
 /// (its operations are done) or `passed` (its gate is open too). `unchanged` holds what the file has and no step makes or

@@ -11,7 +11,7 @@ use anstyle::Style;
 pub use json::{VERSION, json};
 
 use crate::names::ResourceId;
-use crate::plan::{Action, Gate, Milestone, Plan, Step};
+use crate::plan::{Action, Effect, Gate, Milestone, Plan, Step};
 use crate::render::layout::{Text, pad, tame, width};
 use crate::render::message::hint;
 use crate::render::style::{Palette, paint};
@@ -145,6 +145,7 @@ fn lines(steps: &[&Step], step: &Step, palette: &Palette) -> Vec<(String, String
         let lost: Vec<String> = step.operations.iter().filter_map(destroyed).collect();
         let value = match lost.as_slice() {
             [] if step.operations.iter().any(grows) => format!("{effect}; cannot be undone: disks do not shrink"),
+            [] if effect == Effect::Interruption => format!("{effect}: the vms on it lose the link for a moment"),
             [] => effect.to_string(),
             _ => paint(palette.bad, format!("{effect}: {}", lost.join(", "))),
         };

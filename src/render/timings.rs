@@ -25,10 +25,10 @@ const STYLE: &str = "\
 body{margin:2rem auto;max-width:1060px;padding:0 1rem;background:var(--page);color:var(--text);font:15px/1.5 system-ui,sans-serif}
 h1{font-size:1.4rem;margin:0}p{margin:.3rem 0}.faint{color:var(--faint)}svg{width:100%;height:auto;margin:1rem 0}
 svg text{font:12px system-ui,sans-serif;fill:var(--text)}svg .faint{fill:var(--faint)}.grid{stroke:var(--line)}.wave{fill:var(--wave)}
-.work{fill:var(--work)}.gate{fill:var(--gate)}.failed{fill:var(--bad)}.on{stroke:var(--path);stroke-width:2.5}.mark{fill:var(--path);font-weight:700}
+.work{fill:var(--work)}.gate{fill:var(--gate)}.failed{fill:var(--bad)}.on{stroke:var(--path);stroke-width:2.5}.mark{fill:var(--path);color:var(--path);font-weight:700}
 .key span{display:inline-block;width:1em;height:1em;margin:0 .4em 0 1.2em;vertical-align:-.15em;border-radius:2px}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line)}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}tr.on td:first-child{border-left:3px solid var(--path)}";
+th,td:first-child{white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}tr.on td:first-child{border-left:3px solid var(--path)}";
 
 /// The page of a run. `when` says when it began.
 pub fn page(progress: &Progress, when: &str) -> String {
@@ -48,11 +48,7 @@ pub fn page(progress: &Progress, when: &str) -> String {
     );
     if !path.is_empty() {
         let names: Vec<String> = path.iter().filter_map(|step| progress.tracks.get(*step)).map(link).collect();
-        let _ = writeln!(
-            text,
-            "<p><b class=\"mark\">\u{25c6}</b> what it took so long for: {}</p>",
-            names.join(" \u{2192} ")
-        );
+        let _ = writeln!(text, "<p><b class=\"mark\">\u{25c6}</b> the critical path: {}</p>", names.join(" \u{2192} "));
     }
     text.push_str(&chart(progress, &path));
     text.push_str(KEY);
@@ -109,6 +105,15 @@ fn chart(progress: &Progress, path: &[usize]) -> String {
 fn row(progress: &Progress, track: &Track, on: bool, y: f64, x: &impl Fn(Duration) -> f64) -> String {
     let name = track.summary.resource.to_string().replace('`', "");
     let mut text = format!("<g><title>{}</title>\n", plain(&told(progress, track)));
+    let before = track.summary.step.0.checked_sub(1).and_then(|step| progress.tracks.get(step));
+    if before.is_none_or(|before| before.summary.wave != track.summary.wave) {
+        let (at, wave) = (NAMES - 10.0, track.summary.wave);
+        let _ = writeln!(
+            text,
+            "<text class=\"faint\" x=\"{at}\" y=\"{}\" text-anchor=\"end\">wave {wave}</text>",
+            y + 16.0
+        );
+    }
     let mark = if on { "<tspan class=\"mark\">\u{25c6} </tspan>" } else { "" };
     let _ = writeln!(text, "<text x=\"4\" y=\"{}\">{mark}{}</text>", y + 16.0, plain(&name));
     if let Some(began) = track.began {
@@ -127,7 +132,7 @@ fn row(progress: &Progress, track: &Track, on: bool, y: f64, x: &impl Fn(Duratio
             );
         };
         bar(if failed && track.applied.is_none() { "failed" } else { "work" }, began, applied);
-        if ended > applied {
+        if !track.summary.gate.is_empty() && ended > applied {
             bar(if failed { "failed" } else { "gate" }, applied, ended);
         }
     }

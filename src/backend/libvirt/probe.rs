@@ -173,14 +173,19 @@ fn console(
         HypervisorError::new(ErrorKind::Unsupported, message)
             .with_hint("`up` records the consoles of the vms that it makes, on QEMU alone")
     })?;
-    let said = String::from_utf8_lossy(&said);
+    Ok(heard(&wanted, &said))
+}
+
+/// What a console has said, held against what is waited for. What is no text, or moves the cursor, is passed over.
+fn heard(wanted: &Regex, said: &[u8]) -> Health {
+    let said = anstream::adapter::strip_str(&String::from_utf8_lossy(said)).to_string();
     if wanted.is_match(&said) {
-        return Ok(Health::Passing);
+        return Health::Passing;
     }
-    Ok(Health::Failing(match said.lines().rev().map(printable).find(|line| !line.is_empty()) {
+    Health::Failing(match said.lines().rev().map(printable).find(|line| !line.is_empty()) {
         Some(line) => format!("no match yet; the last line is `{}`", line.chars().take(120).collect::<String>()),
         None => "the console has said nothing yet".to_owned(),
-    }))
+    })
 }
 
 /// A line as it reads: without what moves a terminal's cursor and colours its text.
@@ -212,5 +217,26 @@ fn exit_words(exit: &Exit) -> String {
     match exit.output().lines().map(str::trim).find(|line| !line.is_empty()) {
         Some(line) => format!("{}: {}", exit.how(), line.chars().take(200).collect::<String>()),
         None => exit.how(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_console_passes_once_it_has_said_what_is_waited_for() {
+        let wanted = Regex::new("(?m)^db login:").expect("a pattern");
+        let failing = |words: &str| Health::Failing(words.to_owned());
+        assert_eq!(heard(&wanted, b""), failing("the console has said nothing yet"));
+        let booting = b"\x1b[2J\x1b[0;32m  OK  \x1b[0m Started sshd\r\n\r\n";
+        assert_eq!(heard(&wanted, booting), failing("no match yet; the last line is `OK   Started sshd`"));
+        let garbage = b"\xff\xfe\x00\x07\n";
+        assert_eq!(heard(&wanted, garbage), failing("no match yet; the last line is `\u{fffd}\u{fffd}`"));
+        let ready = [&booting[..], garbage, b"\x1b[1mdb login:\x1b[0m "].concat();
+        assert_eq!(heard(&wanted, &ready), Health::Passing);
+        let endless = "x".repeat(1 << 20);
+        let Health::Failing(words) = heard(&wanted, endless.as_bytes()) else { panic!("no match") };
+        assert!(words.len() < 200, "{words}");
     }
 }

@@ -54,14 +54,13 @@ fn tell(run: &Run, options: &Why) -> Option<String> {
         "`{}` of {}, process {} on {}",
         run.header.command, run.header.since, run.header.process, run.header.host
     );
-    let found = progress.tracks.iter().any(|track| !track.telling.is_empty());
     let about = About {
         progress: &progress,
         events: &run.events,
         run: &name,
         alive: run.is_alive(),
         silent,
-        folder: found.then_some(run.folder.as_path()),
+        folder: run.folder.join(options.vm.as_str()).is_dir().then_some(run.folder.as_path()),
     };
     why::why(&about, &options.vm)
 }

@@ -41,6 +41,7 @@ pub fn why(about: &About<'_>, vm: &VmName) -> Option<String> {
     let id = ResourceId::Vm(vm.clone());
     let track = progress.tracks.iter().find(|track| track.summary.resource == id)?;
     let mut text = String::new();
+    let over = track.state.is_over();
     let broken = progress.outcome.is_none() && !about.alive;
     let _ = writeln!(text, "{id}: {}{}", state(about, track), if broken { ", when the run was cut short" } else { "" });
     let mut line = |name: &str, words: &str| {
@@ -49,7 +50,7 @@ pub fn why(about: &About<'_>, vm: &VmName) -> Option<String> {
     match &track.state {
         StepState::Pending | StepState::NotStarted | StepState::Cancelled => {
             for before in blockers(progress, track) {
-                line("waits for", &blocker(progress, before));
+                line(if over { "waited for" } else { "waits for" }, &blocker(progress, before));
             }
         }
         StepState::Running(Some(operation)) | StepState::Finishing(Some(operation)) => line("does", operation),

@@ -58,7 +58,7 @@ fn new_vm() -> vmcompose::names::ResourceId {
 fn the_page_stands_alone() {
     let text = page(&seen(&success(&creation_plan())), "2026-11-21T12:00:00Z");
     golden("timings.html", &text);
-    assert!(!text.contains("<script") && !text.contains("src=") && !text.contains("http"), "{text}");
+    assert!(!text.contains("<script") && !text.contains("src=") && !text.contains("://"), "{text}");
     let failed = page(&seen(&rolled_back(&creation_plan())), "2026-11-21T12:00:00Z");
     golden("timings-failed.html", &failed);
     assert!(failed.contains("class=\"failed"), "{failed}");

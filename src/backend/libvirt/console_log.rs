@@ -14,7 +14,7 @@ use virt_sys::VIR_STORAGE_VOL_GET_PHYSICAL;
 use super::error::{failed, present};
 use super::names::Stored;
 use super::volumes::{self, path_of};
-use super::{Call, storage, xml};
+use super::{Call, Libvirt, storage, xml};
 use crate::backend::HypervisorError;
 use crate::model::{Boot, Vm};
 use crate::names::{Pool, ProjectName, VmName};
@@ -25,6 +25,20 @@ const OLDER: std::ops::Range<u8> = 0..3;
 const CHUNK: usize = 64 << 10;
 /// As much as is read at most: the daemon moves a file aside at two megabytes as it is shipped.
 const MOST: usize = 16 << 20;
+
+impl Libvirt {
+    /// What the serial console of a vm has said since its last start, from this byte on, and where that ends; `None` where
+    /// nothing is recorded: the test driver has no consoles.
+    pub fn console_log(
+        &self,
+        project: &ProjectName,
+        vm: &VmName,
+        from: u64,
+    ) -> Result<Option<(Vec<u8>, u64)>, HypervisorError> {
+        let read = self.connections.with(|connect| console_log::read(connect, project, vm, from))?;
+        Ok(read.map(|(said, end)| (self.secrets.mask(&String::from_utf8_lossy(&said)).into_bytes(), end)))
+    }
+}
 
 /// The file of a vm, made where there is none. In the pool that this vm needs in any case.
 pub(super) fn prepare(call: Call<'_>, vm: &Vm) -> Result<String, HypervisorError> {

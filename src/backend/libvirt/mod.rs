@@ -222,18 +222,6 @@ impl Libvirt {
         self.connections.with(|connect| console::open(connect, project, vm, force, talk))
     }
 
-    /// What the serial console of a vm has said since its last start, from this byte on, and where that ends; `None` where
-    /// nothing is recorded: the test driver has no consoles.
-    pub fn console_log(
-        &self,
-        project: &ProjectName,
-        vm: &VmName,
-        from: u64,
-    ) -> Result<Option<(Vec<u8>, u64)>, HypervisorError> {
-        let read = self.connections.with(|connect| console_log::read(connect, project, vm, from))?;
-        Ok(read.map(|(said, end)| (self.secrets.mask(&String::from_utf8_lossy(&said)).into_bytes(), end)))
-    }
-
     fn offer(&self, connect: &Connect) -> Result<&Offer, HypervisorError> {
         if let Some(offer) = self.offer.get() {
             return Ok(offer);

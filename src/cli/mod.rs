@@ -13,6 +13,7 @@ mod power;
 mod read;
 mod run;
 mod shell;
+pub mod snapshot;
 pub mod volume;
 
 use std::ffi::OsString;
@@ -25,8 +26,8 @@ pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use logs::{EventFormat, Events, Logs, Why};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
-    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
-    Validate,
+    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
+    TableFormat, Validate,
 };
 
 pub use shell::{Completion, Man, Shell};
@@ -186,6 +187,10 @@ Examples:
   vmcompose kill db")]
     Kill(Backwards),
 
+    /// Take the whole project at one instant, and go back to it
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
+
     /// Run a command in a vm, through its guest agent
     ///
     /// Needs no network, no account and no key: the command runs as root, without a shell, and ends with its own exit
@@ -297,6 +302,7 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   vmcompose schema > vmcompose.schema.json
+  vmcompose schema --of plan        # of `plan --format json`
   vmcompose schema --format markdown | less")]
     Schema(Schema),
 

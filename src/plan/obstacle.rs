@@ -110,6 +110,16 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// The vm cannot be in the snapshot.
+    #[error("vm `{vm}` cannot be in the snapshot: {reason}")]
+    Snapshot {
+        /// Which.
+        vm: VmName,
+        /// Why not.
+        reason: String,
+        /// What the user could do about it.
+        hint: String,
+    },
     /// `protect: true` forbids it.
     #[error("{resource} is protected and would be replaced")]
     Replaced {
@@ -169,6 +179,7 @@ impl Obstacle {
             | Self::Shrinks { origin, .. }
             | Self::Pool { origin, .. }
             | Self::Protected { origin, .. } => origin.as_ref(),
+            Self::Snapshot { .. } => None,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the hypervisor knows what came of it. Pure; knows nothing of journals.
 
 use crate::model::hardware::Limits;
-use crate::model::{Image, Interface, Spec, Vm};
+use crate::model::{Image, Interface, Moment, Spec, Vm};
 use crate::names::{Generation, ResourceId, VmName};
 use crate::plan::operation::{Device, Operation, VmDisk};
 use crate::state::seen::disk_name;
@@ -99,6 +99,8 @@ impl Operation {
             Self::RestoreVm(vm) => Presence::of(vm_phase(vm).is_some_and(|phase| !is_off(phase))),
             Self::SaveVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Saved)),
             Self::Plug { vm, interface, on } => plugged(found(ResourceId::Vm(vm.clone())), interface, *on),
+            Self::CreateSnapshot { vm, moment } => Presence::of(has_snapshot(actual, vm, moment)),
+            Self::DeleteSnapshot { vm, moment } => Presence::of(!has_snapshot(actual, vm, moment)),
             // What was done inside a guest cannot be seen. A new kind of operation is undone unseen until it is told apart.
             _ => Presence::Unknown,
         }
@@ -209,6 +211,11 @@ fn has_disk(actual: &ActualState, disk: &VmDisk) -> bool {
     let is = |own: &VmDisk| own.disk == disk.disk && own.generation == disk.generation;
     let own = recorded.is_some_and(|vm| VmDisk::of(vm).iter().any(is));
     own || actual.loose_disks.contains(&(disk.vm.clone(), disk.disk.clone(), disk.generation))
+}
+
+fn has_snapshot(actual: &ActualState, vm: &VmName, moment: &Moment) -> bool {
+    let seen = actual.resources.get(&ResourceId::Vm(vm.clone())).and_then(|found| found.seen.as_ref());
+    seen.is_some_and(|seen| seen.snapshots.iter().any(|kept| kept.snapshot.id == moment.snapshot.id))
 }
 
 fn has_seed(actual: &ActualState, vm: &VmName, generation: Generation) -> bool {

@@ -119,7 +119,13 @@ pub(super) fn deletion(actual: &Actual) -> Vec<Operation> {
             let disks = VmDisk::of(vm).into_iter().map(Operation::DeleteDisk);
             let seed = || Operation::DeleteSeed { vm: vm.name.clone(), generation: vm.generation };
             let seed = vm.has_seed().then(seed);
-            stop.into_iter().chain([Operation::UndefineVm(vm.clone())]).chain(seed).chain(disks).collect()
+            let snapshots = actual
+                .seen
+                .iter()
+                .flat_map(|seen| &seen.snapshots)
+                .map(|moment| Operation::DeleteSnapshot { vm: vm.name.clone(), moment: Box::new(moment.clone()) });
+            let gone = stop.into_iter().chain(snapshots).chain([Operation::UndefineVm(vm.clone())]);
+            gone.chain(seed).chain(disks).collect()
         }
     }
 }

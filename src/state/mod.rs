@@ -3,6 +3,7 @@
 //! Owns both states; a backend fills in the actual one, the planner compares them. Knows nothing of files or libvirt.
 
 mod fingerprint;
+pub mod fixed;
 mod keys;
 pub mod network;
 pub mod offer;

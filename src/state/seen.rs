@@ -7,22 +7,29 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::fixed::Fixed;
 use crate::model::hardware::Limits;
-use crate::model::{Disk, Mac, Vm};
+use crate::model::{Disk, Mac, Moment, Vm};
 use crate::units::Bytes;
 
 /// What a hypervisor has of a vm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
+    /// Defined, so that it is there when it is off.
+    pub persistent: bool,
     /// Started with the hypervisor.
     pub autostart: bool,
     /// As it will be at its next start.
     pub defined: Shape,
     /// As it is; `None` where it is off.
     pub running: Option<Shape>,
+    /// The snapshots that it is in, the oldest first.
+    pub snapshots: Vec<Moment>,
+    /// The names of snapshots that somebody else took of it.
+    pub other_snapshots: Vec<String>,
 }
 
-/// What of a vm's hardware can change while it runs.
+/// What of a vm can be seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
     /// Memory.
@@ -43,6 +50,8 @@ pub struct Shape {
     pub astray: BTreeMap<Mac, String>,
     /// Disks and interfaces that somebody else gave it.
     pub foreign: Vec<Foreign>,
+    /// What only a start can change.
+    pub fixed: Fixed,
 }
 
 /// A device that vmcompose did not attach.
@@ -76,6 +85,7 @@ impl Shape {
             interfaces: vm.interfaces.iter().map(|interface| interface.mac).collect(),
             astray: BTreeMap::new(),
             foreign: Vec::new(),
+            fixed: Fixed::of(vm),
         }
     }
 }
@@ -105,7 +115,7 @@ pub fn comparable(limits: &Limits) -> Limits {
 pub type Difference = (String, Option<String>, Option<String>);
 
 impl Seen {
-    /// What somebody else changed since `recorded` was applied.
+    /// What somebody else changed since `recorded` was applied, but for what only a start can change.
     pub fn drift(&self, recorded: &Vm) -> Vec<Difference> {
         let wanted = Shape::of(recorded);
         let mut found = Vec::new();
@@ -114,6 +124,7 @@ impl Seen {
                 found.push((field.to_owned(), Some(seen), Some(recorded)));
             }
         };
+        note("defined", yes_or_no(self.persistent), yes_or_no(true));
         note("autostart", self.autostart.to_string(), recorded.autostart.to_string());
         for shape in self.running.iter().chain([&self.defined]) {
             // A guest need not give back at once what it shall have less, or at all: only less than recorded is drift.
@@ -128,6 +139,10 @@ impl Seen {
         }
         found
     }
+}
+
+fn yes_or_no(yes: bool) -> String {
+    if yes { "yes" } else { "no" }.to_owned()
 }
 
 fn words(limits: &Limits) -> String {

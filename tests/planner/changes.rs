@@ -128,7 +128,14 @@ fn running(vms: &[Vm]) -> ActualState {
 }
 
 fn seen(vm: &Vm) -> Seen {
-    Seen { autostart: vm.autostart, defined: Shape::of(vm), running: Some(Shape::of(vm)) }
+    Seen {
+        persistent: true,
+        autostart: vm.autostart,
+        defined: Shape::of(vm),
+        running: Some(Shape::of(vm)),
+        snapshots: Vec::new(),
+        other_snapshots: Vec::new(),
+    }
 }
 
 fn other() -> Vm {

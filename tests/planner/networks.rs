@@ -38,8 +38,14 @@ fn shown(desired: &DesiredState) -> ActualState {
     let mut actual = applied(desired);
     for found in actual.resources.values_mut() {
         if let Spec::Vm(vm) = &found.recorded {
-            found.seen =
-                Some(Box::new(Seen { autostart: false, defined: Shape::of(vm), running: Some(Shape::of(vm)) }));
+            found.seen = Some(Box::new(Seen {
+                persistent: true,
+                autostart: false,
+                defined: Shape::of(vm),
+                running: Some(Shape::of(vm)),
+                snapshots: Vec::new(),
+                other_snapshots: Vec::new(),
+            }));
         }
         if let Spec::Network(network) = &found.recorded {
             actual.networks.insert(network.name.clone(), SeenNetwork::of(network));

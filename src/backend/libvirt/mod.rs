@@ -23,6 +23,7 @@ mod host;
 mod host_network;
 mod inventory;
 mod live;
+mod machine_seen;
 mod merge;
 mod names;
 mod network_seen;
@@ -40,6 +41,8 @@ mod record;
 mod seeds;
 mod seen;
 mod shares;
+mod snapshots;
+mod stillness;
 mod storage;
 mod stores;
 pub mod survey;
@@ -58,7 +61,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use virt::connect::Connect;
 
@@ -196,6 +199,11 @@ impl Libvirt {
         input: Option<&[u8]>,
     ) -> Result<Ran, HypervisorError> {
         guest::exec(&self.connections, project, vm, command, input)
+    }
+
+    /// How far the clock of a guest is from this machine's; `None` where its agent does not tell.
+    pub fn clock_off_by(&self, project: &ProjectName, vm: &VmName) -> Result<Option<Duration>, HypervisorError> {
+        self.connections.with(|connect| stillness::clock_off_by(connect, project, vm))
     }
 
     /// Opens a file of a guest, through its agent. Fails as [`Self::exec`] does.
@@ -384,6 +392,12 @@ impl Libvirt {
             Operation::PauseVm(vm) => on(&|call| vms::pause(call, vm)),
             Operation::RestoreVm(vm) => on(&|call| vms::start(call, vm)),
             Operation::SaveVm(vm) => on(&|call| vms::save(call, vm)),
+            Operation::FreezeVm(vm) => on(&|call| stillness::freeze(call, vm)),
+            Operation::ThawVm(vm) => on(&|call| stillness::thaw(call, vm)),
+            Operation::SetClock(vm) => on(&|call| stillness::set_clock(call, vm)),
+            Operation::CreateSnapshot { vm, moment } => on(&|call| snapshots::create(call, vm, moment)),
+            Operation::DeleteSnapshot { vm, moment } => on(&|call| snapshots::delete(call, vm, moment)),
+            Operation::RestoreSnapshot { vm, to, .. } => on(&|call| snapshots::restore(call, vm, to)),
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => {
                 vms::stop(connections, place, project, name, grace.0).map(|done| change.set(done))

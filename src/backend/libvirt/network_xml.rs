@@ -181,7 +181,7 @@ pub(super) fn dhcp_host(host: &DhcpHost<'_>) -> Result<String, HypervisorError> 
 }
 
 /// A range by itself, for a live update.
-pub(super) fn range(range: &Range) -> Result<String, HypervisorError> {
+pub(super) fn range(range: Range) -> Result<String, HypervisorError> {
     render("dhcp-range.xml.j2", range)
 }
 

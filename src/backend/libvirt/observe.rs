@@ -12,8 +12,9 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::network::Network;
 use virt_sys::{
-    VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE, VIR_CONNECT_LIST_DOMAINS_RUNNING,
-    VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
+    VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT, VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,
+    VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_CONNECT_LIST_DOMAINS_TRANSIENT, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED,
+    VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
 };
 
 use super::error::{failed, is_absent, present};
@@ -22,7 +23,8 @@ use super::host_network;
 use super::names::{self, Stored};
 use super::plug::Plugs;
 use super::record::{self, Owner};
-use super::{network_seen, others, probe, seeds, seen, storage, vms, volumes};
+use super::seen::Kept;
+use super::{network_seen, others, probe, seeds, seen, snapshots, storage, vms, volumes};
 use crate::backend::HypervisorError;
 use crate::model::{Image, Port, Spec, Vm, Volume};
 use crate::names::{Generation, Pool, ProjectName, ResourceId, VmName, VolumeName};
@@ -190,7 +192,9 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
     // Most domains run, and one list says so of all of them; only the others are asked one by one.
     let running = names(list(VIR_CONNECT_LIST_DOMAINS_RUNNING)?)?;
     let autostarted = names(list(VIR_CONNECT_LIST_DOMAINS_AUTOSTART)?)?;
+    let transient = names(list(VIR_CONNECT_LIST_DOMAINS_TRANSIENT)?)?;
     let saved = names(list(VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)?)?;
+    let photographed = names(list(VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)?)?;
     for domain in list(0)? {
         let name = name(&domain)?;
         let Some(vm) = names::vm_of_domain(project, &name) else {
@@ -204,11 +208,16 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
                 let phase = if running.contains(&name) { Some(Phase::Running) } else { phase(&domain, &id)? };
                 let Some(phase) = phase else { continue };
                 let phase = if saved.contains(&name) && phase == Phase::Stopped { Phase::Saved } else { phase };
-                let autostart = autostarted.contains(&name);
+                let persistent = !transient.contains(&name);
+                // One without a definition has nothing to be started with.
+                let kept = Kept { persistent, autostart: autostarted.contains(&name) };
                 let applied_at = Some(record.applied_at);
-                let Some((seen, definition)) = seen::seen(&domain, plugs, &record.spec, autostart, phase)? else {
+                let Some((mut seen, definition)) = seen::seen(&domain, plugs, &record.spec, kept, phase)? else {
                     continue;
                 };
+                if photographed.contains(&name) {
+                    (seen.snapshots, seen.other_snapshots) = snapshots::list(&domain, &id)?;
+                }
                 state.definitions.insert(id.clone(), definition);
                 state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
             }

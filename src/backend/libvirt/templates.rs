@@ -26,6 +26,7 @@ fn templates() -> &'static Environment<'static> {
             ("network.xml.j2", include_str!("network.xml.j2")),
             ("foreign-network.xml.j2", include_str!("foreign-network.xml.j2")),
             ("pool.xml.j2", include_str!("pool.xml.j2")),
+            ("snapshot.xml.j2", include_str!("snapshot.xml.j2")),
             ("volume.xml.j2", include_str!("volume.xml.j2")),
             ("dhcp-host.xml.j2", DHCP_HOST),
             ("dhcp-range.xml.j2", DHCP_RANGE),

@@ -101,12 +101,12 @@ struct DomainInterface {
 /// Options of QEMU's for the card by which ports are published. libvirt has no words for it: its own user networking has
 /// no forwarded ports but with passt, which not every host has, and which routes the guest's traffic as well.
 #[derive(Serialize)]
-struct Publishing {
-    netdev: String,
+pub(super) struct Publishing {
+    pub(super) netdev: String,
     device: String,
 }
 
-fn publishing(ports: &[Port]) -> Option<Publishing> {
+pub(super) fn publishing(ports: &[Port]) -> Option<Publishing> {
     let forward = |port: &Port| {
         let address = port.address.map(|ip| ip.to_string()).unwrap_or_default();
         let protocol = if port.udp { "udp" } else { "tcp" };

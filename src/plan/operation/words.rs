@@ -56,6 +56,12 @@ impl fmt::Display for Operation {
             Self::RestoreVm(name) => write!(f, "restore vm `{name}`"),
             Self::SaveVm(name) => write!(f, "save vm `{name}`"),
             Self::StopVm { name, .. } => write!(f, "stop vm `{name}`"),
+            Self::FreezeVm(name) => write!(f, "freeze vm `{name}`"),
+            Self::ThawVm(name) => write!(f, "thaw vm `{name}`"),
+            Self::CreateSnapshot { vm, moment } => write!(f, "create snapshot `{}` of vm `{vm}`", moment.snapshot.name),
+            Self::DeleteSnapshot { vm, moment } => write!(f, "delete snapshot `{}` of vm `{vm}`", moment.snapshot.name),
+            Self::RestoreSnapshot { vm, to, .. } => write!(f, "restore snapshot `{}` of vm `{vm}`", to.snapshot.name),
+            Self::SetClock(name) => write!(f, "set the clock of vm `{name}`"),
         }
     }
 }

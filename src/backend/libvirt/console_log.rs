@@ -35,7 +35,7 @@ impl Libvirt {
         vm: &VmName,
         from: u64,
     ) -> Result<Option<(Vec<u8>, u64)>, HypervisorError> {
-        let read = self.connections.with(|connect| console_log::read(connect, project, vm, from))?;
+        let read = self.connections.with(|connect| read(connect, project, vm, from))?;
         Ok(read.map(|(said, end)| (self.secrets.mask(&String::from_utf8_lossy(&said)).into_bytes(), end)))
     }
 }

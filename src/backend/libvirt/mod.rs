@@ -217,19 +217,6 @@ impl Libvirt {
         GuestFile::open(&self.connections, project, vm, path, mode)
     }
 
-    /// Opens the serial console of a vm for as long as `talk` takes. `force` takes it away from whoever has it.
-    ///
-    /// Fails with [`crate::backend::ErrorKind::Conflict`] where somebody has it.
-    pub fn console<T>(
-        &self,
-        project: &ProjectName,
-        vm: &VmName,
-        force: bool,
-        talk: impl FnOnce(&Console) -> Result<T, HypervisorError>,
-    ) -> Result<T, HypervisorError> {
-        self.connections.with(|connect| console::open(connect, project, vm, force, talk))
-    }
-
     fn offer(&self, connect: &Connect) -> Result<&Offer, HypervisorError> {
         if let Some(offer) = self.offer.get() {
             return Ok(offer);

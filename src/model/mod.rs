@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -250,6 +251,9 @@ pub struct Interface {
     /// The largest packet, where the network has another than usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// The subnet of the wire that it is on, where an ordinary user's vms are joined by such. Nobody but us tells the guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<Ipv4Net>,
 }
 
 /// What a vm requires of another.
@@ -335,6 +339,11 @@ impl Vm {
     /// Whether there is a volume with what it is told at its first boot.
     pub fn has_seed(&self) -> bool {
         self.cloud_init.is_some() || self.ignition.is_some()
+    }
+
+    /// Whether it has a card of its own to the host, besides those to its networks.
+    pub fn has_own_card(&self) -> bool {
+        !self.ports.is_empty() || self.hardware.uplink.is_some()
     }
 
     fn requires(&self) -> Vec<(ResourceId, Condition)> {

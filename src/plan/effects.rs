@@ -45,7 +45,7 @@ impl Class {
 pub type Entry = (&'static str, Class, &'static str);
 
 /// Every field of a vm's spec but its name.
-pub const TABLE: [Entry; 36] = [
+pub const TABLE: [Entry; 37] = [
     ("accel", Class::Reboot, ""),
     ("annotations", Class::Recorded, "recorded with the vm"),
     ("autostart", Class::Live, ""),
@@ -85,6 +85,11 @@ pub const TABLE: [Entry; 36] = [
     ("ssh", Class::Recorded, "recorded with the vm"),
     ("stop_grace_period", Class::Recorded, "recorded with the vm"),
     ("tpm", Class::Reboot, ""),
+    (
+        "uplink",
+        Class::Replace,
+        "the way out of a VM of `qemu:///session`, which follows from its networks; at a reboot where the guest has no seed",
+    ),
     ("watchdog", Class::Reboot, ""),
     ("xml", Class::Reboot, ""),
 ];
@@ -166,7 +171,9 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>, lan
         "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
         "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,
         "interfaces" => interfaces(from, to, lans),
-        "ports" if from.ports.is_empty() && to.cloud_init.is_some() => Class::Replace,
+        "ports" if !from.has_own_card() && to.cloud_init.is_some() => Class::Replace,
+        "uplink" if path.starts_with("uplink.hosts") => Class::Recorded,
+        "uplink" if to.cloud_init.is_none() => Class::Reboot,
         // Its growth is an operation of its own.
         "disks" if path.ends_with(".own.size") => Class::Recorded,
         _ => listed,
@@ -200,6 +207,12 @@ fn interfaces(from: &Vm, to: &Vm, lans: Lans<'_>) -> Class {
             Class::Live
         }
     };
+    // Another wire is another card of the machine.
+    let wires =
+        |vm: &Vm| -> Vec<_> { vm.interfaces.iter().filter(|nic| nic.wire.is_some()).map(|nic| nic.mac).collect() };
+    if wires(from) != wires(to) {
+        return if seed { Class::Replace } else { Class::Reboot };
+    }
     let stays = |new: &Interface| from.interfaces.iter().find(|old| old.mac == new.mac);
     let goes = |old: &&Interface| !to.interfaces.iter().any(|nic| nic.mac == old.mac);
     // Its hardware address may follow from its address, and a guest that is told looks for that.

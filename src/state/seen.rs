@@ -82,7 +82,8 @@ impl Shape {
             max_cpus: vm.hardware.max_cpus.unwrap_or(vm.cpus),
             limits: comparable(&vm.hardware.limits),
             disks: vm.disks.iter().map(disk_name).collect(),
-            interfaces: vm.interfaces.iter().map(|interface| interface.mac).collect(),
+            // A wire is nothing that a hypervisor counts among interfaces.
+            interfaces: vm.interfaces.iter().filter(|nic| nic.wire.is_none()).map(|nic| nic.mac).collect(),
             astray: BTreeMap::new(),
             foreign: Vec::new(),
             fixed: Fixed::of(vm),

@@ -15,7 +15,7 @@ use virt_sys::{
 use super::connections::Connections;
 use super::host::Place;
 use super::probe;
-use super::{agent, console_log, names, vms};
+use super::{Libvirt, agent, console_log, names, vms};
 use crate::backend::Exhibit;
 use crate::names::{ProjectName, VmName};
 
@@ -27,8 +27,15 @@ const MOST: usize = 256 << 10;
 const ASK: &str = "cat /run/cloud-init/status.json /run/cloud-init/result.json 2>/dev/null; \
     tail -n 200 /var/log/cloud-init-output.log 2>/dev/null; true";
 
-/// Looks at everything that is there.
-pub(super) fn gather(connections: &Connections, place: &Place, project: &ProjectName, vm: &VmName) -> Vec<Exhibit> {
+/// Looks at everything that is there. A guest may have said anything, its secrets too.
+pub(super) fn gather(libvirt: &Libvirt, project: &ProjectName, vm: &VmName) -> Vec<Exhibit> {
+    let mask = |text: String| libvirt.secrets.mask(&text);
+    let found = look(&libvirt.connections, &libvirt.place, project, vm);
+    let masked = |Exhibit { name, text, telling }| Exhibit { name, text: mask(text), telling: telling.map(mask) };
+    found.into_iter().map(masked).collect()
+}
+
+fn look(connections: &Connections, place: &Place, project: &ProjectName, vm: &VmName) -> Vec<Exhibit> {
     let mut found = Vec::new();
     // What tells most comes first.
     if !place.test {

@@ -8,11 +8,13 @@
 mod agent;
 mod by_hand;
 mod capabilities;
+mod cards;
 mod claim;
 mod cloud_init;
 mod connections;
 mod console;
 mod console_log;
+mod entrance;
 mod error;
 mod events;
 mod evidence;
@@ -162,10 +164,10 @@ impl Libvirt {
         claim::claim(&self.connections, project, holder, waiting)
     }
 
-    /// The interface of the host that a network is on.
+    /// The interface of the host that a network is on; a wire is on none.
     pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
         let own = || names::bridge(project, &network.name);
-        if network.is_foreign() { network.settings.device.clone() } else { Some(own()) }
+        if network.is_served() { Some(own()) } else { network.settings.device.clone() }
     }
 
     /// What is at the other end, and in which version.
@@ -263,11 +265,10 @@ impl Hypervisor for Libvirt {
 
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
         // A guest may say anything, its secrets too.
-        match probe::probe(&self.connections, project, attempt) {
+        match probe::probe(&self.connections, &self.place, project, attempt) {
             Ok(Health::Failing(words)) if words == agent::ABSENT => Ok(Health::Awaiting(words)),
             Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
-            Ok(health) => Ok(health),
-            Err(error) => Err(self.masked(error)),
+            answer => answer.map_err(|error| self.masked(error)),
         }
     }
 
@@ -276,10 +277,7 @@ impl Hypervisor for Libvirt {
     }
 
     fn evidence(&self, project: &ProjectName, vm: &VmName) -> Vec<Exhibit> {
-        let mask = |text: String| self.secrets.mask(&text);
-        let found = evidence::gather(&self.connections, &self.place, project, vm);
-        let masked = |Exhibit { name, text, telling }| Exhibit { name, text: mask(text), telling: telling.map(mask) };
-        found.into_iter().map(masked).collect()
+        evidence::gather(self, project, vm)
     }
 }
 
@@ -384,7 +382,9 @@ impl Libvirt {
             Operation::SetClock(vm) => on(&|call| stillness::set_clock(call, vm)),
             Operation::CreateSnapshot { vm, moment } => on(&|call| snapshots::create(call, vm, moment)),
             Operation::DeleteSnapshot { vm, moment } => on(&|call| snapshots::delete(call, vm, moment)),
-            Operation::RestoreSnapshot { vm, to, .. } => on(&|call| snapshots::restore(call, vm, to)),
+            Operation::RestoreSnapshot { vm, to, from } => {
+                on(&|call| snapshots::restore(call, vm, to, from.as_deref()))
+            }
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => {
                 vms::stop(connections, place, project, name, grace.0).map(|done| change.set(done))

@@ -171,7 +171,8 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
         volumes::path(call, &Stored::Ignition(vm.name.clone(), vm.generation), &what)
     });
     let (seed, ignition, share) = (seed.transpose()?, ignition.transpose()?, shares::way(call.place));
-    let with = Fittings { root, disks, seed, ignition, share, kernel, ..Fittings::default() };
+    let home = call.place.state()?.display().to_string();
+    let with = Fittings { root, disks, seed, ignition, share, kernel, home, ..Fittings::default() };
     if call.place.test {
         return Ok(Fittings { driver: "test", ..with });
     }

@@ -78,6 +78,7 @@ impl VmSeed {
             hostname: vm.hostname.clone(),
             nics: cloud_init::nics(vm, networks),
             disks: settings.disks.clone(),
+            hosts: vm.hardware.uplink.as_ref().map(|uplink| uplink.hosts.clone()).unwrap_or_default(),
         };
         Some(Self { vm: vm.name.clone(), generation: vm.generation, settings, machine })
     }

@@ -236,9 +236,6 @@ pub(super) fn obstacle(
             return Some(Obstacle::Foreign { resource: id.clone(), holder: holder.clone(), origin: origin() });
         }
         return match spec {
-            Spec::Network(network) if actual.surroundings.rootless && !network.is_foreign() => {
-                surroundings::wire(network, origin())
-            }
             Spec::Network(network) => surroundings::network(network, actual, origin()),
             Spec::Vm(vm) => surroundings::port(vm, &[], actual, origin()),
             _ => None,

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use roxmltree::Node;
 
+use super::cards;
 use super::host::child;
 use super::names::Stored;
 use super::seen::{devices, file, number, size};
-use super::xml;
 use crate::model::hardware::{Cpu, CpuMode, Firmware, HostDevice, Hugepages, Restart, Topology, Watchdog};
 use crate::model::{Accel, Boot, ImageRef, Vm};
 use crate::names::{Pool, ProjectName};
@@ -296,7 +296,7 @@ fn host_device(device: Node<'_, '_>) -> Option<HostDevice> {
 
 /// Whether the domain has the card by which just these ports are published.
 fn published(root: Node<'_, '_>, vm: &Vm) -> bool {
-    let wanted = xml::publishing(&vm.ports).map(|card| card.netdev);
+    let wanted = cards::publishing(vm);
     let arguments = root.descendants().filter(|node| node.tag_name().name() == "arg");
-    arguments.filter_map(|node| node.attribute("value")).any(|value| Some(value) == wanted.as_deref())
+    arguments.filter_map(|node| node.attribute("value")).any(|value| value == wanted)
 }

@@ -14,7 +14,7 @@ pub(super) fn network(network: &Network, actual: &ActualState, origin: Option<Or
     if network.is_foreign() {
         device(network, actual, origin)
     } else if actual.surroundings.rootless {
-        Some(Obstacle::Rootless { network: network.name.clone(), origin })
+        wire(network, origin)
     } else {
         busy(network, actual, origin)
     }
@@ -42,7 +42,7 @@ fn busy(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Opti
 }
 
 /// The network asks for what vms on a wire cannot have.
-pub(super) fn wire(network: &Network, origin: Option<Origin>) -> Option<Obstacle> {
+fn wire(network: &Network, origin: Option<Origin>) -> Option<Obstacle> {
     let settings = &network.settings;
     let keys = [
         ("mode: routed", network.mode == NetworkMode::Routed),

@@ -229,7 +229,9 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::Shrinks { has, .. } => {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }
-        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
+        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } | Obstacle::Snapshot { hint, .. } => {
+            format!("nothing was changed; {hint}")
+        }
         Obstacle::Protected { .. } | Obstacle::Replaced { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }

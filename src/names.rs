@@ -172,6 +172,8 @@ names! {
     ImageName, underscore: true;
     /// Name of a secret inside its project.
     SecretName, underscore: true;
+    /// Name of a snapshot of a project.
+    SnapshotName, underscore: true;
 }
 
 impl VmName {

@@ -51,15 +51,29 @@ fn what_is_defined_must_be_seen_as_it_was_asked_for() {
         *state.resources[&ResourceId::Vm(plain.name.clone())].seen.clone().expect("a vm is seen")
     };
     let shape = Shape::of(&plain);
-    assert_eq!(seen(), Seen { autostart: false, defined: shape.clone(), running: Some(shape.clone()) });
+    assert_eq!(
+        seen(),
+        Seen {
+            persistent: true,
+            autostart: false,
+            defined: shape.clone(),
+            running: Some(shape.clone()),
+            snapshots: Vec::new(),
+            other_snapshots: Vec::new()
+        }
+    );
     let mut equipped = plain.clone();
     equip(&mut equipped);
+    // Of what is spoken of now, it has what it was started with.
+    let mut runs_on = shape.clone();
+    runs_on.fixed.hardware.max_cpus = Some(1);
+    runs_on.fixed.hardware.max_memory = Some(plain.memory);
     let redefine = Operation::RedefineVm { from: Box::new(plain.clone()), to: Box::new(equipped.clone()) };
     for _ in 0..2 {
         apply(&libvirt, &shop, &redefine);
         let now = seen();
         assert_eq!((now.autostart, &now.defined), (true, &Shape::of(&equipped)));
-        assert_eq!(now.running, Some(shape.clone()), "it runs on as it was");
+        assert_eq!(now.running, Some(runs_on.clone()), "it runs on as it was");
         assert_eq!(now.drift(&equipped).first().map(|(field, ..)| field.as_str()), Some("cpus"));
     }
     apply(&libvirt, &shop, &redefine.undo().expect("it has one"));
@@ -166,6 +180,20 @@ fn a_guest_changes_while_it_runs_and_what_others_did_is_put_back() {
     stack.run(&["up"]).expect(0);
     stack.run(&["plan", "--exit-code"]).expect(0);
     assert_ne!(virsh(&["domid", &domain]), booted, "it was started again");
+    a_command_ends_when_its_guest_is_restarted_under_it(&stack);
+}
+
+/// Beside the guest that is there already.
+fn a_command_ends_when_its_guest_is_restarted_under_it(stack: &Stack) {
+    let mut command = stack.command(&["exec", "db", "--", "sleep", "86399"]);
+    let child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().expect("runs");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(5);
+    while !stack.run(&["exec", "db", "--", "ps"]).stdout.contains("sleep 86399") {
+        assert!(std::time::Instant::now() < deadline, "it is not in the guest");
+    }
+    virsh(&["reset", &format!("{}-db", stack.project())]);
+    let ended = support::qemu::Run::of(&child.wait_with_output().expect("it ends")).expect(4);
+    assert!(ended.stderr.contains("was restarted before the command ended"), "{}", ended.stderr);
 }
 
 #[test]

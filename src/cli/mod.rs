@@ -12,6 +12,7 @@ mod power;
 mod read;
 mod run;
 mod shell;
+pub mod snapshot;
 pub mod volume;
 
 use std::ffi::OsString;
@@ -24,13 +25,13 @@ pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
-    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
-    Validate,
+    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
+    TableFormat, Validate,
 };
 
 pub use shell::{Completion, Man, Shell};
 
-pub use run::{Doctor, OnFailure, Recover, Run, Schedule};
+pub use run::{Doctor, Down, OnFailure, Recover, Run, Schedule};
 const EXIT_CODES: &str = "\
 Exit codes:
     0  done
@@ -185,6 +186,10 @@ Examples:
   vmcompose kill db")]
     Kill(Backwards),
 
+    /// Take the whole project at one instant, and go back to it
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
+
     /// Run a command in a vm, through its guest agent
     ///
     /// Needs no network, no account and no key: the command runs as root, without a shell, and ends with its own exit
@@ -264,6 +269,7 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   vmcompose schema > vmcompose.schema.json
+  vmcompose schema --of plan        # of `plan --format json`
   vmcompose schema --format markdown | less")]
     Schema(Schema),
 
@@ -376,20 +382,6 @@ pub struct Up {
     /// Go on with a run that was cut short as if it were this one: a failure undoes both
     #[arg(long)]
     pub resume: bool,
-    /// How it is carried out.
-    #[command(flatten)]
-    pub run: Run,
-}
-
-/// Options of `down`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Down {
-    /// Delete the named volumes too, with all that is on them
-    #[arg(long)]
-    pub volumes: bool,
-    /// Do not ask, also where data is deleted
-    #[arg(short, long)]
-    pub yes: bool,
     /// How it is carried out.
     #[command(flatten)]
     pub run: Run,

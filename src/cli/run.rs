@@ -9,6 +9,20 @@ use clap::{Args, ValueEnum};
 
 use super::TableFormat;
 
+/// Options of `down`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Down {
+    /// Delete the named volumes too, with all that is on them
+    #[arg(long)]
+    pub volumes: bool,
+    /// Do not ask, also where data is deleted
+    #[arg(short, long)]
+    pub yes: bool,
+    /// How it is carried out.
+    #[command(flatten)]
+    pub run: Run,
+}
+
 /// How a run is carried out.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Run {

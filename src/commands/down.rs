@@ -13,6 +13,7 @@ use crate::execute::OnFailure;
 use crate::model::Origin;
 use crate::names::ResourceId;
 use crate::plan::{self, Goal, Options};
+use crate::render::{Palette, message, output};
 use crate::state::DesiredState;
 
 /// Takes everything down.
@@ -35,6 +36,14 @@ fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
         run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
     }
     unfinished::tell(&sight.unfinished);
+    let snapshots: Vec<String> =
+        plan::snapshot::snapshots(&sight.actual).iter().map(|(one, _)| format!("`{}`", one.name)).collect();
+    if !snapshots.is_empty() {
+        output::note(&message::note(
+            &format!("the vms' snapshots go with them: {}", snapshots.join(", ")),
+            &Palette::stderr(),
+        ));
+    }
     let how = run::How::whole("down", OnFailure::Continue, &options.run);
     let keys = Keys::of(&project, &sight.hypervisor.uri());
     // Held until the key is gone too, so that no other run takes it over meanwhile.

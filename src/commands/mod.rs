@@ -30,6 +30,7 @@ mod saved;
 mod service;
 mod show;
 mod signals;
+mod snapshot;
 mod ssh;
 mod stage;
 mod unfinished;
@@ -63,6 +64,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Pause(options) => power::pause(&global, &options),
         Command::Unpause(options) => power::unpause(&global, &options),
         Command::Kill(options) => power::kill(&global, &options),
+        Command::Snapshot(command) => snapshot::snapshot(&global, &command),
         Command::Exec(options) => exec::exec(&global, &options),
         Command::Ssh(options) => ssh::ssh(&global, &options),
         Command::SshConfig(options) => ssh::config(&global, &options),

@@ -346,7 +346,10 @@ fn takes_place(step: &Step, former: &ResourceId) -> bool {
 /// Secrets are read again for every start; what was done inside a guest goes with a vm that this run made, and of one that was there before the record says so.
 fn is_told(operation: &Operation) -> bool {
     is_for_good(operation)
-        && !matches!(operation, Operation::DeleteImage(_) | Operation::ScrubSeed(_) | Operation::Provision(_))
+        && !matches!(
+            operation,
+            Operation::DeleteImage(_) | Operation::ScrubSeed(_) | Operation::Provision(_) | Operation::SetClock(_)
+        )
 }
 
 fn inverse(action: Action) -> Action {
@@ -355,6 +358,12 @@ fn inverse(action: Action) -> Action {
         Action::Delete => Action::Create,
         Action::Start => Action::Stop,
         Action::Stop => Action::Start,
-        Action::Update | Action::Restart | Action::Replace | Action::Pause | Action::Verify => Action::Update,
+        Action::Pause => Action::Resume,
+        Action::Resume => Action::Pause,
+        Action::Freeze => Action::Thaw,
+        Action::Thaw => Action::Freeze,
+        Action::Snapshot => Action::Forget,
+        Action::Restore => Action::Restore,
+        Action::Update | Action::Restart | Action::Replace | Action::Verify | Action::Forget => Action::Update,
     }
 }

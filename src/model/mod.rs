@@ -16,6 +16,7 @@ pub mod port;
 pub mod provision;
 pub mod secret;
 pub mod share;
+pub mod snapshot;
 pub mod url;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub use port::Port;
 pub use provision::{Provisioned, Task, TaskAction};
 pub use secret::{Secret, SecretFrom, SecretValue};
 pub use share::Share;
+pub use snapshot::{Moment, Snapshot, Was};
 pub use url::{Url, UrlError};
 
 use crate::names::{Generation, ImageName, NetworkName, Pool, ProjectName, ResourceId, SecretName, VmName, VolumeName};

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::model::Spec;
 use crate::names::{Generation, ResourceId, VmName};
 use crate::plan::change::replaces;
+use crate::plan::effects::Lans;
 use crate::plan::planner::Chosen;
 use crate::state::{ActualState, DesiredState};
 
@@ -16,9 +17,10 @@ pub(super) fn settled<'a>(
     desired: &'a DesiredState,
     actual: &ActualState,
     chosen: &Chosen<'_>,
+    lans: Lans<'_>,
 ) -> Cow<'a, DesiredState> {
     let mut settled = Cow::Borrowed(desired);
-    for (id, generation) in generations(desired, actual, chosen) {
+    for (id, generation) in generations(desired, actual, chosen, lans) {
         if let Some(Spec::Vm(vm)) = settled.to_mut().specs.get_mut(&id) {
             vm.generation = generation;
         }
@@ -27,12 +29,17 @@ pub(super) fn settled<'a>(
 }
 
 /// Those that differ from what the state says.
-fn generations(desired: &DesiredState, actual: &ActualState, chosen: &Chosen<'_>) -> BTreeMap<ResourceId, Generation> {
+fn generations(
+    desired: &DesiredState,
+    actual: &ActualState,
+    chosen: &Chosen<'_>,
+    lans: Lans<'_>,
+) -> BTreeMap<ResourceId, Generation> {
     let of = |(id, spec): (&ResourceId, &Spec)| {
         let to = spec.as_vm()?;
         let found = actual.resources.get(id)?;
         let from = found.recorded.as_vm()?;
-        let anew = chosen.has(id) && (chosen.anew(&to.name) || replaces(from, to));
+        let anew = chosen.has(id) && (chosen.anew(&to.name) || replaces(from, to, lans));
         let generation = if anew { unused(actual, &to.name, from.generation) } else { from.generation };
         (generation != to.generation).then(|| (id.clone(), generation))
     };

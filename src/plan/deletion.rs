@@ -100,6 +100,8 @@ pub(super) fn loose(actual: &ActualState, vm: &VmName) -> Vec<Operation> {
 
 /// Whether bytes that a user may have written go with these.
 pub(super) fn loss(operations: &[Operation]) -> Option<Effect> {
-    let loses = |operation: &Operation| matches!(operation, Operation::DeleteVolume(_) | Operation::DeleteDisk(_));
+    let loses = |operation: &Operation| {
+        matches!(operation, Operation::DeleteVolume(_) | Operation::DeleteDisk(_) | Operation::DeleteSnapshot { .. })
+    };
     operations.iter().any(loses).then_some(Effect::DataLoss)
 }

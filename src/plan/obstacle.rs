@@ -11,6 +11,7 @@ use crate::model::{Origin, Spec};
 use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::change::impossible;
 use crate::plan::diff::{FieldChange, changes};
+use crate::plan::effects::Lans;
 use crate::plan::growth::{is_size, resizes};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 use crate::units::Bytes;
@@ -113,6 +114,16 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// The vm cannot be in the snapshot.
+    #[error("vm `{vm}` cannot be in the snapshot: {reason}")]
+    Snapshot {
+        /// Which.
+        vm: VmName,
+        /// Why not.
+        reason: String,
+        /// What the user could do about it.
+        hint: String,
+    },
     /// `protect: true` forbids it.
     #[error("{resource} is protected and would be replaced")]
     Replaced {
@@ -172,6 +183,7 @@ impl Obstacle {
             | Self::Shrinks { origin, .. }
             | Self::Pool { origin, .. }
             | Self::Protected { origin, .. } => origin.as_ref(),
+            Self::Snapshot { .. } => None,
         }
     }
 }
@@ -215,6 +227,7 @@ pub(super) fn obstacle(
     actual: &ActualState,
     id: &ResourceId,
     found: Option<&Actual>,
+    lans: Lans<'_>,
 ) -> Option<Obstacle> {
     let spec = &desired.specs[id];
     let origin = || desired.origins.get(id).cloned();
@@ -223,9 +236,7 @@ pub(super) fn obstacle(
             return Some(Obstacle::Foreign { resource: id.clone(), holder: holder.clone(), origin: origin() });
         }
         return match spec {
-            Spec::Network(network) if network.is_foreign() => surroundings::device(network, actual, origin()),
-            Spec::Network(network) if actual.surroundings.rootless => surroundings::wire(network, origin()),
-            Spec::Network(network) => surroundings::busy(network, actual, origin()),
+            Spec::Network(network) => surroundings::network(network, actual, origin()),
             Spec::Vm(vm) => surroundings::port(vm, &[], actual, origin()),
             _ => None,
         };
@@ -245,12 +256,11 @@ pub(super) fn obstacle(
         return Some(busy);
     }
     let fixed: Vec<FieldChange> = match (&found.recorded, spec) {
-        (Spec::Vm(from), Spec::Vm(to)) => impossible(from, to, found),
+        (Spec::Vm(from), Spec::Vm(to)) => impossible(from, to, found, lans),
         (Spec::Image(_), Spec::Image(_)) => Vec::new(),
-        _ => changes(&found.recorded, spec)
-            .into_iter()
-            .filter(|change| !changeable(&found.recorded, spec, change) && !is_size(spec, change))
-            .collect(),
+        // All of it can change, where what it needs is there.
+        (Spec::Network(from), Spec::Network(to)) => return surroundings::moved(from, to, actual, origin()),
+        _ => changes(&found.recorded, spec).into_iter().filter(|change| !is_size(spec, change)).collect(),
     };
     (!fixed.is_empty()).then(|| Obstacle::Unchangeable { resource: id.clone(), changes: fixed, origin: origin() })
 }
@@ -273,20 +283,6 @@ pub(super) fn shrinking(desired: &DesiredState, actual: &ActualState, id: &Resou
             shrinks(id.to_string(), found.size, wanted.size.whole_kib()).into_iter().collect()
         }
         _ => Vec::new(),
-    }
-}
-
-/// Fields of a network that can change while it runs.
-const LIVE_NETWORK: [&str; 2] = ["hosts", "labels"];
-
-fn changeable(recorded: &Spec, spec: &Spec, change: &FieldChange) -> bool {
-    match (recorded, spec) {
-        // A name server learns names while it runs, but whom it asks is settled when it starts.
-        (Spec::Network(old), Spec::Network(new)) if change.top() == "dns" => {
-            old.settings.dns.forwarders == new.settings.dns.forwarders
-        }
-        (_, Spec::Network(_)) => LIVE_NETWORK.contains(&change.top()),
-        (_, Spec::Vm(_) | Spec::Pool(_) | Spec::Image(_) | Spec::Volume(_)) => false,
     }
 }
 

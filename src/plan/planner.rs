@@ -14,9 +14,11 @@ use crate::plan::deletion::{afresh, deletions, down, orphans};
 use crate::plan::delivery::delivered;
 use crate::plan::diff::changes;
 use crate::plan::draft::{Draft, connect, number};
+use crate::plan::effects::Lans;
 use crate::plan::follow::follow;
 use crate::plan::former::{formers, last, proving};
 use crate::plan::growth::grown;
+use crate::plan::network::{self, on, plugged};
 use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmSeed};
 use crate::plan::pools::pool_trouble;
@@ -119,22 +121,28 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
     let with_orphans = if remove_orphans { None } else { with_orphans(desired, actual) };
     let desired = with_orphans.as_ref().unwrap_or(desired);
     let chosen = Chosen::of(desired, options);
-    let (desired, actual) = (settled(desired, actual, &chosen), viewed(desired, actual));
+    let (networks, before) = (networks(&desired.specs), recorded_networks(actual));
+    let lans = Lans { before: &before, after: &networks };
+    let (desired, actual) = (settled(desired, actual, &chosen, lans), viewed(desired, actual));
     let (desired, actual) = (desired.as_ref(), actual.as_ref());
     let mut obstacles = Vec::new();
-    let networks = networks(desired);
     let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
     for (wave, ids) in desired.graph.waves().into_iter().enumerate() {
         for id in ids.into_iter().filter(|id| chosen.has(id)) {
             let found = actual.resources.get(id);
-            obstacles.extend(obstacle(desired, actual, id, found));
+            obstacles.extend(obstacle(desired, actual, id, found, lans));
             obstacles.extend(shrinking(desired, actual, id));
             obstacles.extend(pool_trouble(desired, actual, id));
             obstacles.extend(not_offered(desired, actual, id));
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
             let (gate, tasks) = (gate(desired, id), tasks(desired, id));
-            let draft = decide(spec, &gate, seed, tasks, found, wave).map(|draft| afresh(draft, actual));
+            let wanted = Wanted { spec, gate: &gate, seed, tasks, wave };
+            let draft = match spec {
+                Spec::Network(network) => decide_network(network, actual, wave),
+                _ => decide(wanted, found, lans),
+            };
+            let draft = draft.map(|draft| afresh(draft, actual));
             drafts.extend(grown(draft, spec, &gate, actual, wave).map(|draft| (id.clone(), draft)));
         }
     }
@@ -146,7 +154,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
     let mut verified = awaited(desired, &drafts);
     verified.extend(proven(desired, &formers, &drafts));
     // Whoever wants no dependencies does not want to wait for them either.
-    drafts.extend(verified.into_iter().filter(|(id, _)| !options.no_deps || chosen.has(id)));
+    drafts.extend(verified.into_iter().filter(|(id, _)| chosen.has(id)));
     connect(&desired.graph, &mut drafts);
     let unchanged =
         |id: &&ResourceId| chosen.has(id) && drafts.get(*id).is_none_or(|draft| draft.action == Action::Verify);
@@ -193,15 +201,32 @@ fn deliver(
     }
 }
 
-/// What has to be done to one resource; `None` where nothing.
-fn decide(
-    spec: &Spec,
-    gate: &Gate,
+/// What has to be done to a network; `None` where nothing. Vms that ran on without it are plugged in.
+fn decide_network(network: &Network, actual: &ActualState, wave: usize) -> Option<Draft> {
+    let spec = Spec::Network(network.clone());
+    let on_it = on(&network.name, actual);
+    let Some(found) = actual.resources.get(&spec.id()) else {
+        let operations = creation(&spec, None, &[]).into_iter().chain(plugged(network, &on_it)).collect();
+        return Some(Draft { wave, ..Draft::new(spec.id(), Action::Create, Cause::Missing, operations) });
+    };
+    let Spec::Network(from) = &found.recorded else { return None };
+    let change = network::change(from, network, found, actual.networks.get(&network.name), &on_it)?;
+    let Change { action, cause, changes, effect, operations } = change;
+    Some(Draft { changes, effect, wave, ..Draft::new(spec.id(), action, cause, operations) })
+}
+
+/// What is wanted of one resource, with what belongs to it.
+struct Wanted<'a> {
+    spec: &'a Spec,
+    gate: &'a Gate,
     seed: Option<VmSeed>,
-    tasks: &[Task],
-    found: Option<&Actual>,
+    tasks: &'a [Task],
     wave: usize,
-) -> Option<Draft> {
+}
+
+/// What has to be done to one resource; `None` where nothing.
+fn decide(wanted: Wanted<'_>, found: Option<&Actual>, lans: Lans<'_>) -> Option<Draft> {
+    let Wanted { spec, gate, seed, tasks, wave } = wanted;
     let draft = |action, cause, operations| {
         let draft = Draft::new(spec.id(), action, cause, operations);
         Draft { gate: gate.clone(), wave, ..draft }
@@ -220,7 +245,7 @@ fn decide(
     let done = actual.phase == Phase::Completed && gate.is_completion() && again.is_empty();
     let start = if done { Vec::new() } else { starting(spec, actual.phase) };
     if let (Spec::Vm(from), Spec::Vm(to)) = (&actual.recorded, spec)
-        && let Some(change) = change(from, to, actual, seed, tasks, &start)
+        && let Some(change) = change(from, to, actual, seed, tasks, &start, lans)
     {
         let Change { action, cause, changes, effect, operations } = change;
         return Some(Draft { changes, effect, ..draft(action, cause, operations) });
@@ -244,12 +269,19 @@ fn tasks<'a>(desired: &'a DesiredState, id: &ResourceId) -> &'a [Task] {
     id.as_vm().and_then(|vm| desired.tasks.get(vm)).map_or(&[], Vec::as_slice)
 }
 
-pub(super) fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
-    let network = |spec: &Spec| match spec {
+pub(super) fn networks(specs: &BTreeMap<ResourceId, Spec>) -> BTreeMap<NetworkName, Network> {
+    specs.values().filter_map(named_network).collect()
+}
+
+fn recorded_networks(actual: &ActualState) -> BTreeMap<NetworkName, Network> {
+    actual.recorded().filter_map(named_network).collect()
+}
+
+fn named_network(spec: &Spec) -> Option<(NetworkName, Network)> {
+    match spec {
         Spec::Network(network) => Some((network.name.clone(), network.clone())),
         _ => None,
-    };
-    desired.specs.values().filter_map(network).collect()
+    }
 }
 
 /// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that; or its own

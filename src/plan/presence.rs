@@ -4,7 +4,7 @@
 //! the hypervisor knows what came of it. Pure; knows nothing of journals.
 
 use crate::model::hardware::Limits;
-use crate::model::{Image, Spec, Vm};
+use crate::model::{Image, Interface, Moment, Spec, Vm};
 use crate::names::{Generation, ResourceId, VmName};
 use crate::plan::operation::{Device, Operation, VmDisk};
 use crate::state::seen::disk_name;
@@ -96,6 +96,11 @@ impl Operation {
             Self::StopVm { name, .. } => Presence::of(vm_phase(name).is_none_or(is_off)),
             Self::ResumeVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Running)),
             Self::PauseVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Paused)),
+            Self::RestoreVm(vm) => Presence::of(vm_phase(vm).is_some_and(|phase| !is_off(phase))),
+            Self::SaveVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Saved)),
+            Self::Plug { vm, interface, on } => plugged(found(ResourceId::Vm(vm.clone())), interface, *on),
+            Self::CreateSnapshot { vm, moment } => Presence::of(has_snapshot(actual, vm, moment)),
+            Self::DeleteSnapshot { vm, moment } => Presence::of(!has_snapshot(actual, vm, moment)),
             // What was done inside a guest cannot be seen. A new kind of operation is undone unseen until it is told apart.
             _ => Presence::Unknown,
         }
@@ -103,7 +108,13 @@ impl Operation {
 }
 
 fn is_off(phase: Phase) -> bool {
-    matches!(phase, Phase::Stopped | Phase::Completed)
+    matches!(phase, Phase::Stopped | Phase::Completed | Phase::Saved)
+}
+
+/// Of a vm that is off, a plug tells nothing: it is plugged in when it starts.
+fn plugged(found: Option<&Actual>, interface: &Interface, on: bool) -> Presence {
+    let running = found.and_then(|found| found.seen.as_ref()).and_then(|seen| seen.running.as_ref());
+    running.map_or(Presence::Unknown, |shape| Presence::of(shape.astray.contains_key(&interface.mac) != on))
 }
 
 fn defined(spec: &Spec, actual: &ActualState) -> Presence {
@@ -200,6 +211,11 @@ fn has_disk(actual: &ActualState, disk: &VmDisk) -> bool {
     let is = |own: &VmDisk| own.disk == disk.disk && own.generation == disk.generation;
     let own = recorded.is_some_and(|vm| VmDisk::of(vm).iter().any(is));
     own || actual.loose_disks.contains(&(disk.vm.clone(), disk.disk.clone(), disk.generation))
+}
+
+fn has_snapshot(actual: &ActualState, vm: &VmName, moment: &Moment) -> bool {
+    let seen = actual.resources.get(&ResourceId::Vm(vm.clone())).and_then(|found| found.seen.as_ref());
+    seen.is_some_and(|seen| seen.snapshots.iter().any(|kept| kept.snapshot.id == moment.snapshot.id))
 }
 
 fn has_seed(actual: &ActualState, vm: &VmName, generation: Generation) -> bool {

@@ -84,20 +84,19 @@ pub(super) fn starting(spec: &Spec, phase: Phase) -> Vec<Operation> {
         Spec::Pool(pool) => vec![Operation::StartPool(*pool)],
         Spec::Network(network) => vec![Operation::StartNetwork(network.name.clone())],
         Spec::Vm(vm) if phase == Phase::Paused => vec![Operation::ResumeVm(vm.name.clone())],
+        Spec::Vm(vm) if phase == Phase::Saved => vec![Operation::RestoreVm(vm.name.clone())],
         Spec::Vm(vm) => vec![Operation::StartVm(vm.name.clone())],
         Spec::Image(_) | Spec::Volume(_) => Vec::new(),
     }
 }
 
-/// Changes a resource in place; `None` where nothing differs, or nothing can be done. Changes of vms are more than a recipe.
+/// Changes a resource in place; `None` where nothing differs, or nothing can be done. Changes of vms and networks are more
+/// than a recipe.
 pub(super) fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> Option<Operation> {
     if changes.is_empty() {
         return None;
     }
     match (recorded, spec) {
-        (Spec::Network(from), Spec::Network(to)) => {
-            Some(Operation::UpdateNetwork { from: Box::new(from.clone()), to: Box::new(to.clone()) })
-        }
         (Spec::Image(_), Spec::Image(to)) => Some(Operation::UploadImage(to.clone())),
         (Spec::Volume(from), Spec::Volume(to)) => Some(Operation::GrowVolume { volume: to.clone(), from: from.size }),
         _ => None,
@@ -106,7 +105,7 @@ pub(super) fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> O
 
 /// Removes a resource: stops it first where it is active, and takes what belongs to it alone.
 pub(super) fn deletion(actual: &Actual) -> Vec<Operation> {
-    let active = !matches!(actual.phase, Phase::Stopped | Phase::Completed);
+    let active = !matches!(actual.phase, Phase::Stopped | Phase::Completed | Phase::Saved);
     match &actual.recorded {
         Spec::Pool(pool) => vec![Operation::DeletePool(*pool)],
         Spec::Image(image) => vec![Operation::DeleteImage(image.clone())],
@@ -120,7 +119,13 @@ pub(super) fn deletion(actual: &Actual) -> Vec<Operation> {
             let disks = VmDisk::of(vm).into_iter().map(Operation::DeleteDisk);
             let seed = || Operation::DeleteSeed { vm: vm.name.clone(), generation: vm.generation };
             let seed = vm.has_seed().then(seed);
-            stop.into_iter().chain([Operation::UndefineVm(vm.clone())]).chain(seed).chain(disks).collect()
+            let snapshots = actual
+                .seen
+                .iter()
+                .flat_map(|seen| &seen.snapshots)
+                .map(|moment| Operation::DeleteSnapshot { vm: vm.name.clone(), moment: Box::new(moment.clone()) });
+            let gone = stop.into_iter().chain(snapshots).chain([Operation::UndefineVm(vm.clone())]);
+            gone.chain(seed).chain(disks).collect()
         }
     }
 }

@@ -27,6 +27,7 @@ pub mod projects;
 pub mod reference;
 pub mod runs;
 pub mod service;
+pub mod snapshots;
 pub mod storage;
 pub mod style;
 pub mod table;

@@ -52,6 +52,8 @@ pub enum State {
     Running,
     /// Its processors are held.
     Paused,
+    /// Off, its memory kept for its next start.
+    Saved,
     /// It is shut off.
     Stopped,
     /// It ended in a fault.
@@ -90,6 +92,7 @@ impl From<Phase> for State {
         match phase {
             Phase::Running => Self::Running,
             Phase::Paused => Self::Paused,
+            Phase::Saved => Self::Saved,
             // Only an image can be incomplete.
             Phase::Stopped | Phase::Completed | Phase::Incomplete => Self::Stopped,
             Phase::Crashed => Self::Crashed,
@@ -103,6 +106,7 @@ impl State {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Saved => "saved",
             Self::Stopped => "stopped",
             Self::Crashed => "crashed",
             Self::Missing => "missing",
@@ -188,7 +192,7 @@ fn table(vms: &[VmStatus], palette: &Palette) -> String {
 fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
     let state = match status.state {
         State::Running => palette.good,
-        State::Paused | State::Stopped | State::Missing => palette.faint,
+        State::Paused | State::Saved | State::Stopped | State::Missing => palette.faint,
         State::Crashed => palette.bad,
     };
     let health = match status.health {

@@ -3,7 +3,9 @@
 //! Owns both states; a backend fills in the actual one, the planner compares them. Knows nothing of files or libvirt.
 
 mod fingerprint;
+pub mod fixed;
 mod keys;
+pub mod network;
 pub mod offer;
 pub mod record;
 pub mod seen;
@@ -13,9 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{CycleError, Graph};
 use crate::model::{Digest, Disk, Image, Origin, Project, Spec, Surroundings, Task, Vm, Volume};
-use crate::names::{Generation, ImageName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::names::{Generation, ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::units::Bytes;
 
+pub use network::SeenNetwork;
 pub use offer::Offer;
 pub use seen::{Seen, Shape};
 
@@ -120,6 +123,8 @@ pub struct ActualState {
     /// Of what is defined, a digest of the definition as the hypervisor has it: it differs where anything does, also what no
     /// spec speaks of.
     pub definitions: BTreeMap<ResourceId, Digest>,
+    /// What the project's networks really have.
+    pub networks: BTreeMap<NetworkName, SeenNetwork>,
     /// Addresses in use.
     pub surroundings: Surroundings,
 }
@@ -162,6 +167,8 @@ pub enum Phase {
     Running,
     /// A vm whose processors are held.
     Paused,
+    /// A vm that is off, and whose memory is kept for its next start.
+    Saved,
     /// A vm that is shut off; a network or a pool that is not active.
     Stopped,
     /// A vm that powered itself off.
@@ -178,6 +185,7 @@ impl Phase {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Saved => "saved",
             Self::Stopped | Self::Completed => "stopped",
             Self::Crashed => "crashed",
             Self::Incomplete => "incomplete",

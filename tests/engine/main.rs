@@ -1,12 +1,15 @@
 //! The engine on libvirt's own test driver: order, gates, rollback with a fault at every operation.
 
+mod faults;
 mod interrupts;
 mod lost;
+mod networks;
 mod notices;
 mod patience;
 mod replacement;
 mod rig;
 mod scopes;
+mod snapshots;
 mod storage;
 #[path = "../support/mod.rs"]
 mod support;

@@ -130,7 +130,14 @@ fn running(vms: &[Vm]) -> ActualState {
 }
 
 fn seen(vm: &Vm) -> Seen {
-    Seen { autostart: vm.autostart, defined: Shape::of(vm), running: Some(Shape::of(vm)) }
+    Seen {
+        persistent: true,
+        autostart: vm.autostart,
+        defined: Shape::of(vm),
+        running: Some(Shape::of(vm)),
+        snapshots: Vec::new(),
+        other_snapshots: Vec::new(),
+    }
 }
 
 fn other() -> Vm {
@@ -173,7 +180,7 @@ fn the_table_has_every_field_of_a_vm_and_the_planner_holds_to_it() {
         assert_eq!((&step.cause, step.changes[0].top()), (&Cause::Changed, field));
         let (action, effect) = match class {
             Class::Recorded | Class::Live => (Action::Update, Effect::Live),
-            Class::Reboot => (Action::Restart, Effect::Reboot),
+            Class::Interruption | Class::Reboot => (Action::Restart, Effect::Reboot),
             Class::Replace | Class::Impossible => (Action::Replace, Effect::Replace),
         };
         assert_eq!((step.action, step.effect), (action, Some(effect)), "{field}");

@@ -2,15 +2,18 @@
 
 mod changes;
 mod combined;
+mod devices;
 mod laws;
 mod networks;
+mod part;
 mod power;
+mod replacement;
 mod secrets;
 mod seeds;
+mod snapshots;
 mod specs;
 mod storage;
 mod tasks;
-mod wires;
 
 use specs::{DOWN, UP, applied, desired, edit, id, lines, name, planned, refusal, vm, volume};
 use vmcompose::graph::Graph;

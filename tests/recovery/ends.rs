@@ -202,3 +202,26 @@ fn doctor_says_what_is_wrong_and_what_mends_it() {
     let nowhere = desk.ends(3, "-c qemu+unix:///system?socket=/nonexistent doctor");
     assert!(nowhere.stdout.contains("bad") && nowhere.stdout.contains("hint: "), "{}", nowhere.stdout);
 }
+
+#[test]
+fn the_commands_that_a_stuck_run_prints_clean_up() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::new(SHOP);
+    let before = desk.world();
+    let bad = "  bad:\n    boot: { kernel: kernel }\n    depends_on: [web]\n    healthcheck: { tcp: { host: 127.0.0.1, port: 1 }, interval: 10ms, \
+               retries: 1, start_period: 0s }\n";
+    desk.write(&format!("{SHOP}{bad}"));
+    let stuck = desk.ends(7, "up --on-failure keep");
+    let commands: Vec<&str> = stuck.stderr.lines().filter_map(|line| line.strip_prefix("  virsh ")).collect();
+    assert!(commands.len() > 10, "{}", stuck.stderr);
+    for command in commands {
+        let run = Command::new("sh").args(["-c", &format!("virsh {command}")]).output().expect("a shell");
+        assert!(run.status.success(), "`virsh {command}`: {}\n{}", String::from_utf8_lossy(&run.stderr), stuck.stderr);
+    }
+    assert!(desk.daemon.inventory().iter().all(|line| !line.contains("shop")), "{:?}", desk.daemon.inventory());
+    // The pools are everybody's, and go with the run's journal.
+    desk.ends(0, "recover --yes");
+    assert_eq!(desk.world(), before);
+}

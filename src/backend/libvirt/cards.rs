@@ -48,13 +48,17 @@ fn wire(project: &ProjectName, home: &str, n: usize, nic: &Interface) -> Card {
 /// libvirt's own user networking has no forwarded ports but with passt, which not every host has, and which routes the
 /// guest's traffic as well.
 fn own(vm: &Vm) -> Card {
+    Card { netdev: publishing(vm), device: device(OWN_CARD, port::PUBLISHED_MAC, OWN_PLACE) }
+}
+
+/// What is behind the card that ports are published on, as QEMU is told.
+pub(super) fn publishing(vm: &Vm) -> String {
     let (net, own) = (port::PUBLISHING, port::PUBLISHED);
     let outside = vm.hardware.uplink.as_ref().is_some_and(|uplink| uplink.outside);
     // Restricted, the guest reaches nothing this way, and is offered no route.
     let restrict = if outside { "off" } else { "on" };
     let forwards: String = vm.ports.iter().map(forward).collect();
-    let netdev = format!("user,id={OWN_CARD},restrict={restrict},ipv6=off,net={net},dhcpstart={own}{forwards}");
-    Card { netdev, device: device(OWN_CARD, port::PUBLISHED_MAC, OWN_PLACE) }
+    format!("user,id={OWN_CARD},restrict={restrict},ipv6=off,net={net},dhcpstart={own}{forwards}")
 }
 
 fn forward(port: &Port) -> String {

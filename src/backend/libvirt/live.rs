@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const USUAL_SHARES: u64 = 1024;
 
 /// The domain, where it runs.
-fn running(call: Call<'_>, vm: &VmName) -> Result<Option<Domain>, HypervisorError> {
+pub(super) fn running(call: Call<'_>, vm: &VmName) -> Result<Option<Domain>, HypervisorError> {
     let id = ResourceId::Vm(vm.clone());
     let Some(found) = vms::find(call.connect, call.project, vm)? else { return Ok(None) };
     let state = vms::state(&found, &id)?;

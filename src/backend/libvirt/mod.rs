@@ -23,13 +23,16 @@ mod host;
 mod host_network;
 mod inventory;
 mod live;
+mod machine_seen;
 mod merge;
 mod names;
+mod network_seen;
 mod network_xml;
 mod networks;
 mod observe;
 mod others;
 mod parameters;
+mod plug;
 mod pools;
 mod probe;
 mod projects;
@@ -38,6 +41,8 @@ mod record;
 mod seeds;
 mod seen;
 mod shares;
+mod snapshots;
+mod stillness;
 mod storage;
 mod stores;
 pub mod survey;
@@ -56,7 +61,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use virt::connect::Connect;
 
@@ -201,6 +206,11 @@ impl Libvirt {
         guest::exec(&self.connections, project, vm, command, input)
     }
 
+    /// How far the clock of a guest is from this machine's; `None` where its agent does not tell.
+    pub fn clock_off_by(&self, project: &ProjectName, vm: &VmName) -> Result<Option<Duration>, HypervisorError> {
+        self.connections.with(|connect| stillness::clock_off_by(connect, project, vm))
+    }
+
     /// Opens a file of a guest, through its agent. Fails as [`Self::exec`] does.
     pub fn open_file(
         &self,
@@ -340,9 +350,9 @@ impl Libvirt {
                 let record = record(project, Spec::Network(network.clone()));
                 on(&|call| networks::define(call, &record, network))
             }
-            Operation::UpdateNetwork { from, to } => {
+            Operation::UpdateNetwork { to, .. } => {
                 let record = record(project, Spec::Network((**to).clone()));
-                on(&|call| update::network(call, &record, from, to))
+                on(&|call| update::network(call, &record, to))
             }
             Operation::UndefineNetwork(network) => on(&|call| networks::undefine(call, &network.name)),
             Operation::StartNetwork(network) => on(&|call| networks::start(call, network)),
@@ -360,6 +370,7 @@ impl Libvirt {
             Operation::SetLimits { vm, from, to } => on(&|call| live::set_limits(call, vm, from, to)),
             Operation::Attach { vm, device, limits } => on(&|call| live::attach(call, vm, device, limits)),
             Operation::Detach { vm, device, .. } => on(&|call| live::detach(call, vm, device)),
+            Operation::Plug { vm, interface, on: plugged } => on(&|call| plug::plug(call, vm, interface, *plugged)),
             Operation::RecordVm { to, .. } => {
                 let record = record(project, Spec::Vm(to.clone()));
                 on(&|call| update::record_vm(call, &record, to))
@@ -376,6 +387,16 @@ impl Libvirt {
             Operation::StartVm(vm) => on(&|call| vms::start(call, vm)),
             Operation::ResumeVm(vm) => on(&|call| vms::resume(call, vm)),
             Operation::PauseVm(vm) => on(&|call| vms::pause(call, vm)),
+            Operation::RestoreVm(vm) => on(&|call| vms::start(call, vm)),
+            Operation::SaveVm(vm) => on(&|call| vms::save(call, vm)),
+            Operation::FreezeVm(vm) => on(&|call| stillness::freeze(call, vm)),
+            Operation::ThawVm(vm) => on(&|call| stillness::thaw(call, vm)),
+            Operation::SetClock(vm) => on(&|call| stillness::set_clock(call, vm)),
+            Operation::CreateSnapshot { vm, moment } => on(&|call| snapshots::create(call, vm, moment)),
+            Operation::DeleteSnapshot { vm, moment } => on(&|call| snapshots::delete(call, vm, moment)),
+            Operation::RestoreSnapshot { vm, to, from } => {
+                on(&|call| snapshots::restore(call, vm, to, from.as_deref()))
+            }
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => {
                 vms::stop(connections, place, project, name, grace.0).map(|done| change.set(done))

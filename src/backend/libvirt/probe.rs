@@ -122,6 +122,8 @@ fn why_off(reason: u32) -> &'static str {
 
 /// How long an agent may take for one answer.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long an agent that has started a command may say nothing at all: a guest that reboots is back by then.
+const SILENT: Duration = Duration::from_mins(5);
 
 /// One request to the agent. The outer error is for good, the inner one for now.
 pub(super) fn agent_call<T>(
@@ -139,7 +141,7 @@ pub(super) fn agent_call<T>(
         let domain = vms::find(connect, project, vm)?.ok_or_else(gone)?;
         match call(&domain, left) {
             Ok(answer) => Ok(Ok(answer)),
-            Err(AgentError::NotYet(words)) => Ok(Err(words)),
+            Err(AgentError::NotYet(words) | AgentError::Refused(words)) => Ok(Err(words)),
             Err(AgentError::NotRunning) => Err(gone()),
             Err(AgentError::Unsupported) => {
                 let message = format!("this hypervisor has no guest agent to ask about {id}");
@@ -175,10 +177,17 @@ pub(super) fn to_its_end(
         Err(words) => return Ok(Err(words)),
     };
     let mut for_now = None;
-    let end = agent::wait(deadline, |left| {
-        let look = |domain: &virt::domain::Domain, _| agent::status(domain, pid, left);
+    let mut silent_since: Option<Instant> = None;
+    let end = agent::wait(deadline, |_| {
+        let look = |domain: &virt::domain::Domain, left| agent::status(domain, pid, left);
         let answer = agent_call(connections, project, vm, deadline, look)?;
-        Ok::<_, HypervisorError>(answer.unwrap_or_else(|words| {
+        if answer.is_ok() {
+            silent_since = None;
+        } else if silent_since.get_or_insert_with(Instant::now).elapsed() > SILENT {
+            let message = format!("the guest agent of {} does not answer any more", ResourceId::Vm(vm.clone()));
+            return Err(HypervisorError::new(ErrorKind::Rejected, message));
+        }
+        Ok(answer.unwrap_or_else(|words| {
             for_now = Some(words);
             None
         }))

@@ -9,9 +9,10 @@ use std::{iter, thread};
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt_sys::{
-    VIR_DOMAIN_CRASHED, VIR_DOMAIN_NONE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
-    VIR_DOMAIN_SHUTDOWN_GUEST_AGENT, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA,
-    VIR_DOMAIN_UNDEFINE_MANAGED_SAVE, VIR_DOMAIN_UNDEFINE_NVRAM, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
+    VIR_DOMAIN_CRASHED, VIR_DOMAIN_NONE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_STARTING_UP, VIR_DOMAIN_PMSUSPENDED,
+    VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT, VIR_DOMAIN_SHUTOFF,
+    VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA, VIR_DOMAIN_UNDEFINE_MANAGED_SAVE, VIR_DOMAIN_UNDEFINE_NVRAM,
+    VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
 };
 
 use super::connections::Connections;
@@ -197,8 +198,12 @@ pub(super) fn start(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> 
     let id = ResourceId::Vm(vm.clone());
     let gone = || HypervisorError::new(ErrorKind::NotFound, format!("{id} is not defined on the hypervisor"));
     let found = find(call.connect, call.project, vm)?.ok_or_else(gone)?;
-    let (state, _) = state(&found, &id)?.ok_or_else(gone)?;
+    let (state, reason) = state(&found, &id)?.ok_or_else(gone)?;
     let done = match state {
+        // It may yet fail; and a daemon that was killed over it kills it too, once it is there again.
+        VIR_DOMAIN_PAUSED if reason.cast_unsigned() == VIR_DOMAIN_PAUSED_STARTING_UP => {
+            return Err(HypervisorError::new(ErrorKind::Busy, format!("{id} is just being started")));
+        }
         // Somebody let it keep its memory to look at, and now wants it back.
         VIR_DOMAIN_CRASHED => found.destroy().and_then(|()| found.create()).map(|_| ()),
         state if is_off(state) => found.create().map(|_| ()),
@@ -236,6 +241,18 @@ pub(super) fn pause(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> 
     match state(&found, &id)? {
         Some((state, _)) if state != VIR_DOMAIN_PAUSED && !is_off(state) => {
             found.suspend().map(|_| ()).map_err(failed(format!("cannot pause {id}")))
+        }
+        _ => call.nothing(),
+    }
+}
+
+/// Keeps a vm's memory, and turns it off; fine where it is off already.
+pub(super) fn save(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
+    let id = ResourceId::Vm(vm.clone());
+    let Some(found) = find(call.connect, call.project, vm)? else { return call.nothing() };
+    match state(&found, &id)? {
+        Some((state, _)) if !is_off(state) => {
+            found.managed_save(0).map(|_| ()).map_err(failed(format!("cannot save {id}")))
         }
         _ => call.nothing(),
     }

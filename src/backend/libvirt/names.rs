@@ -53,9 +53,9 @@ pub(super) fn bridge(project: &ProjectName, network: &NetworkName) -> String {
 /// The multicast group and the port that a wire of a user's is: of the addresses that are for one organisation alone
 /// (RFC 2365), and of the ports that nobody gets by chance. `home` tells one user from another.
 pub(super) fn wire(home: &str, project: &ProjectName, network: &NetworkName) -> (Ipv4Addr, u16) {
-    let [a, b, c, d, e, ..] = hash(&["wire", home, project.as_str(), network.as_str()]);
-    let port = 16_384 + (u16::from_be_bytes([d, e]) & 0x3fff);
-    (Ipv4Addr::new(239, 192 | (a & 3), b, c), port)
+    let bytes = hash(&["wire", home, project.as_str(), network.as_str()]);
+    let port = 0x4000 | (u16::from_be_bytes([bytes[3], bytes[4]]) & 0x3fff);
+    (Ipv4Addr::new(239, 0xc0 | (bytes[0] & 3), bytes[1], bytes[2]), port)
 }
 
 /// Name of a pool; all projects of a hypervisor share it.

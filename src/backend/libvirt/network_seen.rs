@@ -23,6 +23,10 @@ const DNSMASQ: &str = "http://libvirt.org/schemas/network/dnsmasq/1.0";
 /// What this definition says. `recorded` fills in what no definition can tell. `options` is whether the driver keeps what
 /// dnsmasq is told.
 pub(super) fn found(xml: &str, project: &ProjectName, recorded: &Network, options: bool) -> Found {
+    if recorded.settings.wire {
+        // Of a wire libvirt has nothing but the record.
+        return Found::of(recorded);
+    }
     let mut network = recorded.clone();
     let mut odd = Vec::new();
     if let Ok(document) = Document::parse(xml) {

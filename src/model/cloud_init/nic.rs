@@ -104,16 +104,11 @@ fn nic(interface: &Interface, networks: &BTreeMap<NetworkName, Network>, default
 fn told(interface: &Interface, network: &Network) -> Address {
     let length = network.subnet.prefix_len();
     let address = Ipv4Net::new(interface.ip, length).unwrap_or(network.subnet);
-    let nameservers = if !network.is_served() {
-        network
-            .settings
-            .dns
-            .forwarders
-            .iter()
-            .filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None })
-            .collect()
-    } else {
+    let nameservers = if network.is_served() {
         vec![network.gateway()]
+    } else {
+        let v4 = |ip: &IpAddr| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None };
+        network.settings.dns.forwarders.iter().filter_map(v4).collect()
     };
     Address::Static { address, gateway: network.gateway(), nameservers }
 }

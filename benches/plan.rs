@@ -69,6 +69,7 @@ fn nothing_to_do(criterion: &mut Criterion) {
             let seen = spec.as_vm().map(|vm| {
                 let shape = Shape::of(vm);
                 Box::new(Seen {
+                    persistent: true,
                     autostart: vm.autostart,
                     defined: shape.clone(),
                     running: Some(shape),

@@ -4,6 +4,7 @@
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
 mod anew;
+pub mod awaiting;
 mod change;
 mod deletion;
 mod delivery;
@@ -126,6 +127,8 @@ pub enum Action {
     Pause,
     /// Let go on after it was held.
     Resume,
+    /// What it has in memory put on a disk, and it switched off.
+    Suspend,
     /// Its file systems brought to rest.
     Freeze,
     /// Its file systems let go on.
@@ -147,13 +150,12 @@ impl Action {
     pub fn sign(self) -> char {
         match self {
             Self::Create => '+',
-            Self::Start => '>',
+            Self::Start | Self::Resume | Self::Thaw => '>',
             Self::Update => '~',
             Self::Restart => '↻',
             Self::Replace => '±',
             Self::Stop => '<',
-            Self::Pause | Self::Freeze => '|',
-            Self::Resume | Self::Thaw => '>',
+            Self::Pause | Self::Freeze | Self::Suspend => '|',
             Self::Snapshot => '*',
             Self::Restore => '↺',
             Self::Delete | Self::Forget => '-',
@@ -172,6 +174,7 @@ impl Action {
             Self::Stop => "stop",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Suspend => "suspend",
             Self::Freeze => "freeze",
             Self::Thaw => "thaw",
             Self::Snapshot => "snapshot",

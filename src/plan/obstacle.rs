@@ -68,11 +68,15 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
-    /// An ordinary user's hypervisor makes no networks.
-    #[error("network `{network}` cannot be made by an ordinary user's own hypervisor (`qemu:///session`)")]
+    /// An ordinary user's hypervisor makes no bridges, and a wire cannot do everything.
+    #[error(
+        "network `{network}` asks for `{key}`, which an ordinary user's own hypervisor (`qemu:///session`) cannot do"
+    )]
     Rootless {
         /// Which network.
         network: NetworkName,
+        /// What it asks for, as the file has it.
+        key: &'static str,
         /// Where the file asks for it.
         origin: Option<Origin>,
     },

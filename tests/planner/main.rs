@@ -2,6 +2,7 @@
 
 mod changes;
 mod combined;
+mod devices;
 mod laws;
 mod networks;
 mod part;

@@ -6,6 +6,7 @@
 
 mod desk;
 mod ends;
+mod lost;
 mod real;
 #[path = "../support/mod.rs"]
 mod support;

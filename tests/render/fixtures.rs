@@ -64,6 +64,7 @@ fn interface(network: &str, ip: [u8; 4]) -> Interface {
         ip6: None,
         default_route: false,
         mtu: None,
+        wire: None,
     }
 }
 

@@ -44,6 +44,10 @@ impl VmDisk {
                 let name = VolumeName::new(Self::ROOT).expect("`root` is a legal name");
                 Some(own(name, vm.disk, Some(image.clone())))
             }
+            Boot::Cdrom(_) => {
+                let name = VolumeName::new(Self::ROOT).expect("`root` is a legal name");
+                Some(own(name, vm.disk, None))
+            }
             Boot::Kernel { .. } => None,
         };
         let others = vm.disks.iter().filter_map(|disk| match disk {
@@ -78,6 +82,7 @@ impl VmSeed {
             hostname: vm.hostname.clone(),
             nics: cloud_init::nics(vm, networks),
             disks: settings.disks.clone(),
+            hosts: vm.hardware.uplink.as_ref().map(|uplink| uplink.hosts.clone()).unwrap_or_default(),
         };
         Some(Self { vm: vm.name.clone(), generation: vm.generation, settings, machine })
     }

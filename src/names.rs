@@ -216,7 +216,6 @@ impl Generation {
     pub const FIRST: Self = Self(0);
 
     /// Whether it is the first.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     pub fn is_first(&self) -> bool {
         *self == Self::FIRST
     }

@@ -10,7 +10,6 @@ use super::Choice;
 
 /// Options of `plan`.
 #[derive(Debug, Clone, PartialEq, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "one flag each on the command line")]
 pub struct Plan {
     /// For people or for programs
     #[arg(long, default_value = "text")]

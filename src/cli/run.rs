@@ -26,7 +26,6 @@ pub struct Run {
 
 /// Options of `up`.
 #[derive(Debug, Clone, PartialEq, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Up {
     /// Do not ask, also where data is deleted
     #[arg(short, long)]

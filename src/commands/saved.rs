@@ -62,8 +62,8 @@ pub(super) fn read(path: &Path) -> Result<Saved, Error> {
 }
 
 /// Refuses what no longer holds.
-pub(super) fn refuse(stale: Stale) -> Error {
-    let hint = match &stale {
+pub(super) fn refuse(stale: &Stale) -> Error {
+    let hint = match stale {
         Stale::Project { .. } => "`--project` says which project is meant",
         Stale::Hypervisor { .. } => "`--connect` says where it is",
         Stale::Changed(_) | Stale::Other(_) => "nothing was done; look at a new plan: `vmcompose plan --out`",

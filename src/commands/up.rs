@@ -44,9 +44,9 @@ fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
 
 /// The plan that was saved, made anew.
 fn the_same(wanted: &plan::saved::Saved, desired: &DesiredState, sight: &Sight) -> Result<Plan, Error> {
-    wanted.holds(&sight.hypervisor.uri(), &desired.project, &sight.actual).map_err(saved::refuse)?;
+    wanted.holds(&sight.hypervisor.uri(), &desired.project, &sight.actual).map_err(|stale| saved::refuse(&stale))?;
     let plan = plan::plan(desired, &sight.actual, &wanted.options)?;
-    wanted.is(&plan).map_err(saved::refuse)?;
+    wanted.is(&plan).map_err(|stale| saved::refuse(&stale))?;
     Ok(plan)
 }
 

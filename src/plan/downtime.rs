@@ -32,9 +32,9 @@ impl Plan {
 
 fn downtime(step: &Step) -> Option<Downtime<'_>> {
     let vm = step.resource.as_vm()?;
-    let stop = step.operations.iter().position(|operation| matches!(operation, Operation::StopVm { .. }))?;
-    let Operation::StopVm { grace, .. } = &step.operations[stop] else { return None };
+    let at = step.operations.iter().position(|operation| matches!(operation, Operation::StopVm { .. }))?;
+    let Operation::StopVm { grace, .. } = &step.operations[at] else { return None };
     let starts = |operation: &Operation| matches!(operation, Operation::StartVm(_));
-    let back = step.operations[stop..].iter().any(starts);
+    let back = step.operations[at..].iter().any(starts);
     back.then_some(Downtime { vm, step: step.id, cause: &step.cause, grace: *grace, until: &step.gate })
 }

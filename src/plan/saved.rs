@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::model::Spec;
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::operation::Operation;
-use crate::plan::{Options, Plan};
+use crate::plan::{Options, Plan, Step};
 use crate::state::{ActualState, DesiredState};
 
 /// The format that this program writes and reads.
@@ -159,7 +159,7 @@ fn touched(plan: &Plan, desired: &DesiredState, actual: &ActualState) -> BTreeSe
 /// The steps, without what may differ between two looks at the same thing: where the file says it, and where on this
 /// machine an image lies.
 fn by_resource(plan: &Plan) -> BTreeMap<&ResourceId, Value> {
-    let plain = |step: &crate::plan::Step| {
+    let comparable = |step: &Step| {
         let mut step = step.clone();
         step.origin = None;
         for operation in step.operations.iter_mut().chain(&mut step.finish) {
@@ -169,7 +169,7 @@ fn by_resource(plan: &Plan) -> BTreeMap<&ResourceId, Value> {
         }
         serde_json::to_value(step).expect("a step has no map with keys that are not strings")
     };
-    plan.steps().map(|step| (&step.resource, plain(step))).collect()
+    plan.steps().map(|step| (&step.resource, comparable(step))).collect()
 }
 
 /// Whether two are the same but for the project's key, which a plan does not make.

@@ -11,7 +11,13 @@ use crate::state::DesiredState;
 
 /// Shows what `up` or `down` would do.
 pub(super) fn plan(global: &Global, options: &Plan) -> Result<Exit, Error> {
-    let plan = if options.destroy { down(global, options)? } else { up(global, options)? };
+    let plan = if options.destroy {
+        there(global, Goal::Down { volumes: options.volumes })?
+    } else if options.choice.refresh_only {
+        there(global, Goal::Refresh)?
+    } else {
+        up(global, options)?
+    };
     match options.format {
         PlanFormat::Text => print(&render::plan::text(&plan, &Palette::stdout()))?,
         PlanFormat::Json => print(&format!("{:#}", render::plan::json(&plan)))?,
@@ -19,11 +25,11 @@ pub(super) fn plan(global: &Global, options: &Plan) -> Result<Exit, Error> {
     Ok(if options.exit_code && !plan.is_empty() { Exit::Changes } else { Exit::Done })
 }
 
-fn down(global: &Global, options: &Plan) -> Result<plan::Plan, Error> {
+/// Of what is there alone: for that nobody needs a file.
+fn there(global: &Global, goal: Goal) -> Result<plan::Plan, Error> {
     let project = stage::project_name(global, &request(global)?)?;
     let sight = stage::observe(global, &project, Access::Read)?;
-    let wanted = Options::new(Goal::Down { volumes: options.volumes });
-    Ok(plan::plan(&DesiredState::nothing(&project), &sight.actual, &wanted)?)
+    Ok(plan::plan(&DesiredState::nothing(&project), &sight.actual, &Options::new(goal))?)
 }
 
 fn up(global: &Global, options: &Plan) -> Result<plan::Plan, Error> {

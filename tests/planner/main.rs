@@ -5,6 +5,7 @@ mod combined;
 mod laws;
 mod networks;
 mod power;
+mod refresh;
 mod secrets;
 mod seeds;
 mod snapshots;

@@ -22,6 +22,7 @@ vms:
     healthcheck: { tcp: 5432, interval: 1s, timeout: 2s, retries: 3, start_period: 10s }
   web:
     boot: { kernel: kernel }
+    networks: [lan]
     depends_on: { db: { condition: healthy } }
     disks: [{ name: scratch, size: 1GiB }]
     annotations: { c: d }
@@ -30,7 +31,7 @@ vms:
 /// Records in the form of the first version that wrote any. `@…@` is what its addresses and digests would be.
 const FIRST: [&str; 3] = [
     r#"{"version":1,"project":"shop","spec":{"kind":"network","spec":{"name":"lan","mode":"nat","subnet":"10.30.0.0/24",
-        "hosts":{"db":{"mac":"@mac@","ip":"@ip@","names":["db"]}},"labels":{"a":"b"}}},"applied_at":1,"applied_by":"0.1.0"}"#,
+        "hosts":{"db":{"mac":"@mac@","ip":"@ip@","names":["db"]},"web":{"mac":"@webmac@","ip":"@webip@","names":["web"]}},"labels":{"a":"b"}}},"applied_at":1,"applied_by":"0.1.0"}"#,
     r#"{"version":1,"project":"shop","spec":{"kind":"vm","spec":{"name":"db","hostname":"db","boot":{"kernel":{"kernel":
         {"name":"kernel","digest":"@digest@","format":"raw"},"initrd":null,"cmdline":"quiet"}},"cpus":1,"memory":"160MiB",
         "disk":null,"interfaces":[{"network":"lan","mac":"@mac@","ip":"@ip@"}],"healthcheck":{"probes":[{"tcp":{"host":null,
@@ -38,7 +39,7 @@ const FIRST: [&str; 3] = [
         "autostart":false,"protect":false,"accel":"auto"}},"applied_at":1,"applied_by":"0.1.0"}"#,
     r#"{"version":1,"project":"shop","spec":{"kind":"vm","spec":{"name":"web","hostname":"web","boot":{"kernel":{"kernel":
         {"name":"kernel","digest":"@digest@","format":"raw"},"initrd":null,"cmdline":""}},"cpus":1,"memory":"@memory@",
-        "disk":null,"disks":[{"own":{"name":"scratch","size":"1GiB"}}],"depends_on":{"db":{"condition":"healthy",
+        "disk":null,"disks":[{"own":{"name":"scratch","size":"1GiB"}}],"interfaces":[{"network":"lan","mac":"@webmac@","ip":"@webip@"}],"depends_on":{"db":{"condition":"healthy",
         "required":true,"restart":false}},"stop_grace_period":"@grace@","autostart":false,"protect":false,"accel":"auto",
         "annotations":{"c":"d"}}},"applied_at":1,"applied_by":"0.1.0"}"#,
 ];
@@ -67,6 +68,8 @@ fn what_the_first_version_recorded_is_read_and_nothing_is_planned() {
     let values = BTreeMap::from([
         ("@mac@", db.interfaces[0].mac.to_string()),
         ("@ip@", db.interfaces[0].ip.to_string()),
+        ("@webmac@", web.interfaces[0].mac.to_string()),
+        ("@webip@", web.interfaces[0].ip.to_string()),
         ("@digest@", digest.expect("an image")),
         // Defaults of the file, which are no part of the format.
         ("@memory@", web.memory.to_string()),

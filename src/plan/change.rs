@@ -205,7 +205,7 @@ fn live(from: &Vm, to: &Vm, running: Option<&Shape>) -> Vec<Operation> {
     operations.extend(unplugged.cloned().map(Device::Interface).map(detach));
     let missing = |disk: &&Disk| !is.disks.contains(&disk_name(disk));
     operations.extend(to.disks.iter().filter(missing).cloned().map(Device::Disk).map(attach));
-    let unplugged = |nic: &&Interface| !is.interfaces.contains(&nic.mac);
+    let unplugged = |nic: &&Interface| nic.wire.is_none() && !is.interfaces.contains(&nic.mac);
     operations.extend(to.interfaces.iter().filter(unplugged).cloned().map(Device::Interface).map(attach));
     let astray = to.interfaces.iter().filter(|nic| is.astray.contains_key(&nic.mac)).cloned();
     operations.extend(astray.map(|interface| Operation::Plug { vm: vm.clone(), interface, on: true }));

@@ -2,10 +2,13 @@
 
 mod changes;
 mod combined;
+mod devices;
 mod laws;
 mod networks;
+mod part;
 mod power;
 mod refresh;
+mod replacement;
 mod secrets;
 mod seeds;
 mod snapshots;

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use roxmltree::Node;
 
+use super::cards;
 use super::host::child;
 use super::names::Stored;
 use super::seen::{devices, file, number, size};
-use super::xml;
 use crate::model::hardware::{Cpu, CpuMode, Firmware, HostDevice, Hugepages, Restart, Topology, Watchdog};
 use crate::model::{Accel, Boot, ImageRef, Vm};
 use crate::names::{Pool, ProjectName};
@@ -73,7 +73,7 @@ fn system(root: Node<'_, '_>, project: &ProjectName, vm: &Vm, fixed: &mut Fixed)
         hardware.secure_boot = secure || features.into_iter().any(signed);
     }
     match &vm.boot {
-        Boot::Image(_) => {
+        Boot::Image(_) | Boot::Cdrom(_) => {
             let root_disk = devices(root).filter_map(file).any(|path| is_root(path, project, vm));
             if !root_disk {
                 fixed.boot.remove("disk");
@@ -85,8 +85,9 @@ fn system(root: Node<'_, '_>, project: &ProjectName, vm: &Vm, fixed: &mut Fixed)
                 Some(if is_image(path, project, recorded) { Fixed::image(recorded) } else { path.to_owned() })
             };
             let line = child(os, "cmdline").and_then(|line| line.text()).unwrap_or_default();
+            let wanted = cards::told(vm, fixed.boot["cmdline"].clone());
             // XML knows nothing of blanks at the ends of a line.
-            if fixed.boot["cmdline"].trim() != line.trim() {
+            if wanted.trim() != line.trim() {
                 fixed.boot.insert("cmdline", line.to_owned());
             }
             for (name, found) in [
@@ -296,7 +297,7 @@ fn host_device(device: Node<'_, '_>) -> Option<HostDevice> {
 
 /// Whether the domain has the card by which just these ports are published.
 fn published(root: Node<'_, '_>, vm: &Vm) -> bool {
-    let wanted = xml::publishing(&vm.ports).map(|card| card.netdev);
+    let wanted = cards::publishing(vm);
     let arguments = root.descendants().filter(|node| node.tag_name().name() == "arg");
-    arguments.filter_map(|node| node.attribute("value")).any(|value| Some(value) == wanted.as_deref())
+    arguments.filter_map(|node| node.attribute("value")).any(|value| value == wanted)
 }

@@ -194,7 +194,7 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
     for domain in list(0)? {
         let name = name(&domain)?;
         let Some(vm) = names::vm_of_domain(project, &name) else {
-            published(&domain, running.contains(&name), state);
+            published(&domain, state);
             continue;
         };
         let id = ResourceId::Vm(vm);
@@ -218,7 +218,7 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
                 state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
             }
             owner => {
-                published(&domain, running.contains(&name), state);
+                published(&domain, state);
                 state.foreign.extend(owner.describe("domain", &name).map(|words| (id, words)));
             }
         }
@@ -226,11 +226,9 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
     Ok(())
 }
 
-/// Notes the ports that a vm of another project's has.
-fn published(domain: &Domain, running: bool, state: &mut ActualState) {
-    let Some(Record { project, spec: Spec::Vm(vm), .. }) = running.then(|| record::anybodys(domain)).flatten() else {
-        return;
-    };
+/// Notes the ports that a vm of another project's has, whether it runs or not: it could not be started any more.
+fn published(domain: &Domain, state: &mut ActualState) {
+    let Some(Record { project, spec: Spec::Vm(vm), .. }) = record::anybodys(domain) else { return };
     let holder = format!("vm `{}` of project `{project}`", vm.name);
     state.surroundings.ports.extend(vm.ports.iter().map(|port| (*port, holder.clone())));
 }

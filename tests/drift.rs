@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use support::desk::Desk;
 use support::qemu::{Run, Stack, enabled};
 
 /// Without the blanks that align columns.
@@ -130,4 +131,28 @@ fn what_others_did_with_virsh_is_named_and_put_back() {
     somebody.virsh("destroy @-db");
     somebody.virsh("start @-db");
     somebody.did(&["↻ vm `db`", "watchdog poweroff → reset", "effect reboot"]);
+}
+
+#[test]
+fn what_others_changed_is_kept_where_that_is_asked_for() {
+    let desk = Desk::online("vms: { db: { boot: { kernel: kernel }, networks: [] } }\n");
+    desk.run(&["up"]).expect(0);
+    desk.run(&["plan", "--refresh-only", "--exit-code"]).expect(0);
+    let keeper = desk.keeper.as_ref().expect("online");
+    let name = format!("{}-db", desk.project);
+    let domain = virt::domain::Domain::lookup_by_name(keeper, &name).expect("there");
+    domain.set_autostart(true).expect("set");
+    let plan = desk.run(&["plan", "--refresh-only", "--exit-code"]).expect(10);
+    says(&plan, &["~ vm `db`", "somebody else's change is kept", "autostart false → true", "effect live"]);
+    desk.run(&["up", "--refresh-only"]).expect(0);
+    assert!(domain.get_autostart().expect("told"), "nothing was put back");
+    desk.run(&["plan", "--refresh-only", "--exit-code"]).expect(0);
+    // The file says what it says.
+    let plan = desk.run(&["plan", "--exit-code"]).expect(10);
+    says(&plan, &["~ vm `db`", "differs from the file", "autostart true → false"]);
+    desk.run(&["up"]).expect(0);
+    desk.run(&["plan", "--exit-code"]).expect(0);
+    assert!(!domain.get_autostart().expect("told"));
+    desk.run(&["down"]).expect(0);
+    assert_eq!(desk.inventory(), Vec::<String>::new());
 }

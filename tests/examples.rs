@@ -74,7 +74,7 @@ impl Example {
         let actual = self.observe();
         let desired = match goal {
             Goal::Up => self.desired(&actual),
-            Goal::Down { .. } => DesiredState::nothing(&self.desired(&actual).project),
+            Goal::Refresh | Goal::Down { .. } => DesiredState::nothing(&self.desired(&actual).project),
         };
         plan(&desired, &actual, &Options::new(goal)).expect("a plan")
     }

@@ -8,6 +8,7 @@ use crate::names::VmName;
 
 /// What a plan is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Choice {
     /// The vms that are meant, with what they depend on; all where none is named
     #[arg(value_name = "VM")]
@@ -21,6 +22,9 @@ pub struct Choice {
     /// Make all these vms anew
     #[arg(long, conflicts_with = "replace")]
     pub force_recreate: bool,
+    /// Keep what others changed: record it, put nothing back, and do nothing else. Needs no compose file
+    #[arg(long, conflicts_with_all = ["vms", "replace", "force_recreate", "remove_orphans"])]
+    pub refresh_only: bool,
     /// Delete what the file no longer has
     #[arg(long, conflicts_with = "vms")]
     pub remove_orphans: bool,

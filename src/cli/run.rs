@@ -35,7 +35,7 @@ pub struct Up {
     pub choice: Choice,
     /// Carry out a plan that `plan --out` saved, or nothing where it would be another one by now
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    #[arg(conflicts_with_all = ["vms", "replace", "force_recreate", "remove_orphans"])]
+    #[arg(conflicts_with_all = ["vms", "replace", "force_recreate", "remove_orphans", "refresh_only"])]
     pub plan: Option<PathBuf>,
     /// Refuse images that vmcompose.lock does not mention, or that differ from it
     #[arg(long)]

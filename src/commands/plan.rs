@@ -12,7 +12,13 @@ use crate::state::DesiredState;
 
 /// Shows what `up` or `down` would do.
 pub(super) fn plan(global: &Global, options: &Plan) -> Result<Exit, Error> {
-    let (plan, hypervisor) = if options.destroy { down(global, options)? } else { up(global, options)? };
+    let (plan, hypervisor) = if options.destroy {
+        there(global, Goal::Down { volumes: options.volumes })?
+    } else if options.choice.refresh_only {
+        there(global, Goal::Refresh)?
+    } else {
+        up(global, options)?
+    };
     if options.format == PlanFormat::Text && !plan.is_empty() {
         expect(&plan, &hypervisor);
     }
@@ -23,11 +29,12 @@ pub(super) fn plan(global: &Global, options: &Plan) -> Result<Exit, Error> {
     Ok(if options.exit_code && !plan.is_empty() { Exit::Changes } else { Exit::Done })
 }
 
-fn down(global: &Global, options: &Plan) -> Result<(plan::Plan, String), Error> {
+/// Of what is there alone: for that nobody needs a file.
+fn there(global: &Global, goal: Goal) -> Result<(plan::Plan, String), Error> {
     let project = stage::project_name(global, &request(global)?)?;
     let sight = stage::observe(global, &project, Access::Read)?;
-    let wanted = Options::new(Goal::Down { volumes: options.volumes });
-    Ok((plan::plan(&DesiredState::nothing(&project), &sight.actual, &wanted)?, sight.hypervisor.uri()))
+    let plan = plan::plan(&DesiredState::nothing(&project), &sight.actual, &Options::new(goal))?;
+    Ok((plan, sight.hypervisor.uri()))
 }
 
 fn up(global: &Global, options: &Plan) -> Result<(plan::Plan, String), Error> {

@@ -3,17 +3,21 @@
 use crate::cli::{Global, Up};
 use crate::commands::keys::Keys;
 use crate::commands::media::Reach;
-use crate::commands::run::Ended;
-use crate::commands::stage::Sight;
+use crate::commands::run::{Ended, How};
+use crate::commands::stage::{Access, Sight};
 use crate::commands::{choice, preflight, request, run, saved, stage, unfinished};
 use crate::error::{Error, Exit};
+use crate::execute::OnFailure;
 use crate::image::Mode;
-use crate::plan::{self, Action, Plan};
+use crate::plan::{self, Action, Goal, Options, Plan};
 use crate::render::output;
 use crate::state::DesiredState;
 
 /// Brings everything up, and waits until it is healthy.
 pub(super) fn up(global: &Global, options: &Up) -> Result<Exit, Error> {
+    if options.choice.refresh_only {
+        return refresh(global);
+    }
     // Where a pool was stopped, the first plan starts it, and the second is made of what is in it.
     match once(global, options)? {
         Ended::Preliminary if options.plan.is_some() => {
@@ -23,6 +27,16 @@ pub(super) fn up(global: &Global, options: &Up) -> Result<Exit, Error> {
         Ended::Preliminary => once(global, options).map(Ended::exit),
         Ended::Finally(exit) => Ok(exit),
     }
+}
+
+/// Records what others changed.
+fn refresh(global: &Global) -> Result<Exit, Error> {
+    let project = stage::project_name(global, &request(global)?)?;
+    let sight = stage::observe(global, &project, Access::Write)?;
+    let wanted = Options::new(Goal::Refresh);
+    let plan = plan::plan(&DesiredState::nothing(&project), &sight.actual, &wanted)?;
+    unfinished::tell(&sight.unfinished);
+    run::run(global, sight, &plan, How::of("up", OnFailure::Rollback))
 }
 
 fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
@@ -39,7 +53,7 @@ fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
     forget_host_keys(&plan, &sight);
     run::read_secrets(&plan, &sight.secrets)?;
-    Ok(Ended::of(&plan, run::run(global, sight, &plan, run::How::up(options))?))
+    Ok(Ended::of(&plan, run::run(global, sight, &plan, How::up(options))?))
 }
 
 /// The plan that was saved, made anew.

@@ -23,6 +23,7 @@ mod pools;
 pub mod power;
 pub mod presence;
 mod recipe;
+mod refresh;
 pub mod saved;
 pub mod snapshot;
 
@@ -203,6 +204,8 @@ pub enum Cause {
     Changed,
     /// Somebody else changed it since it was last applied.
     Drifted,
+    /// Somebody else changed it, and that is to stay.
+    Kept,
     /// The hypervisor has it, the file no longer has.
     Orphan,
     /// Another one stands in its place.
@@ -240,6 +243,7 @@ impl fmt::Display for Cause {
             Self::Incomplete => f.write_str("was made only in part"),
             Self::Changed => f.write_str("differs from the file"),
             Self::Drifted => f.write_str("was changed by somebody else"),
+            Self::Kept => f.write_str("somebody else's change is kept"),
             Self::Orphan => f.write_str("no longer in the file"),
             Self::Superseded => f.write_str("another one stands in its place"),
             Self::Down => f.write_str("taken down"),

@@ -23,6 +23,7 @@ use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinki
 use crate::plan::operation::{Operation, VmSeed};
 use crate::plan::pools::pool_trouble;
 use crate::plan::recipe::{creation, deletion, provisioning_again, starting, update};
+use crate::plan::refresh::refresh;
 use crate::plan::{Action, Cause, Effect, Gate, Milestone, Plan};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 
@@ -84,6 +85,8 @@ impl<'a> Chosen<'a> {
 pub enum Goal {
     /// All that the file describes is there and runs.
     Up,
+    /// What others changed is recorded, and nothing else is done.
+    Refresh,
     /// Nothing of the project is there.
     Down {
         /// Not even its named volumes.
@@ -93,11 +96,12 @@ pub enum Goal {
 
 /// Makes the plan that leads from `actual` to `desired`.
 pub fn plan(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result<Plan, PlanError> {
-    if let Some(first) = pools_first(desired, actual) {
+    if let Some(first) = pools_first(desired, actual).filter(|_| options.goal != Goal::Refresh) {
         return Ok(first);
     }
     match options.goal {
         Goal::Up => up(desired, actual, options),
+        Goal::Refresh => Ok(refresh(desired, actual)),
         Goal::Down { volumes } => down(desired, actual, volumes),
     }
 }

@@ -7,6 +7,7 @@ mod laws;
 mod networks;
 mod part;
 mod power;
+mod refresh;
 mod replacement;
 mod secrets;
 mod seeds;

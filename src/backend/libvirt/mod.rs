@@ -64,7 +64,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use virt::connect::Connect;
 
@@ -80,7 +80,6 @@ use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
 use crate::secret::Secrets;
-use crate::state::record::Record;
 use crate::state::{self, ActualState};
 
 /// A hypervisor behind libvirt.
@@ -317,22 +316,22 @@ impl Libvirt {
                 delete(Stored::Ignition(vm.clone(), *generation), format!("the Ignition configuration of {what}"))
             }
             Operation::DefineNetwork(network) => {
-                let record = record(project, Spec::Network(network.clone()));
+                let record = record::now(project, Spec::Network(network.clone()));
                 on(&|call| networks::define(call, &record, network))
             }
             Operation::UpdateNetwork { to, .. } => {
-                let record = record(project, Spec::Network((**to).clone()));
+                let record = record::now(project, Spec::Network((**to).clone()));
                 on(&|call| update::network(call, &record, to))
             }
             Operation::UndefineNetwork(network) => on(&|call| networks::undefine(call, &network.name)),
             Operation::StartNetwork(network) => on(&|call| networks::start(call, network)),
             Operation::StopNetwork(network) => on(&|call| networks::stop(call, network)),
             Operation::DefineVm(vm) => {
-                let record = record(project, Spec::Vm(vm.clone()));
+                let record = record::now(project, Spec::Vm(vm.clone()));
                 on(&|call| vms::define(call, self.offer(call.connect)?, &record, vm))
             }
             Operation::RedefineVm { from, to } => {
-                let record = record(project, Spec::Vm(to.clone()));
+                let record = record::now(project, Spec::Vm(to.clone()));
                 on(&|call| vms::redefine(call, self.offer(call.connect)?, &record, from, to))
             }
             Operation::SetMemory { vm, to, .. } => on(&|call| live::set_memory(call, vm, *to)),
@@ -342,22 +341,22 @@ impl Libvirt {
             Operation::Detach { vm, device, .. } => on(&|call| live::detach(call, vm, device)),
             Operation::Plug { vm, interface, on: plugged } => on(&|call| plug::plug(call, vm, interface, *plugged)),
             Operation::RecordVm { to, .. } => {
-                let record = record(project, Spec::Vm(to.clone()));
+                let record = record::now(project, Spec::Vm(to.clone()));
                 on(&|call| update::record_vm(call, &record, to))
             }
             // Waits for a guest, likewise.
             Operation::Provision(wanted) => {
-                let record = record(project, Spec::Vm(wanted.vm.clone()));
+                let record = record::now(project, Spec::Vm(wanted.vm.clone()));
                 if !place.test {
                     provision::apply(connections, project, wanted)?;
                 }
                 on(&|call| update::record_vm(call, &record, &wanted.vm))
             }
             Operation::UndefineVm(vm) => on(&|call| vms::undefine(call, &vm.name)),
-            Operation::StartVm(vm) => on(&|call| vms::start(call, vm)),
+            // What was kept of its memory is what it starts with.
+            Operation::StartVm(vm) | Operation::RestoreVm(vm) => on(&|call| vms::start(call, vm)),
             Operation::ResumeVm(vm) => on(&|call| vms::resume(call, vm)),
             Operation::PauseVm(vm) => on(&|call| vms::pause(call, vm)),
-            Operation::RestoreVm(vm) => on(&|call| vms::start(call, vm)),
             Operation::SaveVm(vm) => on(&|call| vms::save(call, vm)),
             Operation::FreezeVm(vm) => on(&|call| stillness::freeze(call, vm)),
             Operation::ThawVm(vm) => on(&|call| stillness::thaw(call, vm)),
@@ -373,10 +372,4 @@ impl Libvirt {
             }
         }
     }
-}
-
-fn record(project: &ProjectName, spec: Spec) -> Record {
-    // A clock before 1970 is wrong anyway; the stamp is for people.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Record::new(project.clone(), spec, now)
 }

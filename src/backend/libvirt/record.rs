@@ -3,6 +3,8 @@
 //! Owns the XML element that carries a [`Record`], and the judgement who owns what. Knows nothing of how either object
 //! is otherwise described.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use roxmltree::{Document, Node};
 use virt::domain::Domain;
 use virt::error::{Error, ErrorNumber};
@@ -13,11 +15,19 @@ use virt_sys::{
 
 use super::error::{failed, is_absent};
 use crate::backend::{ErrorKind, HypervisorError};
+use crate::model::Spec;
 use crate::names::{ProjectName, ResourceId};
 use crate::state::record::{Record, RecordError};
 
 /// Namespace of our element. Its version is that of the element, not of the record inside it.
 pub(super) const NAMESPACE: &str = "https://vmcompose.dev/xmlns/libvirt/1";
+
+/// What is recorded of a spec that is applied now.
+pub(super) fn now(project: &ProjectName, spec: Spec) -> Record {
+    // A clock before 1970 is wrong anyway; the stamp is for people.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Record::new(project.clone(), spec, now)
+}
 
 /// Who owns an object.
 #[derive(Debug)]

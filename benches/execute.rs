@@ -33,8 +33,7 @@ fn planned(folder: &Path) -> Plan {
     let project = compose::parse(&sources, &request, &Surroundings::default()).expect("valid").project;
     let images = image::inspect(&image::files(&project.images).expect("files only")).expect("images");
     let desired = DesiredState::up(&project, &images).expect("no cycle");
-    plan(&desired, &ActualState::default(), &vmcompose::plan::Options { goal: Goal::Up, remove_orphans: false })
-        .expect("a plan")
+    plan(&desired, &ActualState::default(), &vmcompose::plan::Options::new(Goal::Up)).expect("a plan")
 }
 
 /// A hypervisor that nobody has used: each connection to the file is a world of its own.

@@ -209,9 +209,7 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::BusySubnet { .. } => {
             "nothing was changed; choose another subnet, or leave it out to have a free one chosen".to_owned()
         }
-        Obstacle::Rootless { .. } => "nothing was changed; connect to `qemu:///system`, write `networks: []` and reach the vm \
-             by its `ports`, or have the administrator allow a bridge in /etc/qemu/bridge.conf and join it by `mode: bridge`"
-            .to_owned(),
+        Obstacle::Rootless { .. } => "nothing was changed; leave it out, or connect to `qemu:///system`".to_owned(),
         Obstacle::BusyPort { .. } => {
             "nothing was changed; publish it on another port of the host, or stop who has this one".to_owned()
         }
@@ -231,7 +229,9 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::Shrinks { has, .. } => {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }
-        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } => format!("nothing was changed; {hint}"),
+        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } | Obstacle::Snapshot { hint, .. } => {
+            format!("nothing was changed; {hint}")
+        }
         Obstacle::Protected { .. } | Obstacle::Replaced { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }
@@ -306,9 +306,7 @@ fn exit_of_failure(failure: &Failure) -> Exit {
         (Problem::Unhealthy { .. } | Problem::Hopeless { .. } | Problem::Overdue { .. }, _) => Exit::Unhealthy,
         (Problem::Interrupted, _) => Exit::Interrupted,
         (Problem::Operation { error, .. }, _) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
-        (_, ResourceId::Vm(_)) => Exit::Vm,
-        (_, ResourceId::Pool(_) | ResourceId::Image(_) | ResourceId::Network(_) | ResourceId::Volume(_)) => {
-            Exit::Resource
-        }
+        (_, ResourceId::Vm(_) | ResourceId::FormerVm(_)) => Exit::Vm,
+        _ => Exit::Resource,
     }
 }

@@ -172,6 +172,8 @@ names! {
     ImageName, underscore: true;
     /// Name of a secret inside its project.
     SecretName, underscore: true;
+    /// Name of a snapshot of a project.
+    SnapshotName, underscore: true;
 }
 
 impl VmName {
@@ -195,6 +197,35 @@ pub enum ResourceId {
     Volume(VolumeName),
     /// A virtual machine.
     Vm(VmName),
+    /// What is left of a vm that was made anew: the disks that it had before.
+    #[serde(rename = "former vm")]
+    FormerVm(VmName),
+    /// What is left of an image whose content is another one now.
+    #[serde(rename = "former image")]
+    FormerImage(ImageName),
+}
+
+/// How often a vm was made anew. What belongs to it alone is named after it, so that the disks of a vm and those of the
+/// one that takes its place lie side by side until that one has proved itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u32);
+
+impl Generation {
+    /// That of a vm which was never replaced.
+    pub const FIRST: Self = Self(0);
+
+    /// Whether it is the first.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub fn is_first(&self) -> bool {
+        *self == Self::FIRST
+    }
+
+    /// The one after it.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 /// What the names of the two pools begin with on the hypervisor.
@@ -235,6 +266,8 @@ impl ResourceId {
             Self::Network(_) => "network",
             Self::Volume(_) => "volume",
             Self::Vm(_) => "vm",
+            Self::FormerVm(_) => "former vm",
+            Self::FormerImage(_) => "former image",
         }
     }
 
@@ -242,10 +275,10 @@ impl ResourceId {
     pub fn name(&self) -> &str {
         match self {
             Self::Pool(pool) => pool.as_str(),
-            Self::Image(name) => name.as_str(),
+            Self::Image(name) | Self::FormerImage(name) => name.as_str(),
             Self::Network(name) => name.as_str(),
             Self::Volume(name) => name.as_str(),
-            Self::Vm(name) => name.as_str(),
+            Self::Vm(name) | Self::FormerVm(name) => name.as_str(),
         }
     }
 

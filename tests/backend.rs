@@ -15,7 +15,7 @@ use vmcompose::model::health::Http;
 use vmcompose::model::{
     Bandwidth, Boot, Dhcp, Disk, Dns, ImageFormat, Network, NetworkMode, NetworkSettings, Probe, Route, Spec,
 };
-use vmcompose::names::{Pool, ResourceId};
+use vmcompose::names::{Generation, Pool, ResourceId};
 use vmcompose::plan::Operation;
 use vmcompose::plan::operation::VmDisk;
 use vmcompose::state::{ActualState, Phase};
@@ -238,13 +238,14 @@ fn a_disk_without_its_vm_must_be_seen() {
     assert!(observe(&libvirt, &shop).loose_disks.is_empty());
     let stray = VmDisk {
         vm: support::vm_name("db"),
+        generation: Generation::FIRST,
         disk: "old".parse().expect("legal"),
         size: Some(Bytes::mib(1)),
         backing: None,
     };
     apply(&libvirt, &shop, &Operation::CreateDisk(stray.clone()));
     let loose: Vec<_> = observe(&libvirt, &shop).loose_disks.into_iter().collect();
-    assert_eq!(loose, [(stray.vm.clone(), stray.disk.clone())]);
+    assert_eq!(loose, [(stray.vm.clone(), stray.disk.clone(), stray.generation)]);
     apply(&libvirt, &shop, &Operation::DeleteDisk(stray));
     assert!(observe(&libvirt, &shop).loose_disks.is_empty());
 }

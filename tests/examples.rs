@@ -76,7 +76,7 @@ impl Example {
             Goal::Up => self.desired(&actual),
             Goal::Down { .. } => DesiredState::nothing(&self.desired(&actual).project),
         };
-        plan(&desired, &actual, &Options { goal, remove_orphans: false }).expect("a plan")
+        plan(&desired, &actual, &Options::new(goal)).expect("a plan")
     }
 
     fn run(&self, goal: Goal) -> Outcome {

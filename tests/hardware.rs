@@ -50,15 +50,29 @@ fn what_is_defined_must_be_seen_as_it_was_asked_for() {
         *state.resources[&ResourceId::Vm(plain.name.clone())].seen.clone().expect("a vm is seen")
     };
     let shape = Shape::of(&plain);
-    assert_eq!(seen(), Seen { autostart: false, defined: shape.clone(), running: Some(shape.clone()) });
+    assert_eq!(
+        seen(),
+        Seen {
+            persistent: true,
+            autostart: false,
+            defined: shape.clone(),
+            running: Some(shape.clone()),
+            snapshots: Vec::new(),
+            other_snapshots: Vec::new()
+        }
+    );
     let mut equipped = plain.clone();
     equip(&mut equipped);
+    // Of what is spoken of now, it has what it was started with.
+    let mut runs_on = shape.clone();
+    runs_on.fixed.hardware.max_cpus = Some(1);
+    runs_on.fixed.hardware.max_memory = Some(plain.memory);
     let redefine = Operation::RedefineVm { from: Box::new(plain.clone()), to: Box::new(equipped.clone()) };
     for _ in 0..2 {
         apply(&libvirt, &shop, &redefine);
         let now = seen();
         assert_eq!((now.autostart, &now.defined), (true, &Shape::of(&equipped)));
-        assert_eq!(now.running, Some(shape.clone()), "it runs on as it was");
+        assert_eq!(now.running, Some(runs_on.clone()), "it runs on as it was");
         assert_eq!(now.drift(&equipped).first().map(|(field, ..)| field.as_str()), Some("cpus"));
     }
     apply(&libvirt, &shop, &redefine.undo().expect("it has one"));

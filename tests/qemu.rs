@@ -12,7 +12,7 @@ use support::{apply, observe};
 use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::backend::{Attempt, ErrorKind, Health, Hypervisor};
 use vmcompose::model::{Boot, Image, ImageFormat, Probe, health::Http};
-use vmcompose::names::{Pool, ProjectName, ResourceId};
+use vmcompose::names::{Generation, Pool, ProjectName, ResourceId};
 use vmcompose::plan::Operation;
 use vmcompose::plan::operation::VmDisk;
 use vmcompose::state::{ActualState, Phase};
@@ -251,6 +251,7 @@ fn a_root_disk_must_be_an_overlay_as_large_as_asked() {
     let image = support::measured(&path, "debian", ImageFormat::Qcow2);
     let disk = |vm: &str, size| VmDisk {
         vm: support::vm_name(vm),
+        generation: Generation::FIRST,
         disk: VmDisk::ROOT.parse().expect("legal"),
         size,
         backing: Some(support::seen(&image)),
@@ -283,8 +284,7 @@ fn a_root_disk_must_be_an_overlay_as_large_as_asked() {
     stage.apply(Operation::StartVm(vm.name.clone()));
     let found = observe(&stage.libvirt, &stage.project);
     assert_eq!(found.resources[&ResourceId::Vm(vm.name.clone())].phase, Phase::Running);
-    let loose: Vec<_> = found.loose_disks.iter().map(|(vm, _)| vm.as_str()).collect();
-    assert_eq!(loose, ["larger"]);
+    assert!(found.loose_disks.iter().map(|(vm, ..)| vm.as_str()).eq(["larger"]), "{:?}", found.loose_disks);
     virsh(&["suspend", &format!("{}-same", stage.project)]);
     let resume = Operation::ResumeVm(vm.name);
     apply(&stage.libvirt, &stage.project, &resume);

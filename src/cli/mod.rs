@@ -2,6 +2,7 @@
 //!
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
+mod choice;
 mod global;
 mod guest;
 pub mod image;
@@ -11,18 +12,21 @@ mod power;
 mod read;
 mod run;
 mod shell;
+pub mod snapshot;
 pub mod volume;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 
+pub use choice::Choice;
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
-    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
-    Validate,
+    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
+    TableFormat, Validate,
 };
 
 pub use shell::{Completion, Man, Shell};
@@ -83,6 +87,9 @@ pub enum Command {
     #[command(after_long_help = "\
 Examples:
   vmcompose up
+  vmcompose up web                  # only that vm, and what it depends on
+  vmcompose up --replace web        # make it anew, with new disks of its own
+  vmcompose plan --out shop.plan && vmcompose up --plan shop.plan --yes
   vmcompose up --on-failure keep    # leave a vm that does not get healthy, to look at it
   vmcompose -f base.yaml -f ci.yaml up --locked --yes --progress plain")]
     Up(Up),
@@ -111,12 +118,13 @@ Examples:
 
     /// Show what `up` would do, and why
     ///
-    /// Writes nothing anywhere. `+` is made, `>` is started, `~` is changed, `-` is deleted, `=` is only looked at, because
+    /// Writes nothing anywhere but the file given to --out. `+` is made, `>` is started, `~` is changed, `-` is deleted, `=` is only looked at, because
     /// something waits for it.
     #[command(after_long_help = "\
 Examples:
   vmcompose plan
   vmcompose plan --exit-code --format json > plan.json    # ends with 10 where there are changes
+  vmcompose plan --out shop.plan                          # `up --plan shop.plan` does that or nothing
   vmcompose plan --destroy                                # what `down` would do")]
     Plan(Plan),
 
@@ -177,6 +185,10 @@ Examples:
 Examples:
   vmcompose kill db")]
     Kill(Backwards),
+
+    /// Take the whole project at one instant, and go back to it
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
 
     /// Run a command in a vm, through its guest agent
     ///
@@ -257,6 +269,7 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   vmcompose schema > vmcompose.schema.json
+  vmcompose schema --of plan        # of `plan --format json`
   vmcompose schema --format markdown | less")]
     Schema(Schema),
 
@@ -340,9 +353,13 @@ pub struct Up {
     /// Do not ask, also where data is deleted
     #[arg(short, long)]
     pub yes: bool,
-    /// Delete what the file no longer has
-    #[arg(long)]
-    pub remove_orphans: bool,
+    /// What is meant.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Carry out a plan that `plan --out` saved, or nothing where it would be another one by now
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(conflicts_with_all = ["vms", "replace", "force_recreate", "remove_orphans"])]
+    pub plan: Option<PathBuf>,
     /// Refuse images that vmcompose.lock does not mention, or that differ from it
     #[arg(long)]
     pub locked: bool,

@@ -2,7 +2,11 @@
 //!
 //! Knows nothing of what is shown.
 
-use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
+
+use super::Choice;
 
 /// Options of `plan`.
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -15,14 +19,17 @@ pub struct Plan {
     #[arg(long)]
     pub exit_code: bool,
     /// Show what `down` would do
-    #[arg(long, conflicts_with = "remove_orphans")]
+    #[arg(long, conflicts_with_all = ["vms", "replace", "force_recreate", "remove_orphans", "out"])]
     pub destroy: bool,
     /// With --destroy: as `down --volumes`
     #[arg(long, requires = "destroy")]
     pub volumes: bool,
-    /// As `up --remove-orphans`
-    #[arg(long)]
-    pub remove_orphans: bool,
+    /// Save the plan for `up --plan`, which does exactly this or refuses
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+    /// What is meant.
+    #[command(flatten)]
+    pub choice: Choice,
 }
 
 /// Options of `ps`.
@@ -100,9 +107,12 @@ pub struct Validate {
 /// Options of `schema`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Schema {
-    /// For editors, or for people
+    /// For editors, or for people; what is printed for people is the compose file's language
     #[arg(long, default_value = "json")]
     pub format: SchemaFormat,
+    /// Of what
+    #[arg(long, value_name = "WHAT", default_value = "file", conflicts_with = "format")]
+    pub of: SchemaOf,
 }
 
 /// Options of `graph`.
@@ -149,6 +159,15 @@ pub enum SchemaFormat {
     Json,
     /// Every key with type, default and example
     Markdown,
+}
+
+/// What has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// The compose file
+    File,
+    /// What `plan --format json` prints
+    Plan,
 }
 
 /// Formats of a graph.

@@ -17,6 +17,7 @@ use crate::commands::{print, request, stage};
 use crate::compose::Parsed;
 use crate::error::{Error, Exit};
 use crate::names::ResourceId;
+use crate::plan::snapshot;
 
 const PROGRAM: &str = "vmcompose";
 /// Set by the script that [`completion`] prints when it asks for candidates.
@@ -68,6 +69,7 @@ fn candidates(arg: &Arg) -> Option<fn() -> Vec<String>> {
         (_, "VM") => || of_kind(|id| matches!(id, ResourceId::Vm(_))),
         (_, "NETWORK") => || of_kind(|id| matches!(id, ResourceId::Network(_))),
         (_, "VOLUME") => || of_kind(|id| matches!(id, ResourceId::Volume(_))),
+        (_, "SNAPSHOT") => snapshots,
         (_, "IMAGE") => || file(|parsed| parsed.project.images.keys().map(ToString::to_string).collect()),
         _ => return None,
     })
@@ -95,6 +97,16 @@ fn of_kind(kind: fn(&ResourceId) -> bool) -> Vec<String> {
     stage::observe(&global, project, Access::Read)
         .map(|sight| names(&mut sight.actual.resources.keys()))
         .unwrap_or_default()
+}
+
+fn snapshots() -> Vec<String> {
+    let global = global();
+    let Ok(project) = request(&global).and_then(|request| stage::project_name(&global, &request)) else {
+        return Vec::new();
+    };
+    let found = stage::observe(&global, &project, Access::Read);
+    let found = found.map(|sight| snapshot::snapshots(&sight.actual)).unwrap_or_default();
+    found.into_iter().map(|(snapshot, _)| snapshot.name.to_string()).collect()
 }
 
 fn projects() -> Vec<String> {

@@ -13,6 +13,7 @@ use crate::execute::OnFailure;
 use crate::model::Origin;
 use crate::names::ResourceId;
 use crate::plan::{self, Goal, Options};
+use crate::render::{Palette, message, output};
 use crate::state::DesiredState;
 
 /// Takes everything down.
@@ -27,7 +28,7 @@ fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
     let request = request(global)?;
     let project = stage::project_name(global, &request)?;
     let sight = stage::observe(global, &project, Access::Write)?;
-    let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
+    let wanted = Options::new(Goal::Down { volumes: options.volumes });
     let nothing = DesiredState { origins: protecting(&request), ..DesiredState::nothing(&project) };
     let plan = plan::plan(&nothing, &sight.actual, &wanted)?;
     // Disks of the vms' own go with the vms, as the word says; named volumes are data, and asked about.
@@ -35,6 +36,14 @@ fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
         run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
     }
     unfinished::tell(&sight.unfinished);
+    let snapshots: Vec<String> =
+        plan::snapshot::snapshots(&sight.actual).iter().map(|(one, _)| format!("`{}`", one.name)).collect();
+    if !snapshots.is_empty() {
+        output::note(&message::note(
+            &format!("the vms' snapshots go with them: {}", snapshots.join(", ")),
+            &Palette::stderr(),
+        ));
+    }
     let how = run::How::whole("down", OnFailure::Continue, &options.run);
     let keys = Keys::of(&project, &sight.hypervisor.uri());
     // Held until the key is gone too, so that no other run takes it over meanwhile.

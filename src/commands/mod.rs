@@ -2,6 +2,7 @@
 //!
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
+mod choice;
 mod completion;
 mod console;
 mod cp;
@@ -25,8 +26,10 @@ mod preflight;
 mod ps;
 mod recover;
 mod run;
+mod saved;
 mod show;
 mod signals;
+mod snapshot;
 mod ssh;
 mod stage;
 mod unfinished;
@@ -60,6 +63,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Pause(options) => power::pause(&global, &options),
         Command::Unpause(options) => power::unpause(&global, &options),
         Command::Kill(options) => power::kill(&global, &options),
+        Command::Snapshot(command) => snapshot::snapshot(&global, &command),
         Command::Exec(options) => exec::exec(&global, &options),
         Command::Ssh(options) => ssh::ssh(&global, &options),
         Command::SshConfig(options) => ssh::config(&global, &options),

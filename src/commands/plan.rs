@@ -1,9 +1,9 @@
-//! `plan`: the line up to the plan, and no further. Writes nothing.
+//! `plan`: the line up to the plan, and no further. Writes nothing but the file that it is told to write.
 
 use crate::cli::{Global, Plan, PlanFormat};
 use crate::commands::media::Reach;
 use crate::commands::stage::Access;
-use crate::commands::{print, request, stage};
+use crate::commands::{choice, print, request, saved, stage};
 use crate::error::{Error, Exit};
 use crate::plan::{self, Goal, Options};
 use crate::render::{self, Palette};
@@ -11,20 +11,27 @@ use crate::state::DesiredState;
 
 /// Shows what `up` or `down` would do.
 pub(super) fn plan(global: &Global, options: &Plan) -> Result<Exit, Error> {
-    let request = request(global)?;
-    let plan = if options.destroy {
-        let project = stage::project_name(global, &request)?;
-        let sight = stage::observe(global, &project, Access::Read)?;
-        let wanted = Options { goal: Goal::Down { volumes: options.volumes }, remove_orphans: false };
-        plan::plan(&DesiredState::nothing(&project), &sight.actual, &wanted)?
-    } else {
-        let (desired, sight) = stage::set(global, &request, Reach::Look)?;
-        let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
-        plan::plan(&desired, &sight.actual, &wanted)?
-    };
+    let plan = if options.destroy { down(global, options)? } else { up(global, options)? };
     match options.format {
         PlanFormat::Text => print(&render::plan::text(&plan, &Palette::stdout()))?,
         PlanFormat::Json => print(&format!("{:#}", render::plan::json(&plan)))?,
     }
     Ok(if options.exit_code && !plan.is_empty() { Exit::Changes } else { Exit::Done })
+}
+
+fn down(global: &Global, options: &Plan) -> Result<plan::Plan, Error> {
+    let project = stage::project_name(global, &request(global)?)?;
+    let sight = stage::observe(global, &project, Access::Read)?;
+    let wanted = Options::new(Goal::Down { volumes: options.volumes });
+    Ok(plan::plan(&DesiredState::nothing(&project), &sight.actual, &wanted)?)
+}
+
+fn up(global: &Global, options: &Plan) -> Result<plan::Plan, Error> {
+    let (desired, sight) = stage::set(global, &request(global)?, Reach::Look)?;
+    let wanted = choice::options(&options.choice, &desired)?;
+    let plan = plan::plan(&desired, &sight.actual, &wanted)?;
+    if let Some(path) = &options.out {
+        saved::save(path, &plan, wanted, &desired, &sight)?;
+    }
+    Ok(plan)
 }

@@ -90,7 +90,7 @@ fn word(power: Power) -> &'static str {
 }
 
 /// Refuses names that no vm has, and a project that has no vm.
-fn known(project: &ProjectName, actual: &ActualState, vms: &[VmName]) -> Result<(), Error> {
+pub(super) fn known(project: &ProjectName, actual: &ActualState, vms: &[VmName]) -> Result<(), Error> {
     let there: BTreeSet<&VmName> = actual.resources.keys().filter_map(|id| id.as_vm()).collect();
     let Some(missing) = vms.iter().find(|vm| !there.contains(vm)) else {
         if there.is_empty() {

@@ -20,7 +20,7 @@ use crate::execute::journal::file::{Header, JournalFile, Unfinished};
 use crate::execute::journal::{Entry, Recorder};
 use crate::execute::{self, EventSender, OnFailure, Options, Order, Outcome};
 use crate::names::SecretName;
-use crate::plan::{Operation, Plan};
+use crate::plan::{Action, Operation, Plan};
 use crate::render::outcome::About;
 use crate::render::{self, Answer, Mode, Palette, output};
 use crate::secret::Secrets;
@@ -62,6 +62,7 @@ impl How {
             cli::OnFailure::Continue => OnFailure::Continue,
         };
         let mut how = Self { resume: options.resume, ..Self::whole("up", on_failure, &options.run) };
+        how.supersedes = options.choice.vms.is_empty() && options.plan.is_none();
         how.options.order = match options.schedule {
             cli::Schedule::Ready => Order::Ready,
             cli::Schedule::Waves => Order::Waves,
@@ -94,7 +95,8 @@ impl Ended {
     }
 }
 
-/// Asks before bytes that a user may have written are deleted. Elsewhere than on a terminal, `--yes` has to be given.
+/// Asks before a vm is made anew, and before bytes that a user may have written are deleted. Elsewhere than on a terminal,
+/// `--yes` has to be given.
 pub(super) fn confirm(plan: &Plan, runs: &[Unfinished], actual: &ActualState, yes: bool) -> Result<(), Error> {
     let loses: Vec<String> = plan
         .steps()
@@ -103,10 +105,15 @@ pub(super) fn confirm(plan: &Plan, runs: &[Unfinished], actual: &ActualState, ye
         .filter(|operation| !unfinished::is_blank(operation, runs, actual))
         .map(Operation::object)
         .collect();
-    if yes || loses.is_empty() {
+    let anew = plan.steps().filter(|step| step.action == Action::Replace).map(|step| step.resource.to_string());
+    let anew: Vec<String> = anew.collect();
+    let parts = [("replacing", anew, ""), ("deleting", loses, " with all data")].into_iter();
+    let parts = parts.filter(|(_, what, _)| !what.is_empty());
+    let parts: Vec<String> = parts.map(|(verb, what, end)| format!("{verb} {}{end}", what.join(", "))).collect();
+    if yes || parts.is_empty() {
         return Ok(());
     }
-    let what = format!("deleting {} with all data", loses.join(", "));
+    let what = parts.join(" and ");
     output::note(&render::plan::text(plan, &Palette::stderr()));
     let answer = render::ask(&format!("{what}?")).map_err(|source| Error::Io { path: "stdin".into(), source })?;
     match answer {

@@ -3,7 +3,7 @@
 use crate::backend::libvirt::Libvirt;
 use serde_json::json;
 
-use crate::cli::{Config, ConfigFormat, Global, Graph, Part, PlanFormat, Schema, SchemaFormat, Validate};
+use crate::cli::{Config, ConfigFormat, Global, Graph, Part, PlanFormat, Schema, SchemaFormat, SchemaOf, Validate};
 use crate::commands::{print, request, stage};
 use crate::compose::{self, Parsed};
 use crate::error::{Error, Exit};
@@ -72,8 +72,11 @@ pub(super) fn validate(global: &Global, options: &Validate) -> Result<Exit, Erro
     Ok(Exit::Done)
 }
 
-/// Prints the language of the compose file.
+/// Prints the language of the compose file, or the shape of a plan.
 pub(super) fn schema(options: &Schema) -> Result<Exit, Error> {
+    if options.of == SchemaOf::Plan {
+        return print(render::plan::schema()).map(|()| Exit::Done);
+    }
     let schema = compose::json_schema();
     match options.format {
         SchemaFormat::Json => print(&format!("{schema:#}"))?,

@@ -7,6 +7,7 @@ use crate::execute::journal::Journal;
 use crate::execute::journal::file::{Journals, Unfinished};
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::Operation;
+use crate::plan::operation::VmDisk;
 use crate::render::runs;
 use crate::render::{Palette, output};
 use crate::state::ActualState;
@@ -44,8 +45,8 @@ pub(super) fn tell(runs: &[Unfinished]) {
     }
 }
 
-/// Whether an operation deletes a disk on which nobody can have written: an unfinished run made it, and the vm that it is
-/// for is not there.
+/// Whether an operation deletes a disk on which no user has written: an unfinished run made it, and the vm that it is for is
+/// not there, or did not become the one that it was made for.
 pub(super) fn is_blank(operation: &Operation, runs: &[Unfinished], actual: &ActualState) -> bool {
     let Operation::DeleteDisk(disk) = operation else { return false };
     let made = runs.iter().filter_map(|run| run.journal.as_ref()).flat_map(Journal::made);
@@ -53,6 +54,8 @@ pub(super) fn is_blank(operation: &Operation, runs: &[Unfinished], actual: &Actu
         Operation::CreateDisk(made) => Some(made),
         _ => None,
     });
-    let lone = !actual.resources.contains_key(&ResourceId::Vm(disk.vm.clone()));
-    lone && disks.any(|made| made.vm == disk.vm && made.disk == disk.disk)
+    let vm = actual.resources.get(&ResourceId::Vm(disk.vm.clone())).and_then(|found| found.recorded.as_vm());
+    let unused = vm.is_none_or(|vm| vm.generation < disk.generation);
+    let same = |made: &VmDisk| (&made.vm, &made.disk, made.generation) == (&disk.vm, &disk.disk, disk.generation);
+    unused && disks.any(same)
 }

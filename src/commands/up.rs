@@ -5,15 +5,21 @@ use crate::commands::keys::Keys;
 use crate::commands::media::Reach;
 use crate::commands::run::Ended;
 use crate::commands::stage::Sight;
-use crate::commands::{preflight, request, run, stage, unfinished};
+use crate::commands::{choice, preflight, request, run, saved, stage, unfinished};
 use crate::error::{Error, Exit};
 use crate::image::Mode;
-use crate::plan::{self, Action, Goal, Options, Plan};
+use crate::plan::{self, Action, Plan};
+use crate::render::output;
+use crate::state::DesiredState;
 
 /// Brings everything up, and waits until it is healthy.
 pub(super) fn up(global: &Global, options: &Up) -> Result<Exit, Error> {
     // Where a pool was stopped, the first plan starts it, and the second is made of what is in it.
     match once(global, options)? {
+        Ended::Preliminary if options.plan.is_some() => {
+            output::note("what was in the way of seeing the rest is started; the rest is for another plan");
+            Ok(Exit::Done)
+        }
         Ended::Preliminary => once(global, options).map(Ended::exit),
         Ended::Finally(exit) => Ok(exit),
     }
@@ -21,9 +27,13 @@ pub(super) fn up(global: &Global, options: &Up) -> Result<Exit, Error> {
 
 fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     let mode = if options.locked { Mode::Locked } else { Mode::Normal };
+    // A file that is none is told before anything is downloaded.
+    let wanted = options.plan.as_deref().map(saved::read).transpose()?;
     let (desired, sight) = stage::set(global, &request(global)?, Reach::Fetch(mode))?;
-    let wanted = Options { goal: Goal::Up, remove_orphans: options.remove_orphans };
-    let plan = plan::plan(&desired, &sight.actual, &wanted)?;
+    let plan = match wanted {
+        None => plan::plan(&desired, &sight.actual, &choice::options(&options.choice, &desired)?)?,
+        Some(wanted) => the_same(&wanted, &desired, &sight)?,
+    };
     unfinished::tell(&sight.unfinished);
     preflight::check(&plan, &sight.actual, &sight.hypervisor)?;
     run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
@@ -32,9 +42,17 @@ fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     Ok(Ended::of(&plan, run::run(global, sight, &plan, run::How::up(options))?))
 }
 
+/// The plan that was saved, made anew.
+fn the_same(wanted: &plan::saved::Saved, desired: &DesiredState, sight: &Sight) -> Result<Plan, Error> {
+    wanted.holds(&sight.hypervisor.uri(), &desired.project, &sight.actual).map_err(saved::refuse)?;
+    let plan = plan::plan(desired, &sight.actual, &wanted.options)?;
+    wanted.is(&plan).map_err(saved::refuse)?;
+    Ok(plan)
+}
+
 /// A vm that is made anew has a new host key. What was remembered of the old one would keep ssh from it.
 fn forget_host_keys(plan: &Plan, sight: &Sight) {
     let Ok(keys) = Keys::of(&plan.project, &sight.hypervisor.uri()) else { return };
-    let made = plan.steps().filter(|step| step.action == Action::Create);
+    let made = plan.steps().filter(|step| matches!(step.action, Action::Create | Action::Replace));
     made.filter_map(|step| step.resource.as_vm()).for_each(|vm| keys.forget(vm));
 }

@@ -158,7 +158,7 @@ async fn noticed(notices: &mut Option<Notices>, vm: &VmName, counts: impl Fn(&No
             Err(RecvError::Closed) => *notices = None,
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Time until the next attempt.

@@ -11,6 +11,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Vm;
+use crate::names::ResourceId;
 use crate::plan::presence::Presence;
 use crate::plan::{Action, Cause, Gate, Milestone, Operation, Plan, Step, StepId, Wave};
 use crate::state::ActualState;
@@ -226,7 +228,8 @@ impl Journal {
     }
 
     /// The steps in which something was lost for good, and with which of their operations. Where a resource is lost that
-    /// was to go, so are those that stood on it and went before.
+    /// was to go, so are those that stood on it and went before; and where what a resource was before is lost, it stays what
+    /// it is now, with all that it needs.
     fn gone(&self, steps: &[&Step], check: Check<'_>) -> BTreeMap<StepId, usize> {
         let mut gone = BTreeMap::new();
         for step in steps {
@@ -237,15 +240,17 @@ impl Journal {
             let index = step.all().enumerate().filter_map(lost).last();
             gone.extend(index.map(|index| (step.id, index)));
         }
-        let deleted: BTreeMap<StepId, &Step> =
-            steps.iter().filter(|step| step.action == Action::Delete).map(|step| (step.id, *step)).collect();
-        let mut queue: Vec<StepId> = gone.keys().copied().filter(|id| deleted.contains_key(id)).collect();
+        let by_id: BTreeMap<StepId, &Step> = steps.iter().map(|step| (step.id, *step)).collect();
+        let deleted = |id: &StepId| by_id.get(id).is_some_and(|step| step.action == Action::Delete);
+        let mut queue: Vec<StepId> = gone.keys().copied().filter(deleted).collect();
         while let Some(id) = queue.pop() {
-            for before in deleted[&id].after.keys() {
-                let Some(step) = deleted.get(before) else { continue };
-                let all = step.all().count();
-                if gone.insert(*before, all) != Some(all) {
-                    queue.push(*before);
+            let step = by_id[&id];
+            let needed = step.after.keys().filter(|before| !deleted(&id) || deleted(before)).copied();
+            let stays = steps.iter().filter(|other| takes_place(other, &step.resource)).map(|other| other.id);
+            for other in needed.chain(stays).filter(|other| by_id.contains_key(other)).collect::<Vec<_>>() {
+                let all = by_id[&other].all().count();
+                if gone.insert(other, all) != Some(all) {
+                    queue.push(other);
                 }
             }
         }
@@ -316,15 +321,35 @@ fn is_for_good(operation: &Operation) -> bool {
 fn takes_away(operation: &Operation) -> bool {
     matches!(
         operation,
-        Operation::DeleteImage(_) | Operation::DeleteVolume(_) | Operation::DeleteDisk(_) | Operation::DeleteSeed(_)
+        Operation::DeleteImage(_)
+            | Operation::DeleteVolume(_)
+            | Operation::DeleteDisk(_)
+            | Operation::DeleteSeed { .. }
     )
+}
+
+/// Whether a step brought about what made something a thing of the past.
+fn takes_place(step: &Step, former: &ResourceId) -> bool {
+    match former {
+        ResourceId::FormerVm(vm) => step.resource.as_vm() == Some(vm),
+        ResourceId::FormerImage(image) => {
+            let was_on = |vm: &Vm| vm.boot.images().any(|other| other.name == *image);
+            let leaves =
+                |operation: &Operation| matches!(operation, Operation::RedefineVm { from, .. } if was_on(from));
+            step.resource == ResourceId::Image(image.clone()) || step.all().any(leaves)
+        }
+        _ => false,
+    }
 }
 
 /// Whether its loss is told. An image's bytes are those of the user's own file, and whoever needs it uploads it again.
 /// Secrets are read again for every start; what was done inside a guest goes with a vm that this run made, and of one that was there before the record says so.
 fn is_told(operation: &Operation) -> bool {
     is_for_good(operation)
-        && !matches!(operation, Operation::DeleteImage(_) | Operation::ScrubSeed(_) | Operation::Provision(_))
+        && !matches!(
+            operation,
+            Operation::DeleteImage(_) | Operation::ScrubSeed(_) | Operation::Provision(_) | Operation::SetClock(_)
+        )
 }
 
 fn inverse(action: Action) -> Action {
@@ -333,6 +358,12 @@ fn inverse(action: Action) -> Action {
         Action::Delete => Action::Create,
         Action::Start => Action::Stop,
         Action::Stop => Action::Start,
-        Action::Update | Action::Restart | Action::Replace | Action::Pause | Action::Verify => Action::Update,
+        Action::Pause => Action::Resume,
+        Action::Resume => Action::Pause,
+        Action::Freeze => Action::Thaw,
+        Action::Thaw => Action::Freeze,
+        Action::Snapshot => Action::Forget,
+        Action::Restore => Action::Restore,
+        Action::Update | Action::Restart | Action::Replace | Action::Verify | Action::Forget => Action::Update,
     }
 }

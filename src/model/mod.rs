@@ -16,12 +16,14 @@ pub mod port;
 pub mod provision;
 pub mod secret;
 pub mod share;
+pub mod snapshot;
 pub mod url;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,9 +41,10 @@ pub use port::Port;
 pub use provision::{Provisioned, Task, TaskAction};
 pub use secret::{Secret, SecretFrom, SecretValue};
 pub use share::Share;
+pub use snapshot::{Moment, Snapshot, Was};
 pub use url::{Url, UrlError};
 
-use crate::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, SecretName, VmName, VolumeName};
+use crate::names::{Generation, ImageName, NetworkName, Pool, ProjectName, ResourceId, SecretName, VmName, VolumeName};
 use crate::units::{Bytes, Span};
 
 /// A whole project, as the compose file describes it: merged, interpolated, checked, its addresses settled.
@@ -207,6 +210,9 @@ pub struct Vm {
     /// Free text of the user's, kept with the vm, to read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// How often it was made anew. No file says so: what is wanted takes it over from what is there.
+    #[serde(default, skip_serializing_if = "Generation::is_first")]
+    pub generation: Generation,
 }
 
 /// A disk besides the root disk.
@@ -245,6 +251,9 @@ pub struct Interface {
     /// The largest packet, where the network has another than usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// The subnet of the wire that it is on, where an ordinary user's vms are joined by such. Nobody but us tells the guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<Ipv4Net>,
 }
 
 /// What a vm requires of another.
@@ -330,6 +339,11 @@ impl Vm {
     /// Whether there is a volume with what it is told at its first boot.
     pub fn has_seed(&self) -> bool {
         self.cloud_init.is_some() || self.ignition.is_some()
+    }
+
+    /// Whether it has a card of its own to the host, besides those to its networks.
+    pub fn has_own_card(&self) -> bool {
+        !self.ports.is_empty() || self.hardware.uplink.is_some()
     }
 
     fn requires(&self) -> Vec<(ResourceId, Condition)> {

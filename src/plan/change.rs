@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 
 use crate::model::{Disk, Interface, Spec, Task, Vm};
-use crate::plan::diff::{FieldChange, changes};
-use crate::plan::effects::{Class, class};
+use crate::plan::diff::{FieldChange, changes, drifted};
+use crate::plan::effects::{Class, Lans, class};
 use crate::plan::operation::{Device, Operation, VmDisk, VmSeed};
-use crate::plan::recipe::{creation, deletion, done, provisioning, same_tasks};
+use crate::plan::recipe::{done, provisioning, replacement, same_tasks};
 use crate::plan::{Action, Cause, Effect};
+use crate::state::fixed::Fixed;
 use crate::state::seen::{Difference, comparable, disk_name};
 use crate::state::{Actual, Phase, Shape};
 
@@ -24,26 +25,54 @@ pub(super) struct Change {
 }
 
 /// What the file changes of a vm, and what somebody else did to it.
-fn differences(from: &Vm, to: &Vm, actual: &Actual) -> (Vec<FieldChange>, Vec<FieldChange>) {
-    let wanted = changes(&Spec::Vm(Box::new(from.clone())), &Spec::Vm(Box::new(to.clone())));
+fn differences(from: &Vm, to: &Vm, actual: &Actual, lans: Lans<'_>) -> (Vec<FieldChange>, Vec<FieldChange>) {
+    let wanted = wanted(from, to, lans);
     let drift = actual.seen.as_ref().map(|seen| seen.drift(from)).unwrap_or_default();
-    let fresh = |(field, ..): &Difference| !wanted.iter().any(|change| change.field == *field);
-    let drift = drift.into_iter().filter(fresh);
-    let drift = drift.map(|(field, old, new)| FieldChange { field, old, new, drift: true }).collect();
+    let changed = |(field, old, new): Difference| FieldChange { field, old, new, drift: true };
+    let shapes = actual.seen.iter().flat_map(|seen| seen.running.iter().chain([&seen.defined]));
+    let mut fixed: Vec<FieldChange> = Vec::new();
+    for change in shapes.flat_map(|shape| drifted(&shape.fixed, &Fixed::of(from))) {
+        if !fixed.iter().any(|known| known.field == change.field) {
+            fixed.push(change);
+        }
+    }
+    let fresh = |change: &FieldChange| !wanted.iter().any(|own| own.field == change.field);
+    let drift = drift.into_iter().map(changed).chain(fixed).filter(fresh).collect();
     (wanted, drift)
 }
 
+/// What the file changes of a vm. That it is made anew is no field of it.
+fn wanted(from: &Vm, to: &Vm, lans: Lans<'_>) -> Vec<FieldChange> {
+    let same = Vm { generation: from.generation, ..to.clone() };
+    let mut wanted = changes(&Spec::Vm(Box::new(from.clone())), &Spec::Vm(Box::new(same)));
+    wanted.extend(told_now(from, to, lans));
+    wanted
+}
+
+/// Interfaces whose guest asked for its address, and has to be told it from now on: in no field of its own.
+fn told_now(from: &Vm, to: &Vm, lans: Lans<'_>) -> Vec<FieldChange> {
+    let stays = |new: &Interface| from.interfaces.iter().find(|old| old.mac == new.mac);
+    let told = |new: &Interface| stays(new).is_some_and(|old| lans.tells_now(old, new));
+    let change = |(index, _): (usize, &Interface)| FieldChange {
+        field: format!("interfaces.{index}.address"),
+        old: Some("asked by DHCP".to_owned()),
+        new: Some("told by its seed".to_owned()),
+        drift: false,
+    };
+    let seed = to.cloud_init.is_some();
+    to.interfaces.iter().enumerate().filter(|(_, nic)| seed && told(nic)).map(change).collect()
+}
+
 /// Fields whose change cannot be made.
-pub(super) fn impossible(from: &Vm, to: &Vm, actual: &Actual) -> Vec<FieldChange> {
+pub(super) fn impossible(from: &Vm, to: &Vm, actual: &Actual, lans: Lans<'_>) -> Vec<FieldChange> {
     let running = actual.seen.as_ref().and_then(|seen| seen.running.as_ref());
-    let (wanted, _) = differences(from, to, actual);
-    wanted.into_iter().filter(|change| class(&change.field, from, to, running) == Class::Impossible).collect()
+    let wanted = wanted(from, to, lans).into_iter();
+    wanted.filter(|change| class(&change.field, from, to, running, lans) == Class::Impossible).collect()
 }
 
 /// Whether a change of the file's replaces the vm.
-pub(super) fn replaces(from: &Vm, to: &Vm, actual: &Actual) -> bool {
-    let (wanted, _) = differences(from, to, actual);
-    wanted.iter().any(|change| class(&change.field, from, to, None) == Class::Replace)
+pub(super) fn replaces(from: &Vm, to: &Vm, lans: Lans<'_>) -> bool {
+    wanted(from, to, lans).iter().any(|change| class(&change.field, from, to, None, lans) == Class::Replace)
 }
 
 /// What has to be done to a vm that is there; `None` where it is as it should be. Of its tasks those that changed, and all
@@ -55,44 +84,57 @@ pub(super) fn change(
     seed: Option<VmSeed>,
     tasks: &[Task],
     start: &[Operation],
+    lans: Lans<'_>,
 ) -> Option<Change> {
-    let (wanted, drift) = differences(from, to, actual);
+    let (wanted, drift) = differences(from, to, actual, lans);
     let running = actual.seen.as_ref().and_then(|seen| seen.running.as_ref());
-    let of_file = wanted.iter().map(|change| class(&change.field, from, to, running)).max();
-    let of_drift = (!drift.is_empty()).then(|| drift_class(from, to, running));
-    let class = of_file.max(of_drift)?;
-    let cause = if wanted.is_empty() { Cause::Drifted } else { Cause::Changed };
-    let spec = Spec::Vm(Box::new(to.clone()));
+    let of_file = wanted.iter().map(|change| class(&change.field, from, to, running, lans)).max();
+    let of_drift = (!drift.is_empty()).then(|| drift_class(from, to, running, lans));
+    let anew = (from.generation != to.generation).then_some(Class::Replace);
+    let class = of_file.max(of_drift).max(anew)?;
+    let cause = match (wanted.is_empty(), of_drift) {
+        (false, _) => Cause::Changed,
+        (true, Some(_)) if anew.is_none() => Cause::Drifted,
+        (true, _) => Cause::Asked,
+    };
     let off = matches!(actual.phase, Phase::Stopped | Phase::Crashed | Phase::Completed);
     let recorded = Recorded::of(from, to);
     let again = provisioning(to, tasks, recorded.same);
-    let started = start.iter().cloned();
-    let (action, effect, operations) = match class {
+    // A guest that is held, or kept on disk with its memory, goes on before anything is done to it: it could not hear.
+    let held = matches!(actual.phase, Phase::Paused | Phase::Saved);
+    let (first, started) = if held { (start, &[][..]) } else { (&[][..], start) };
+    let (first, started) = (first.iter().cloned(), started.iter().cloned());
+    let (action, effect, operations): (_, _, Vec<Operation>) = match class {
         Class::Replace => {
-            let operations = deletion(actual).into_iter().chain(creation(&spec, seed, tasks)).collect();
+            let operations = replacement(from, to, actual.phase, seed, tasks);
             (Action::Replace, Effect::Replace, operations)
         }
         Class::Reboot if !off => {
             let stop = Operation::StopVm { name: from.name.clone(), grace: from.stop_grace_period };
             let started = std::iter::once(Operation::StartVm(to.name.clone())).chain(again);
-            (Action::Restart, Effect::Reboot, around(from, to, [stop, recorded.redefined()], started))
+            let again = around(from, to, [stop, recorded.redefined()], started);
+            (Action::Restart, Effect::Reboot, first.chain(again).collect())
         }
-        Class::Recorded => (Action::Update, Effect::Live, recorded.anew(from).chain(started).chain(again).collect()),
+        Class::Recorded => {
+            let operations = recorded.anew(from).chain(first).chain(started).chain(again).collect();
+            (Action::Update, Effect::Live, operations)
+        }
         _ => {
             let live = if off { Vec::new() } else { live(from, to, running) };
             let change = live.into_iter().chain([recorded.redefined()]);
-            (Action::Update, Effect::Live, around(from, to, change, started.chain(again)))
+            (Action::Update, Effect::Live, first.chain(around(from, to, change, started.chain(again))).collect())
         }
     };
-    let loses = operations.iter().any(|operation| matches!(operation, Operation::DeleteDisk(_)));
-    let effect = if loses { Effect::DataLoss } else { effect };
     Some(Change { action, cause, changes: wanted.into_iter().chain(drift).collect(), effect: Some(effect), operations })
 }
 
-/// What somebody gave a guest in processors can be taken back only by a reboot.
-fn drift_class(from: &Vm, to: &Vm, running: Option<&Shape>) -> Class {
+/// What somebody gave a guest in processors can be taken back only by a reboot, and what he had it started as too.
+fn drift_class(from: &Vm, to: &Vm, running: Option<&Shape>, lans: Lans<'_>) -> Class {
     let cpus = running.filter(|shape| shape.cpus != from.cpus);
-    if cpus.is_some() { class("cpus", from, to, running) } else { Class::Live }
+    if running.is_some_and(|shape| shape.fixed != Fixed::of(from)) {
+        return Class::Reboot;
+    }
+    if cpus.is_some() { class("cpus", from, to, running, lans) } else { Class::Live }
 }
 
 /// A vm as it was and as it shall be, of its tasks only those that are done and stay: what a rollback puts back is a guest
@@ -120,20 +162,16 @@ impl Recorded {
     }
 }
 
-/// Disks of the vm's own that are new are made before, and those that are gone deleted after everything else.
+/// Disks of the vm's own that are new are made before. Those that are gone go when everything else stands.
 fn around(
     from: &Vm,
     to: &Vm,
     change: impl IntoIterator<Item = Operation>,
     start: impl IntoIterator<Item = Operation>,
 ) -> Vec<Operation> {
-    let (old, new) = (VmDisk::of(from), VmDisk::of(to));
-    let without = |disks: &[VmDisk], others: &[VmDisk]| -> Vec<VmDisk> {
-        disks.iter().filter(|disk| !others.iter().any(|other| other.disk == disk.disk)).cloned().collect()
-    };
-    let made = without(&new, &old).into_iter().map(Operation::CreateDisk);
-    let gone = without(&old, &new).into_iter().map(Operation::DeleteDisk);
-    made.chain(change).chain(start).chain(gone).collect()
+    let old = VmDisk::of(from);
+    let new = VmDisk::of(to).into_iter().filter(|disk| !old.iter().any(|other| other.disk == disk.disk));
+    new.map(Operation::CreateDisk).chain(change).chain(start).collect()
 }
 
 /// What is done to a vm that runs, from what it really has. Room is made before it is taken.
@@ -167,7 +205,9 @@ fn live(from: &Vm, to: &Vm, running: Option<&Shape>) -> Vec<Operation> {
     operations.extend(unplugged.cloned().map(Device::Interface).map(detach));
     let missing = |disk: &&Disk| !is.disks.contains(&disk_name(disk));
     operations.extend(to.disks.iter().filter(missing).cloned().map(Device::Disk).map(attach));
-    let unplugged = |nic: &&Interface| !is.interfaces.contains(&nic.mac);
+    let unplugged = |nic: &&Interface| nic.wire.is_none() && !is.interfaces.contains(&nic.mac);
     operations.extend(to.interfaces.iter().filter(unplugged).cloned().map(Device::Interface).map(attach));
+    let astray = to.interfaces.iter().filter(|nic| is.astray.contains_key(&nic.mac)).cloned();
+    operations.extend(astray.map(|interface| Operation::Plug { vm: vm.clone(), interface, on: true }));
     operations
 }

@@ -27,8 +27,13 @@ pub(super) fn down(desired: &DesiredState, actual: &ActualState, volumes: bool) 
     let drafts = deletions(&going, &Cause::Down)?;
     let mut drafts: BTreeMap<ResourceId, Draft> =
         drafts.into_iter().map(|draft| (draft.resource.clone(), draft)).collect();
+    for (name, others) in &actual.other_images {
+        if let Some(draft) = drafts.get_mut(&ResourceId::Image(name.clone())) {
+            draft.operations.extend(others.iter().flat_map(deletion));
+        }
+    }
     let owners: BTreeSet<&VmName> =
-        actual.loose_disks.iter().map(|(vm, _)| vm).chain(actual.loose_seeds.iter()).collect();
+        actual.loose_disks.iter().map(|(vm, ..)| vm).chain(actual.loose_seeds.iter().map(|(vm, _)| vm)).collect();
     for vm in owners {
         let id = ResourceId::Vm(vm.clone());
         let draft = drafts.entry(id.clone()).or_insert_with(|| Draft::new(id, Action::Delete, Cause::Down, Vec::new()));
@@ -62,12 +67,19 @@ pub(super) fn deletions(going: &BTreeMap<&ResourceId, &Actual>, cause: &Cause) -
     Ok(going.iter().map(draft).collect())
 }
 
-/// A vm that is made while disks of its name lie about gets new ones: nobody knows what is on the old.
+/// A vm that is made while disks of its name lie about gets new ones: nobody knows what is on the old. So does one that
+/// gets one disk more.
 pub(super) fn afresh(mut draft: Draft, actual: &ActualState) -> Draft {
-    if draft.action == Action::Create
-        && let Some(vm) = draft.resource.as_vm()
-    {
-        let loose = loose(actual, vm);
+    if let Some(vm) = draft.resource.as_vm() {
+        let name = |operation: &Operation| match operation {
+            Operation::CreateDisk(disk) | Operation::DeleteDisk(disk) => Some((disk.disk.clone(), disk.generation)),
+            _ => None,
+        };
+        let made: BTreeSet<_> = draft.operations.iter().filter_map(name).collect();
+        let in_the_way = |operation: &Operation| {
+            draft.action == Action::Create || name(operation).is_some_and(|name| made.contains(&name))
+        };
+        let loose: Vec<Operation> = loose(actual, vm).into_iter().filter(in_the_way).collect();
         draft.effect = draft.effect.max(loss(&loose));
         draft.operations.splice(0..0, loose);
     }
@@ -75,17 +87,21 @@ pub(super) fn afresh(mut draft: Draft, actual: &ActualState) -> Draft {
 }
 
 /// Deletes what lies about of a vm.
-fn loose(actual: &ActualState, vm: &VmName) -> Vec<Operation> {
-    let own = actual.loose_disks.iter().filter(|(owner, _)| owner == vm);
-    let disks = own.map(|(vm, disk)| {
-        Operation::DeleteDisk(VmDisk { vm: vm.clone(), disk: disk.clone(), size: None, backing: None })
+pub(super) fn loose(actual: &ActualState, vm: &VmName) -> Vec<Operation> {
+    let own = actual.loose_disks.iter().filter(|(owner, ..)| owner == vm);
+    let disks = own.map(|(vm, disk, generation)| {
+        let (vm, generation, disk) = (vm.clone(), *generation, disk.clone());
+        Operation::DeleteDisk(VmDisk { vm, generation, disk, size: None, backing: None })
     });
-    let seed = actual.loose_seeds.contains(vm).then(|| Operation::DeleteSeed(vm.clone()));
-    disks.chain(seed).collect()
+    let seeds = actual.loose_seeds.iter().filter(|(owner, _)| owner == vm);
+    let seeds = seeds.map(|(vm, generation)| Operation::DeleteSeed { vm: vm.clone(), generation: *generation });
+    disks.chain(seeds).collect()
 }
 
 /// Whether bytes that a user may have written go with these.
-fn loss(operations: &[Operation]) -> Option<Effect> {
-    let loses = |operation: &Operation| matches!(operation, Operation::DeleteVolume(_) | Operation::DeleteDisk(_));
+pub(super) fn loss(operations: &[Operation]) -> Option<Effect> {
+    let loses = |operation: &Operation| {
+        matches!(operation, Operation::DeleteVolume(_) | Operation::DeleteDisk(_) | Operation::DeleteSnapshot { .. })
+    };
     operations.iter().any(loses).then_some(Effect::DataLoss)
 }

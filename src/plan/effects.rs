@@ -1,10 +1,13 @@
-//! Which change of a vm's spec has which effect: one table, which the documentation is made from.
+//! Which change of a spec has which effect: one table for vms and one for networks, which the documentation is made from.
 //!
-//! Owns the table and what narrows it down in a particular case. Knows nothing of operations.
+//! Owns the tables and what narrows it down in a particular case. Knows nothing of operations.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Boot, Interface, Vm};
+use crate::model::{Boot, Interface, Network, Vm};
+use crate::names::NetworkName;
 use crate::state::Shape;
 
 /// What a change costs, the least first.
@@ -15,6 +18,8 @@ pub enum Class {
     Recorded,
     /// It is made while the vm runs.
     Live,
+    /// The network is started anew, and its vms are plugged in again.
+    Interruption,
     /// The guest is shut down, and started again as a changed machine.
     Reboot,
     /// The vm is made anew, with new disks of its own.
@@ -28,6 +33,7 @@ impl Class {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Recorded | Self::Live => "live",
+            Self::Interruption => "interruption",
             Self::Reboot => "reboot",
             Self::Replace => "replace",
             Self::Impossible => "refused",
@@ -39,7 +45,7 @@ impl Class {
 pub type Entry = (&'static str, Class, &'static str);
 
 /// Every field of a vm's spec but its name.
-pub const TABLE: [Entry; 36] = [
+pub const TABLE: [Entry; 37] = [
     ("accel", Class::Reboot, ""),
     ("annotations", Class::Recorded, "recorded with the vm"),
     ("autostart", Class::Live, ""),
@@ -60,8 +66,8 @@ pub const TABLE: [Entry; 36] = [
     (
         "interfaces",
         Class::Live,
-        "attached and detached; another `ip` or `mtu` at a reboot; another `ip6` or `default_route` by replacement, \
-         where the guest has a seed",
+        "attached and detached; another `ip` or `mtu` at a reboot; another `ip6` or `default_route`, or another `ip` on a \
+         network without DHCP, by replacement, where the guest has a seed",
     ),
     ("labels", Class::Recorded, "recorded with the vm"),
     ("limits", Class::Live, ""),
@@ -79,12 +85,83 @@ pub const TABLE: [Entry; 36] = [
     ("ssh", Class::Recorded, "recorded with the vm"),
     ("stop_grace_period", Class::Recorded, "recorded with the vm"),
     ("tpm", Class::Reboot, ""),
+    (
+        "uplink",
+        Class::Replace,
+        "the way out of a VM of `qemu:///session`, which follows from its networks; at a reboot where the guest has no seed",
+    ),
     ("watchdog", Class::Reboot, ""),
     ("xml", Class::Reboot, ""),
 ];
 
+/// Every field of a network's spec but its name.
+pub const NETWORK_TABLE: [Entry; 14] = [
+    ("bandwidth", Class::Interruption, ""),
+    ("device", Class::Interruption, "where vms share an interface of the host, they are restarted"),
+    (
+        "dhcp",
+        Class::Interruption,
+        "another range for one that was given: live. Guests with a seed that lose DHCP are replaced",
+    ),
+    ("dns", Class::Live, "other `forwarders`: interruption"),
+    ("domain", Class::Interruption, ""),
+    ("gateway", Class::Recorded, "recorded; guests that are made later are told of it"),
+    ("hosts", Class::Live, "addresses and names of the vms"),
+    ("labels", Class::Recorded, "recorded with the network"),
+    ("mode", Class::Interruption, "to or from `direct`, its vms are restarted"),
+    ("mtu", Class::Interruption, "its vms are restarted"),
+    ("routes", Class::Interruption, "guests hear of it when they ask for their address again"),
+    ("subnet", Class::Interruption, "its vms get other addresses, at a reboot"),
+    ("subnet6", Class::Interruption, "its vms get other addresses, at a reboot or by replacement"),
+    ("vlan", Class::Interruption, ""),
+];
+
+/// What the change of one field of a network costs, by its path within the spec.
+pub(super) fn network_class(path: &str, from: &Network, to: &Network) -> Class {
+    let top = path.split('.').next().unwrap_or(path);
+    let entry = NETWORK_TABLE.iter().find(|(field, ..)| *field == top);
+    // A field that the table does not have, or that no spec has, is put right from the ground up.
+    let listed = entry.map_or(Class::Interruption, |(_, class, _)| *class);
+    let (old, new) = (&from.settings, &to.settings);
+    // What dnsmasq is told at its start depends on whether a range was given.
+    let serves = |network: &Network| (network.settings.dhcp.off, network.settings.dhcp.range.is_some());
+    match top {
+        "dhcp" if path != "dhcp.options" && serves(from) == serves(to) => Class::Live,
+        "dns" if old.dns.forwarders != new.dns.forwarders => Class::Interruption,
+        _ => listed,
+    }
+}
+
+/// The networks of the project as they were recorded and as they shall be: what a guest was told of them, and would be.
+#[derive(Clone, Copy)]
+pub(super) struct Lans<'a> {
+    pub(super) before: &'a BTreeMap<NetworkName, Network>,
+    pub(super) after: &'a BTreeMap<NetworkName, Network>,
+}
+
+impl Lans<'_> {
+    /// Whether its seed told a guest this address; otherwise it asks.
+    fn told(networks: &BTreeMap<NetworkName, Network>, nic: &Interface) -> bool {
+        networks.get(&nic.network).is_some_and(|network| !network.has_dhcp())
+    }
+
+    /// Whether a guest that asked for its address has to be told it from now on.
+    pub(super) fn tells_now(self, old: &Interface, new: &Interface) -> bool {
+        !Self::told(self.before, old) && Self::told(self.after, new)
+    }
+
+    /// Whether a guest was told an address that is no longer its own.
+    fn told_wrong(self, old: &Interface, new: &Interface) -> bool {
+        let length = |networks: &BTreeMap<NetworkName, Network>, nic: &Interface| {
+            networks.get(&nic.network).map(|network| network.subnet.prefix_len())
+        };
+        let moved = old.ip != new.ip || length(self.before, old) != length(self.after, new);
+        Self::told(self.before, old) && moved
+    }
+}
+
 /// What the change of one field, by its path within the spec, costs for this vm.
-pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>) -> Class {
+pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>, lans: Lans<'_>) -> Class {
     let top = path.split('.').next().unwrap_or(path);
     let entry = TABLE.iter().find(|(field, ..)| *field == top);
     // A field that the table does not have is a mistake that a test finds; nothing is risked for it.
@@ -93,8 +170,10 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>) -> 
         "boot" if only_kernel(&from.boot, &to.boot) => Class::Reboot,
         "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
         "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,
-        "interfaces" => interfaces(from, to),
-        "ports" if from.ports.is_empty() && to.cloud_init.is_some() => Class::Replace,
+        "interfaces" => interfaces(from, to, lans),
+        "ports" if !from.has_own_card() && to.cloud_init.is_some() => Class::Replace,
+        "uplink" if path.starts_with("uplink.hosts") => Class::Recorded,
+        "uplink" if to.cloud_init.is_none() => Class::Reboot,
         // Its growth is an operation of its own.
         "disks" if path.ends_with(".own.size") => Class::Recorded,
         _ => listed,
@@ -116,10 +195,11 @@ fn fits(field: &str, to: &Vm, running: &Shape) -> bool {
 
 /// What becomes of interfaces that stay. A guest asks for its address when it boots, and of the rest it is told by its
 /// seed.
-fn interfaces(from: &Vm, to: &Vm) -> Class {
+fn interfaces(from: &Vm, to: &Vm, lans: Lans<'_>) -> Class {
     let seed = to.cloud_init.is_some();
     let class = |old: &Interface, new: &Interface| {
-        if seed && (old.ip6, old.default_route) != (new.ip6, new.default_route) {
+        let told = lans.tells_now(old, new) || lans.told_wrong(old, new);
+        if seed && (told || (old.ip6, old.default_route) != (new.ip6, new.default_route)) {
             Class::Replace
         } else if (old.ip, old.ip6, &old.network, old.mtu) != (new.ip, new.ip6, &new.network, new.mtu) {
             Class::Reboot
@@ -127,6 +207,20 @@ fn interfaces(from: &Vm, to: &Vm) -> Class {
             Class::Live
         }
     };
-    let stay = |new: &Interface| Some(class(from.interfaces.iter().find(|old| old.mac == new.mac)?, new));
-    to.interfaces.iter().filter_map(stay).max().unwrap_or(Class::Live)
+    // Another wire is another card of the machine.
+    let wires =
+        |vm: &Vm| -> Vec<_> { vm.interfaces.iter().filter(|nic| nic.wire.is_some()).map(|nic| nic.mac).collect() };
+    if wires(from) != wires(to) {
+        return if seed { Class::Replace } else { Class::Reboot };
+    }
+    let stays = |new: &Interface| from.interfaces.iter().find(|old| old.mac == new.mac);
+    let goes = |old: &&Interface| !to.interfaces.iter().any(|nic| nic.mac == old.mac);
+    // Its hardware address may follow from its address, and a guest that is told looks for that.
+    let instead = |new: &Interface| from.interfaces.iter().filter(goes).any(|old| old.network == new.network);
+    let cost = |new: &Interface| match stays(new) {
+        Some(old) => class(old, new),
+        None if seed && Lans::told(lans.after, new) && instead(new) => Class::Replace,
+        None => Class::Live,
+    };
+    to.interfaces.iter().map(cost).max().unwrap_or(Class::Live)
 }

@@ -56,7 +56,8 @@ fn growth(vm: &Vm, actual: &ActualState) -> Vec<(Operation, FieldChange)> {
     let grown = |resize: Resize| {
         let Resize { disk, has, wants, field } = resize;
         let change = FieldChange { field, old: Some(has.to_string()), new: Some(wants.to_string()), drift: false };
-        (Operation::GrowDisk { vm: vm.name.clone(), disk, from: has, to: wants }, change)
+        let (vm, generation) = (vm.name.clone(), vm.generation);
+        (Operation::GrowDisk { vm, generation, disk, from: has, to: wants }, change)
     };
     resizes(vm, actual).into_iter().filter(|resize| resize.has < resize.wants).map(grown).collect()
 }

@@ -3,14 +3,18 @@
 //! A plan is a plain value. The planner makes it from two states, `plan` prints it, the executor carries it out, and a
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
+mod anew;
 mod change;
 mod deletion;
 mod delivery;
 pub mod diff;
+pub mod downtime;
 mod draft;
 pub mod effects;
 mod follow;
+mod former;
 mod growth;
+mod network;
 pub mod obstacle;
 pub mod operation;
 pub mod planner;
@@ -18,6 +22,8 @@ mod pools;
 pub mod power;
 pub mod presence;
 mod recipe;
+pub mod saved;
+pub mod snapshot;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +31,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use diff::FieldChange;
+pub use downtime::Downtime;
 pub use obstacle::{Obstacle, PlanError};
 pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
@@ -117,6 +124,18 @@ pub enum Action {
     Stop,
     /// Held, with all that it has in memory.
     Pause,
+    /// Let go on after it was held.
+    Resume,
+    /// Its file systems brought to rest.
+    Freeze,
+    /// Its file systems let go on.
+    Thaw,
+    /// Taken into a snapshot.
+    Snapshot,
+    /// Put back to how it was in a snapshot.
+    Restore,
+    /// Taken out of a snapshot.
+    Forget,
     /// Removed.
     Delete,
     /// Nothing; it is as it should be, but others wait for its gate.
@@ -133,8 +152,11 @@ impl Action {
             Self::Restart => '↻',
             Self::Replace => '±',
             Self::Stop => '<',
-            Self::Pause => '|',
-            Self::Delete => '-',
+            Self::Pause | Self::Freeze => '|',
+            Self::Resume | Self::Thaw => '>',
+            Self::Snapshot => '*',
+            Self::Restore => '↺',
+            Self::Delete | Self::Forget => '-',
             Self::Verify => '=',
         }
     }
@@ -149,6 +171,12 @@ impl Action {
             Self::Replace => "replace",
             Self::Stop => "stop",
             Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Freeze => "freeze",
+            Self::Thaw => "thaw",
+            Self::Snapshot => "snapshot",
+            Self::Restore => "restore",
+            Self::Forget => "delete snapshot",
             Self::Delete => "delete",
             Self::Verify => "verify",
         }
@@ -174,6 +202,8 @@ pub enum Cause {
     Drifted,
     /// The hypervisor has it, the file no longer has.
     Orphan,
+    /// Another one stands in its place.
+    Superseded,
     /// The whole project is taken down.
     Down,
     /// It is unchanged, but a step of this plan needs it in a condition.
@@ -208,6 +238,7 @@ impl fmt::Display for Cause {
             Self::Changed => f.write_str("differs from the file"),
             Self::Drifted => f.write_str("was changed by somebody else"),
             Self::Orphan => f.write_str("no longer in the file"),
+            Self::Superseded => f.write_str("another one stands in its place"),
             Self::Down => f.write_str("taken down"),
             Self::Awaited { by } => write!(f, "{by} waits for it"),
             Self::CutOff { network } => write!(f, "{network} was down"),
@@ -225,6 +256,8 @@ impl fmt::Display for Cause {
 pub enum Effect {
     /// Nothing is interrupted.
     Live,
+    /// Those on a network lose its link for a moment.
+    Interruption,
     /// The guest is shut down and started again.
     Reboot,
     /// It is made anew.
@@ -237,6 +270,7 @@ impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Live => f.write_str("live"),
+            Self::Interruption => f.write_str("interruption"),
             Self::Reboot => f.write_str("reboot"),
             Self::Replace => f.write_str("replace"),
             Self::DataLoss => f.write_str("data loss"),
@@ -265,6 +299,17 @@ impl Gate {
     /// Whether the vm has to do its work and power itself off.
     pub fn is_completion(&self) -> bool {
         matches!(self, Self::Healthy { healthcheck, .. } if healthcheck.probes == [Probe::Completed])
+    }
+}
+
+impl Gate {
+    /// What a vm has reached once it is open, in one word.
+    pub fn reaches(&self) -> &'static str {
+        match self {
+            Self::None => "started",
+            Self::Healthy { .. } if self.is_completion() => "completed",
+            Self::Healthy { .. } => "healthy",
+        }
     }
 }
 

@@ -9,8 +9,9 @@ use ipnet::IpNet;
 use crate::graph::CycleError;
 use crate::model::{Origin, Spec};
 use crate::names::{NetworkName, ResourceId, VmName};
-use crate::plan::change::{impossible, replaces};
+use crate::plan::change::impossible;
 use crate::plan::diff::{FieldChange, changes};
+use crate::plan::effects::Lans;
 use crate::plan::growth::{is_size, resizes};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 use crate::units::Bytes;
@@ -67,11 +68,15 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
-    /// An ordinary user's hypervisor makes no networks.
-    #[error("network `{network}` cannot be made by an ordinary user's own hypervisor (`qemu:///session`)")]
+    /// An ordinary user's hypervisor makes no bridges, and a wire cannot do everything.
+    #[error(
+        "network `{network}` asks for `{key}`, which an ordinary user's own hypervisor (`qemu:///session`) cannot do"
+    )]
     Rootless {
         /// Which network.
         network: NetworkName,
+        /// What it asks for, as the file has it.
+        key: &'static str,
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
@@ -108,6 +113,16 @@ pub enum Obstacle {
         instead: Option<String>,
         /// Where the file asks for it.
         origin: Option<Origin>,
+    },
+    /// The vm cannot be in the snapshot.
+    #[error("vm `{vm}` cannot be in the snapshot: {reason}")]
+    Snapshot {
+        /// Which.
+        vm: VmName,
+        /// Why not.
+        reason: String,
+        /// What the user could do about it.
+        hint: String,
     },
     /// `protect: true` forbids it.
     #[error("{resource} is protected and would be replaced")]
@@ -168,6 +183,7 @@ impl Obstacle {
             | Self::Shrinks { origin, .. }
             | Self::Pool { origin, .. }
             | Self::Protected { origin, .. } => origin.as_ref(),
+            Self::Snapshot { .. } => None,
         }
     }
 }
@@ -211,6 +227,7 @@ pub(super) fn obstacle(
     actual: &ActualState,
     id: &ResourceId,
     found: Option<&Actual>,
+    lans: Lans<'_>,
 ) -> Option<Obstacle> {
     let spec = &desired.specs[id];
     let origin = || desired.origins.get(id).cloned();
@@ -219,11 +236,7 @@ pub(super) fn obstacle(
             return Some(Obstacle::Foreign { resource: id.clone(), holder: holder.clone(), origin: origin() });
         }
         return match spec {
-            Spec::Network(network) if network.is_foreign() => surroundings::device(network, actual, origin()),
-            Spec::Network(network) if actual.surroundings.rootless => {
-                Some(Obstacle::Rootless { network: network.name.clone(), origin: origin() })
-            }
-            Spec::Network(network) => surroundings::busy(network, actual, origin()),
+            Spec::Network(network) => surroundings::network(network, actual, origin()),
             Spec::Vm(vm) => surroundings::port(vm, &[], actual, origin()),
             _ => None,
         };
@@ -233,7 +246,7 @@ pub(super) fn obstacle(
     }
     if let (Spec::Vm(from), Spec::Vm(to)) = (&found.recorded, spec)
         && from.protect
-        && replaces(from, to, found)
+        && from.generation != to.generation
     {
         return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
     }
@@ -243,11 +256,11 @@ pub(super) fn obstacle(
         return Some(busy);
     }
     let fixed: Vec<FieldChange> = match (&found.recorded, spec) {
-        (Spec::Vm(from), Spec::Vm(to)) => impossible(from, to, found),
-        _ => changes(&found.recorded, spec)
-            .into_iter()
-            .filter(|change| !changeable(&found.recorded, spec, change) && !is_size(spec, change))
-            .collect(),
+        (Spec::Vm(from), Spec::Vm(to)) => impossible(from, to, found, lans),
+        (Spec::Image(_), Spec::Image(_)) => Vec::new(),
+        // All of it can change, where what it needs is there.
+        (Spec::Network(from), Spec::Network(to)) => return surroundings::moved(from, to, actual, origin()),
+        _ => changes(&found.recorded, spec).into_iter().filter(|change| !is_size(spec, change)).collect(),
     };
     (!fixed.is_empty()).then(|| Obstacle::Unchangeable { resource: id.clone(), changes: fixed, origin: origin() })
 }
@@ -260,6 +273,8 @@ pub(super) fn shrinking(desired: &DesiredState, actual: &ActualState, id: &Resou
     };
     let found = actual.resources.get(id).map(|found| &found.recorded);
     match (&desired.specs[id], found) {
+        // What is made anew has new disks.
+        (Spec::Vm(vm), Some(Spec::Vm(found))) if vm.generation != found.generation => Vec::new(),
         (Spec::Vm(vm), Some(_)) => resizes(vm, actual)
             .into_iter()
             .filter_map(|resize| shrinks(format!("disk `{}` of {id}", resize.disk), resize.has, resize.wants))
@@ -268,20 +283,6 @@ pub(super) fn shrinking(desired: &DesiredState, actual: &ActualState, id: &Resou
             shrinks(id.to_string(), found.size, wanted.size.whole_kib()).into_iter().collect()
         }
         _ => Vec::new(),
-    }
-}
-
-/// Fields of a network that can change while it runs.
-const LIVE_NETWORK: [&str; 2] = ["hosts", "labels"];
-
-fn changeable(recorded: &Spec, spec: &Spec, change: &FieldChange) -> bool {
-    match (recorded, spec) {
-        // A name server learns names while it runs, but whom it asks is settled when it starts.
-        (Spec::Network(old), Spec::Network(new)) if change.top() == "dns" => {
-            old.settings.dns.forwarders == new.settings.dns.forwarders
-        }
-        (_, Spec::Network(_)) => LIVE_NETWORK.contains(&change.top()),
-        (_, Spec::Vm(_) | Spec::Pool(_) | Spec::Image(_) | Spec::Volume(_)) => false,
     }
 }
 

@@ -2,17 +2,17 @@
 //!
 //! Owns what can be done and what undoes it. How it is done is the backend's business; when, the executor's.
 
+mod inverse;
+mod own;
 mod words;
-
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::cloud_init::{self, CloudInit};
+pub use own::{VmDisk, VmSeed};
+
 use crate::model::hardware::Limits;
-use crate::model::{Disk, Image, ImageRef, Interface, Network, Task, Vm, Volume};
-use crate::names::{NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
-use crate::seed::Machine;
+use crate::model::{Disk, Image, Interface, Moment, Network, Task, Vm, Volume};
+use crate::names::{Generation, NetworkName, Pool, ResourceId, VmName, VolumeName};
 use crate::state::seen::Foreign;
 use crate::units::{Bytes, Span};
 
@@ -36,11 +36,12 @@ pub enum Operation {
     DefineNetwork(Network),
     /// Removes a network's definition.
     UndefineNetwork(Network),
-    /// Changes what a network hands out (reservations, names) and what is recorded of it, while it runs.
+    /// Replaces a network's definition and what is recorded of it; one that is up hands out what it shall at once, and is
+    /// in everything else as it was until it is started again.
     UpdateNetwork {
         /// As it was.
         from: Box<Network>,
-        /// As it shall be; of the same mode and subnet.
+        /// As it shall be.
         to: Box<Network>,
     },
     /// Starts a network.
@@ -65,6 +66,9 @@ pub enum Operation {
     GrowDisk {
         /// Whose.
         vm: VmName,
+        /// Since when it is the vm's.
+        #[serde(default, skip_serializing_if = "Generation::is_first")]
+        generation: Generation,
         /// Which of its disks.
         disk: VolumeName,
         /// What the guest saw before.
@@ -84,11 +88,20 @@ pub enum Operation {
     CreateIgnition {
         /// Whose.
         vm: VmName,
+        /// Since when it is the vm's.
+        #[serde(default, skip_serializing_if = "Generation::is_first")]
+        generation: Generation,
         /// What it is told.
         config: serde_json::Value,
     },
     /// Removes either of these. What is on it can always be made again from the vm's spec.
-    DeleteSeed(VmName),
+    DeleteSeed {
+        /// Whose.
+        vm: VmName,
+        /// Since when it is the vm's.
+        #[serde(default, skip_serializing_if = "Generation::is_first")]
+        generation: Generation,
+    },
     /// Defines a vm.
     DefineVm(Box<Vm>),
     /// Removes a vm's definition; its disks stay.
@@ -152,6 +165,15 @@ pub enum Operation {
         /// The limits of that vm.
         limits: Box<Limits>,
     },
+    /// Plugs an interface of a running vm into its network, or takes it off: the guest sees its link come and go.
+    Plug {
+        /// Which vm.
+        vm: VmName,
+        /// What.
+        interface: Interface,
+        /// Whether it is plugged in.
+        on: bool,
+    },
     /// Does one task inside a guest that is up, and records that it is done. Nothing undoes it: what a script did is
     /// gone only with the vm.
     Provision(Box<Provision>),
@@ -161,6 +183,10 @@ pub enum Operation {
     ResumeVm(VmName),
     /// Holds a vm's processors; what it had in memory stays.
     PauseVm(VmName),
+    /// Lets a vm go on from the memory that was kept when it was turned off.
+    RestoreVm(VmName),
+    /// Keeps a vm's memory, and turns it off.
+    SaveVm(VmName),
     /// Shuts a vm down, and pulls the plug after `grace`; at once where that is zero.
     StopVm {
         /// Which.
@@ -168,6 +194,35 @@ pub enum Operation {
         /// How long the guest may take.
         grace: Span,
     },
+    /// Brings the file systems of a guest to rest, and holds up who writes to them.
+    FreezeVm(VmName),
+    /// Lets them go on.
+    ThawVm(VmName),
+    /// Takes a vm into a snapshot, with its disks and, where that is wanted, its memory. It does not go on by itself.
+    CreateSnapshot {
+        /// Which vm.
+        vm: VmName,
+        /// What is kept of it.
+        moment: Box<Moment>,
+    },
+    /// Takes a vm out of a snapshot, for good.
+    DeleteSnapshot {
+        /// Which vm.
+        vm: VmName,
+        /// What was kept of it.
+        moment: Box<Moment>,
+    },
+    /// Puts a vm back to how it was in a snapshot: disks, definition, memory. One that ran is held then.
+    RestoreSnapshot {
+        /// Which vm.
+        vm: VmName,
+        /// To where.
+        to: Box<Moment>,
+        /// What undoes it; `None` where nobody took it.
+        from: Option<Box<Moment>>,
+    },
+    /// Sets the clock of a guest that goes on with an old memory; nothing where no agent answers.
+    SetClock(VmName),
 }
 
 /// What can be attached to a vm while it runs.
@@ -180,42 +235,6 @@ pub enum Device {
     Interface(Interface),
     /// Something that somebody else attached.
     Foreign(Foreign),
-}
-
-/// A disk that belongs to one vm and goes with it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VmDisk {
-    /// Whose.
-    pub vm: VmName,
-    /// Which of its disks: [`VmDisk::ROOT`], or the name the file gives.
-    pub disk: VolumeName,
-    /// What the guest sees; the image's own size where `None`.
-    pub size: Option<Bytes>,
-    /// The image it is an overlay of.
-    pub backing: Option<ImageRef>,
-}
-
-impl VmDisk {
-    /// Name of the root disk.
-    pub const ROOT: &'static str = "root";
-
-    /// The disks that a vm has of its own, root disk first.
-    pub fn of(vm: &Vm) -> Vec<Self> {
-        use crate::model::Boot;
-        let own = |disk: VolumeName, size, backing| Self { vm: vm.name.clone(), disk, size, backing };
-        let root = match &vm.boot {
-            Boot::Image(image) => {
-                let name = VolumeName::new(Self::ROOT).expect("`root` is a legal name");
-                Some(own(name, vm.disk, Some(image.clone())))
-            }
-            Boot::Kernel { .. } => None,
-        };
-        let others = vm.disks.iter().filter_map(|disk| match disk {
-            Disk::Own { name, size } => Some(own(name.clone(), Some(*size), None)),
-            Disk::Volume { .. } => None,
-        });
-        root.into_iter().chain(others).collect()
-    }
 }
 
 /// A task to be done inside a guest.
@@ -236,89 +255,7 @@ impl Provision {
     }
 }
 
-/// What a vm is told at its first boot, complete: its disk is always the same bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VmSeed {
-    /// Whose.
-    pub vm: VmName,
-    /// What the file says.
-    pub settings: CloudInit,
-    /// What is known of the machine.
-    pub machine: Machine,
-}
-
-impl VmSeed {
-    /// The seed of a vm; `None` where it is told nothing. `networks` say through which of them it reaches others.
-    pub fn of(project: &ProjectName, vm: &Vm, networks: &BTreeMap<NetworkName, Network>) -> Option<Self> {
-        let user = vm.ssh.as_ref().and_then(|ssh| ssh.user.as_deref());
-        let settings = vm.cloud_init.as_deref()?.clone().with_project_key(user);
-        let machine = Machine {
-            identity: format!("{project}/{}", vm.name),
-            hostname: vm.hostname.clone(),
-            nics: cloud_init::nics(vm, networks),
-            disks: settings.disks.clone(),
-        };
-        Some(Self { vm: vm.name.clone(), settings, machine })
-    }
-
-    /// Whether the guest gets secrets.
-    pub fn has_secrets(&self) -> bool {
-        !self.settings.asks_for().is_empty()
-    }
-}
-
 impl Operation {
-    /// What undoes it; `None` where nothing does, because bytes are gone, or would be by undoing it.
-    ///
-    /// Where both are defined, `undo` of `undo` is the operation itself, up to the grace of a stop: a rollback does
-    /// not wait for a guest that this run booted.
-    pub fn undo(&self) -> Option<Self> {
-        let now = Span::secs(0);
-        Some(match self {
-            Self::CreatePool(pool) => Self::DeletePool(*pool),
-            Self::DeletePool(pool) => Self::CreatePool(*pool),
-            Self::StartPool(pool) => Self::StopPool(*pool),
-            Self::StopPool(pool) => Self::StartPool(*pool),
-            Self::UploadImage(image) => Self::DeleteImage(image.clone()),
-            Self::DefineNetwork(network) => Self::UndefineNetwork(network.clone()),
-            Self::UndefineNetwork(network) => Self::DefineNetwork(network.clone()),
-            Self::UpdateNetwork { from, to } => Self::UpdateNetwork { from: to.clone(), to: from.clone() },
-            Self::StartNetwork(name) => Self::StopNetwork(name.clone()),
-            Self::StopNetwork(name) => Self::StartNetwork(name.clone()),
-            Self::CreateVolume(volume) => Self::DeleteVolume(volume.clone()),
-            Self::CreateDisk(disk) => Self::DeleteDisk(disk.clone()),
-            Self::CreateSeed(seed) => Self::DeleteSeed(seed.vm.clone()),
-            Self::CreateIgnition { vm, .. } => Self::DeleteSeed(vm.clone()),
-            Self::FillSeed(seed) => Self::ScrubSeed(seed.clone()),
-            Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
-            Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
-            Self::RecordVm { from, to } => Self::RecordVm { from: to.clone(), to: from.clone() },
-            Self::RedefineVm { from, to } => Self::RedefineVm { from: to.clone(), to: from.clone() },
-            Self::SetMemory { vm, from, to } => Self::SetMemory { vm: vm.clone(), from: *to, to: *from },
-            Self::SetCpus { vm, from, to } => Self::SetCpus { vm: vm.clone(), from: *to, to: *from },
-            Self::SetLimits { vm, from, to } => Self::SetLimits { vm: vm.clone(), from: to.clone(), to: from.clone() },
-            Self::Attach { vm, device, limits } => {
-                Self::Detach { vm: vm.clone(), device: device.clone(), limits: limits.clone() }
-            }
-            Self::Detach { vm, device, limits } => {
-                Self::Attach { vm: vm.clone(), device: device.clone(), limits: limits.clone() }
-            }
-            Self::StartVm(name) => Self::StopVm { name: name.clone(), grace: now },
-            Self::ResumeVm(name) => Self::PauseVm(name.clone()),
-            Self::PauseVm(name) => Self::ResumeVm(name.clone()),
-            Self::StopVm { name, .. } => Self::StartVm(name.clone()),
-            // Before a run there were no secrets on a seed either, or none that should have been.
-            Self::ScrubSeed(_)
-            | Self::DeleteImage(_)
-            | Self::DeleteVolume(_)
-            | Self::DeleteDisk(_)
-            | Self::DeleteSeed(_)
-            | Self::GrowVolume { .. }
-            | Self::GrowDisk { .. }
-            | Self::Provision(_) => return None,
-        })
-    }
-
     /// The resource whose step it belongs to.
     pub fn resource(&self) -> ResourceId {
         match self {
@@ -334,8 +271,12 @@ impl Operation {
             | Self::SetLimits { vm, .. }
             | Self::Attach { vm, .. }
             | Self::Detach { vm, .. }
+            | Self::Plug { vm, .. }
             | Self::GrowDisk { vm, .. }
-            | Self::CreateIgnition { vm, .. } => ResourceId::Vm(vm.clone()),
+            | Self::CreateIgnition { vm, .. }
+            | Self::CreateSnapshot { vm, .. }
+            | Self::DeleteSnapshot { vm, .. }
+            | Self::RestoreSnapshot { vm, .. } => ResourceId::Vm(vm.clone()),
             Self::StartNetwork(name) | Self::StopNetwork(name) => ResourceId::Network(name.clone()),
             Self::CreateVolume(volume) | Self::GrowVolume { volume, .. } | Self::DeleteVolume(volume) => {
                 ResourceId::Volume(volume.name.clone())
@@ -344,10 +285,15 @@ impl Operation {
             Self::CreateSeed(seed) | Self::FillSeed(seed) | Self::ScrubSeed(seed) => ResourceId::Vm(seed.vm.clone()),
             Self::Provision(provision) => ResourceId::Vm(provision.vm.name.clone()),
             Self::DefineVm(vm) | Self::UndefineVm(vm) => ResourceId::Vm(vm.name.clone()),
-            Self::DeleteSeed(name)
+            Self::DeleteSeed { vm: name, .. }
             | Self::StartVm(name)
             | Self::ResumeVm(name)
             | Self::PauseVm(name)
+            | Self::RestoreVm(name)
+            | Self::SaveVm(name)
+            | Self::FreezeVm(name)
+            | Self::ThawVm(name)
+            | Self::SetClock(name)
             | Self::StopVm { name, .. } => ResourceId::Vm(name.clone()),
         }
     }

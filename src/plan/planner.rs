@@ -2,17 +2,23 @@
 //!
 //! Owns every decision. What it returns is carried out as it stands; knows nothing of how.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Condition, Healthcheck, Network, Spec, Task};
-use crate::names::{NetworkName, ResourceId};
+use crate::names::{NetworkName, ResourceId, VmName};
+use crate::plan::anew::{settled, viewed};
 use crate::plan::change::{Change, change};
 use crate::plan::deletion::{afresh, deletions, down, orphans};
 use crate::plan::delivery::delivered;
 use crate::plan::diff::changes;
 use crate::plan::draft::{Draft, connect, number};
+use crate::plan::effects::Lans;
 use crate::plan::follow::follow;
+use crate::plan::former::{formers, last, proving};
 use crate::plan::growth::grown;
+use crate::plan::network::{self, on, plugged};
 use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmSeed};
 use crate::plan::pools::pool_trouble;
@@ -21,16 +27,60 @@ use crate::plan::{Action, Cause, Effect, Gate, Milestone, Plan};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 
 /// What the user asked for besides the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Where to go.
     pub goal: Goal,
     /// Whether resources that the file no longer has are deleted.
     pub remove_orphans: bool,
+    /// On the way up, the vms that are meant; all where none is named.
+    pub vms: BTreeSet<VmName>,
+    /// Whether what those depend on is left alone.
+    pub no_deps: bool,
+    /// Vms that are made anew, whether anything asks for it or not.
+    pub replace: BTreeSet<VmName>,
+}
+
+impl Options {
+    /// All of a project, and nothing more than the goal asks for.
+    pub const fn new(goal: Goal) -> Self {
+        Self { goal, remove_orphans: false, vms: BTreeSet::new(), no_deps: false, replace: BTreeSet::new() }
+    }
+}
+
+/// What a plan is about.
+pub(super) struct Chosen<'a> {
+    /// All where there is none.
+    only: Option<BTreeSet<ResourceId>>,
+    options: &'a Options,
+}
+
+impl<'a> Chosen<'a> {
+    /// The vms that are named, and what they need.
+    fn of(desired: &DesiredState, options: &'a Options) -> Self {
+        let mut only = BTreeSet::new();
+        let mut queue: Vec<ResourceId> = options.vms.iter().cloned().map(ResourceId::Vm).collect();
+        while let Some(id) = queue.pop() {
+            let required = desired.graph.requirements(&id).into_iter().map(|(required, _)| required);
+            queue.extend(required.filter(|id| !options.no_deps || id.as_vm().is_none()).cloned());
+            only.insert(id);
+        }
+        Self { only: (!options.vms.is_empty()).then_some(only), options }
+    }
+
+    pub(super) fn has(&self, id: &ResourceId) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(id))
+    }
+
+    /// Whether a vm is made anew because somebody asks for it.
+    pub(super) fn anew(&self, vm: &VmName) -> bool {
+        self.options.replace.contains(vm)
+    }
 }
 
 /// Where a plan leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Goal {
     /// All that the file describes is there and runs.
     Up,
@@ -47,7 +97,7 @@ pub fn plan(desired: &DesiredState, actual: &ActualState, options: &Options) -> 
         return Ok(first);
     }
     match options.goal {
-        Goal::Up => up(desired, actual, options.remove_orphans),
+        Goal::Up => up(desired, actual, options),
         Goal::Down { volumes } => down(desired, actual, volumes),
     }
 }
@@ -66,33 +116,48 @@ fn pools_first(desired: &DesiredState, actual: &ActualState) -> Option<Plan> {
     (!drafts.is_empty()).then(|| number(desired, drafts, Vec::new(), Vec::new(), Vec::new()))
 }
 
-fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Result<Plan, PlanError> {
+fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result<Plan, PlanError> {
+    let remove_orphans = options.remove_orphans;
     let with_orphans = if remove_orphans { None } else { with_orphans(desired, actual) };
     let desired = with_orphans.as_ref().unwrap_or(desired);
+    let chosen = Chosen::of(desired, options);
+    let (networks, before) = (networks(&desired.specs), recorded_networks(actual));
+    let lans = Lans { before: &before, after: &networks };
+    let (desired, actual) = (settled(desired, actual, &chosen, lans), viewed(desired, actual));
+    let (desired, actual) = (desired.as_ref(), actual.as_ref());
     let mut obstacles = Vec::new();
-    let networks = networks(desired);
     let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
     for (wave, ids) in desired.graph.waves().into_iter().enumerate() {
-        for id in ids {
+        for id in ids.into_iter().filter(|id| chosen.has(id)) {
             let found = actual.resources.get(id);
-            obstacles.extend(obstacle(desired, actual, id, found));
+            obstacles.extend(obstacle(desired, actual, id, found, lans));
             obstacles.extend(shrinking(desired, actual, id));
             obstacles.extend(pool_trouble(desired, actual, id));
             obstacles.extend(not_offered(desired, actual, id));
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
             let (gate, tasks) = (gate(desired, id), tasks(desired, id));
-            let draft = decide(spec, &gate, seed, tasks, found, wave).map(|draft| afresh(draft, actual));
+            let wanted = Wanted { spec, gate: &gate, seed, tasks, wave };
+            let draft = match spec {
+                Spec::Network(network) => decide_network(network, actual, wave),
+                _ => decide(wanted, found, lans),
+            };
+            let draft = draft.map(|draft| afresh(draft, actual));
             drafts.extend(grown(draft, spec, &gate, actual, wave).map(|draft| (id.clone(), draft)));
         }
     }
-    follow(desired, actual, &mut drafts);
-    deliver(desired, actual, &networks, &mut drafts);
-    for (id, draft) in awaited(desired, &drafts) {
-        drafts.insert(id, draft);
+    if !options.no_deps {
+        follow(desired, actual, &mut drafts);
     }
+    deliver(desired, actual, &networks, &chosen, &mut drafts);
+    let formers = formers(desired, actual, &chosen);
+    let mut verified = awaited(desired, &drafts);
+    verified.extend(proven(desired, &formers, &drafts));
+    // Whoever wants no dependencies does not want to wait for them either.
+    drafts.extend(verified.into_iter().filter(|(id, _)| chosen.has(id)));
     connect(&desired.graph, &mut drafts);
-    let unchanged = |id: &&ResourceId| drafts.get(*id).is_none_or(|draft| draft.action == Action::Verify);
+    let unchanged =
+        |id: &&ResourceId| chosen.has(id) && drafts.get(*id).is_none_or(|draft| draft.action == Action::Verify);
     let unchanged = desired.specs.keys().filter(unchanged).cloned().collect();
 
     let orphans: BTreeMap<&ResourceId, &Actual> = orphans(desired, actual);
@@ -110,6 +175,7 @@ fn up(desired: &DesiredState, actual: &ActualState, remove_orphans: bool) -> Res
     } else {
         left = orphans.into_keys().cloned().collect();
     }
+    last(formers, &mut drafts);
     if !obstacles.is_empty() {
         return Err(PlanError::Blocked(obstacles));
     }
@@ -121,9 +187,13 @@ fn deliver(
     desired: &DesiredState,
     actual: &ActualState,
     networks: &BTreeMap<NetworkName, Network>,
+    chosen: &Chosen<'_>,
     drafts: &mut BTreeMap<ResourceId, Draft>,
 ) {
     for (id, spec) in &desired.specs {
+        if !chosen.has(id) && !drafts.contains_key(id) {
+            continue;
+        }
         let Some(seed) = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, networks)) else { continue };
         let wave = desired.graph.level(id).unwrap_or(0);
         let draft = delivered(drafts.remove(id), Some(&seed), spec, &gate(desired, id), actual);
@@ -131,15 +201,32 @@ fn deliver(
     }
 }
 
-/// What has to be done to one resource; `None` where nothing.
-fn decide(
-    spec: &Spec,
-    gate: &Gate,
+/// What has to be done to a network; `None` where nothing. Vms that ran on without it are plugged in.
+fn decide_network(network: &Network, actual: &ActualState, wave: usize) -> Option<Draft> {
+    let spec = Spec::Network(network.clone());
+    let on_it = on(&network.name, actual);
+    let Some(found) = actual.resources.get(&spec.id()) else {
+        let operations = creation(&spec, None, &[]).into_iter().chain(plugged(network, &on_it)).collect();
+        return Some(Draft { wave, ..Draft::new(spec.id(), Action::Create, Cause::Missing, operations) });
+    };
+    let Spec::Network(from) = &found.recorded else { return None };
+    let change = network::change(from, network, found, actual.networks.get(&network.name), &on_it)?;
+    let Change { action, cause, changes, effect, operations } = change;
+    Some(Draft { changes, effect, wave, ..Draft::new(spec.id(), action, cause, operations) })
+}
+
+/// What is wanted of one resource, with what belongs to it.
+struct Wanted<'a> {
+    spec: &'a Spec,
+    gate: &'a Gate,
     seed: Option<VmSeed>,
-    tasks: &[Task],
-    found: Option<&Actual>,
+    tasks: &'a [Task],
     wave: usize,
-) -> Option<Draft> {
+}
+
+/// What has to be done to one resource; `None` where nothing.
+fn decide(wanted: Wanted<'_>, found: Option<&Actual>, lans: Lans<'_>) -> Option<Draft> {
+    let Wanted { spec, gate, seed, tasks, wave } = wanted;
     let draft = |action, cause, operations| {
         let draft = Draft::new(spec.id(), action, cause, operations);
         Draft { gate: gate.clone(), wave, ..draft }
@@ -158,7 +245,7 @@ fn decide(
     let done = actual.phase == Phase::Completed && gate.is_completion() && again.is_empty();
     let start = if done { Vec::new() } else { starting(spec, actual.phase) };
     if let (Spec::Vm(from), Spec::Vm(to)) = (&actual.recorded, spec)
-        && let Some(change) = change(from, to, actual, seed, tasks, &start)
+        && let Some(change) = change(from, to, actual, seed, tasks, &start, lans)
     {
         let Change { action, cause, changes, effect, operations } = change;
         return Some(Draft { changes, effect, ..draft(action, cause, operations) });
@@ -182,12 +269,19 @@ fn tasks<'a>(desired: &'a DesiredState, id: &ResourceId) -> &'a [Task] {
     id.as_vm().and_then(|vm| desired.tasks.get(vm)).map_or(&[], Vec::as_slice)
 }
 
-pub(super) fn networks(desired: &DesiredState) -> BTreeMap<NetworkName, Network> {
-    let network = |spec: &Spec| match spec {
+pub(super) fn networks(specs: &BTreeMap<ResourceId, Spec>) -> BTreeMap<NetworkName, Network> {
+    specs.values().filter_map(named_network).collect()
+}
+
+fn recorded_networks(actual: &ActualState) -> BTreeMap<NetworkName, Network> {
+    actual.recorded().filter_map(named_network).collect()
+}
+
+fn named_network(spec: &Spec) -> Option<(NetworkName, Network)> {
+    match spec {
         Spec::Network(network) => Some((network.name.clone(), network.clone())),
         _ => None,
-    };
-    desired.specs.values().filter_map(network).collect()
+    }
 }
 
 /// What a resource must reach: its healthcheck, and the end of its cloud-init where somebody asks for that; or its own
@@ -233,6 +327,21 @@ pub(super) fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draf
     };
     let idle = desired.specs.keys().filter(|id| !drafts.contains_key(*id));
     idle.filter_map(|id| verify(id).map(|draft| (id.clone(), draft))).collect()
+}
+
+/// Vms that were made anew by a run that was cut short: what they had before goes only when they are seen to stand.
+fn proven(desired: &DesiredState, formers: &[Draft], drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
+    let verify = |vm: VmName| {
+        let id = ResourceId::Vm(vm.clone());
+        let gate = gate(desired, &id);
+        if gate == Gate::None || drafts.contains_key(&id) {
+            return None;
+        }
+        let cause = Cause::Awaited { by: ResourceId::FormerVm(vm) };
+        let wave = desired.graph.level(&id).unwrap_or(0);
+        Some((id.clone(), Draft { gate, wave, ..Draft::new(id, Action::Verify, cause, Vec::new()) }))
+    };
+    proving(formers).into_iter().filter_map(verify).collect()
 }
 
 /// The same state, but a vm that is left alone keeps the address and the name that its networks reserve for it.

@@ -64,7 +64,7 @@ pub fn power(
 ) -> Result<Plan, PlanError> {
     let desired = recorded(project, actual)?;
     let chosen = chosen(&desired, power, selection);
-    let networks = networks(&desired);
+    let networks = networks(&desired.specs);
     let forwards = matches!(power, Power::Start | Power::Restart(_) | Power::Unpause);
     let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
     for (id, cause) in chosen {
@@ -145,11 +145,12 @@ fn operations(recorded: &Spec, phase: Phase, power: Power) -> Option<(Action, Ve
         let start = if power == Power::Start { starting(recorded, phase) } else { Vec::new() };
         return (!start.is_empty()).then_some((Action::Start, start));
     };
-    let off = matches!(phase, Phase::Stopped | Phase::Completed | Phase::Crashed);
+    let off = matches!(phase, Phase::Stopped | Phase::Completed | Phase::Crashed | Phase::Saved);
     let stop =
         |grace: Option<Span>| Operation::StopVm { name: vm.name.clone(), grace: grace.unwrap_or(vm.stop_grace_period) };
     Some(match (power, phase) {
-        (Power::Start, Phase::Running) | (Power::Stop(_) | Power::Kill, Phase::Stopped | Phase::Completed) => {
+        (Power::Start, Phase::Running)
+        | (Power::Stop(_) | Power::Kill, Phase::Stopped | Phase::Completed | Phase::Saved) => {
             return None;
         }
         (Power::Start, _) => (Action::Start, starting(recorded, phase)),

@@ -4,8 +4,8 @@
 //! the hypervisor knows what came of it. Pure; knows nothing of journals.
 
 use crate::model::hardware::Limits;
-use crate::model::{Spec, Vm};
-use crate::names::{ResourceId, VmName};
+use crate::model::{Image, Interface, Moment, Spec, Vm};
+use crate::names::{Generation, ResourceId, VmName};
 use crate::plan::operation::{Device, Operation, VmDisk};
 use crate::state::seen::disk_name;
 use crate::state::{Actual, ActualState, Phase, Shape};
@@ -42,10 +42,8 @@ impl Operation {
             // What is not there does not run either; its definition may come back before.
             Self::StopPool(_) | Self::StopNetwork(_) => Presence::of(phase(self.resource()) != Some(Phase::Running)),
             Self::CreateVolume(_) => Presence::of(found(self.resource()).is_some()),
-            Self::UploadImage(image) => match found(self.resource()).map(|actual| &actual.recorded) {
-                Some(Spec::Image(other)) => Presence::of(other.digest == image.digest),
-                _ => Presence::Gone,
-            },
+            Self::UploadImage(image) => Presence::of(has_image(actual, image)),
+            Self::DeleteImage(image) => Presence::of(!has_image(actual, image)),
             Self::DefineNetwork(network) => defined(&Spec::Network(network.clone()), actual),
             Self::DefineVm(vm) => defined(&Spec::Vm(vm.clone()), actual),
             Self::UpdateNetwork { from, to } => {
@@ -77,9 +75,9 @@ impl Operation {
             },
             Self::FillSeed(seed) => Presence::of(actual.filled_seeds.contains(&seed.vm)),
             Self::CreateDisk(disk) => Presence::of(has_disk(actual, disk)),
-            Self::CreateSeed(seed) => Presence::of(has_seed(actual, &seed.vm)),
-            Self::CreateIgnition { vm, .. } => Presence::of(has_seed(actual, vm)),
-            Self::UndefineNetwork(_) | Self::UndefineVm(_) | Self::DeleteVolume(_) | Self::DeleteImage(_) => {
+            Self::CreateSeed(seed) => Presence::of(has_seed(actual, &seed.vm, seed.generation)),
+            Self::CreateIgnition { vm, generation, .. } => Presence::of(has_seed(actual, vm, *generation)),
+            Self::UndefineNetwork(_) | Self::UndefineVm(_) | Self::DeleteVolume(_) => {
                 Presence::of(found(self.resource()).is_none())
             }
             Self::GrowVolume { volume, .. } => {
@@ -93,11 +91,16 @@ impl Operation {
                 Presence::of(actual.disk_sizes.get(&(vm.clone(), disk.clone())) == Some(&to.whole_kib()))
             }
             Self::DeleteDisk(disk) => Presence::of(!has_disk(actual, disk)),
-            Self::DeleteSeed(vm) => Presence::of(!has_seed(actual, vm)),
+            Self::DeleteSeed { vm, generation } => Presence::of(!has_seed(actual, vm, *generation)),
             Self::StartVm(vm) => Presence::of(vm_phase(vm).is_some_and(|phase| !is_off(phase))),
             Self::StopVm { name, .. } => Presence::of(vm_phase(name).is_none_or(is_off)),
             Self::ResumeVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Running)),
             Self::PauseVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Paused)),
+            Self::RestoreVm(vm) => Presence::of(vm_phase(vm).is_some_and(|phase| !is_off(phase))),
+            Self::SaveVm(vm) => Presence::of(vm_phase(vm) == Some(Phase::Saved)),
+            Self::Plug { vm, interface, on } => plugged(found(ResourceId::Vm(vm.clone())), interface, *on),
+            Self::CreateSnapshot { vm, moment } => Presence::of(has_snapshot(actual, vm, moment)),
+            Self::DeleteSnapshot { vm, moment } => Presence::of(!has_snapshot(actual, vm, moment)),
             // What was done inside a guest cannot be seen. A new kind of operation is undone unseen until it is told apart.
             _ => Presence::Unknown,
         }
@@ -105,7 +108,13 @@ impl Operation {
 }
 
 fn is_off(phase: Phase) -> bool {
-    matches!(phase, Phase::Stopped | Phase::Completed)
+    matches!(phase, Phase::Stopped | Phase::Completed | Phase::Saved)
+}
+
+/// Of a vm that is off, a plug tells nothing: it is plugged in when it starts.
+fn plugged(found: Option<&Actual>, interface: &Interface, on: bool) -> Presence {
+    let running = found.and_then(|found| found.seen.as_ref()).and_then(|seen| seen.running.as_ref());
+    running.map_or(Presence::Unknown, |shape| Presence::of(shape.astray.contains_key(&interface.mac) != on))
 }
 
 fn defined(spec: &Spec, actual: &ActualState) -> Presence {
@@ -191,13 +200,26 @@ fn same(recorded: &Spec, spec: &Spec) -> bool {
     plain(recorded) == plain(spec)
 }
 
-fn has_disk(actual: &ActualState, disk: &VmDisk) -> bool {
-    let recorded = actual.resources.get(&ResourceId::Vm(disk.vm.clone())).and_then(|found| found.recorded.as_vm());
-    let own = recorded.is_some_and(|vm| VmDisk::of(vm).iter().any(|of| of.disk == disk.disk));
-    own || actual.loose_disks.contains(&(disk.vm.clone(), disk.disk.clone()))
+fn has_image(actual: &ActualState, image: &Image) -> bool {
+    let others = actual.other_images.get(&image.name).into_iter().flatten();
+    let all = actual.resources.get(&ResourceId::Image(image.name.clone())).into_iter().chain(others);
+    all.map(|found| &found.recorded).any(|found| matches!(found, Spec::Image(other) if other.digest == image.digest))
 }
 
-fn has_seed(actual: &ActualState, vm: &VmName) -> bool {
+fn has_disk(actual: &ActualState, disk: &VmDisk) -> bool {
+    let recorded = actual.resources.get(&ResourceId::Vm(disk.vm.clone())).and_then(|found| found.recorded.as_vm());
+    let is = |own: &VmDisk| own.disk == disk.disk && own.generation == disk.generation;
+    let own = recorded.is_some_and(|vm| VmDisk::of(vm).iter().any(is));
+    own || actual.loose_disks.contains(&(disk.vm.clone(), disk.disk.clone(), disk.generation))
+}
+
+fn has_snapshot(actual: &ActualState, vm: &VmName, moment: &Moment) -> bool {
+    let seen = actual.resources.get(&ResourceId::Vm(vm.clone())).and_then(|found| found.seen.as_ref());
+    seen.is_some_and(|seen| seen.snapshots.iter().any(|kept| kept.snapshot.id == moment.snapshot.id))
+}
+
+fn has_seed(actual: &ActualState, vm: &VmName, generation: Generation) -> bool {
     let recorded = actual.resources.get(&ResourceId::Vm(vm.clone())).and_then(|found| found.recorded.as_vm());
-    recorded.is_some_and(Vm::has_seed) || actual.loose_seeds.contains(vm)
+    let own = recorded.is_some_and(|vm| vm.has_seed() && vm.generation == generation);
+    own || actual.loose_seeds.contains(&(vm.clone(), generation))
 }

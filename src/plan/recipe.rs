@@ -19,13 +19,29 @@ pub(super) fn creation(spec: &Spec, seed: Option<VmSeed>, tasks: &[Task]) -> Vec
         }
         Spec::Volume(volume) => vec![Operation::CreateVolume(volume.clone())],
         Spec::Vm(vm) => {
-            let disks = VmDisk::of(vm).into_iter().map(Operation::CreateDisk);
             let rest = [Operation::DefineVm(done(vm, 0)), Operation::StartVm(vm.name.clone())];
-            let seed = seed.map(|seed| Operation::CreateSeed(Box::new(seed)));
-            let ignition = vm.ignition.clone().map(|config| Operation::CreateIgnition { vm: vm.name.clone(), config });
-            disks.chain(seed).chain(ignition).chain(rest).chain(provisioning(vm, tasks, 0)).collect()
+            belongings(vm, seed).chain(rest).chain(provisioning(vm, tasks, 0)).collect()
         }
     }
+}
+
+/// Makes a vm anew, beside the disks that it has: while it still runs, what can be made meanwhile. What it had stays as it
+/// is, for whoever has to put it back.
+pub(super) fn replacement(from: &Vm, to: &Vm, phase: Phase, seed: Option<VmSeed>, tasks: &[Task]) -> Vec<Operation> {
+    let active = !matches!(phase, Phase::Stopped | Phase::Completed);
+    let stop = active.then(|| Operation::StopVm { name: from.name.clone(), grace: from.stop_grace_period });
+    let redefine = Operation::RedefineVm { from: Box::new(from.clone()), to: done(to, 0) };
+    let start = [redefine, Operation::StartVm(to.name.clone())];
+    belongings(to, seed).chain(stop).chain(start).chain(provisioning(to, tasks, 0)).collect()
+}
+
+/// Makes what belongs to a vm alone.
+fn belongings(vm: &Vm, seed: Option<VmSeed>) -> impl Iterator<Item = Operation> {
+    let disks = VmDisk::of(vm).into_iter().map(Operation::CreateDisk);
+    let seed = seed.map(|seed| Operation::CreateSeed(Box::new(seed)));
+    let (name, generation) = (vm.name.clone(), vm.generation);
+    let ignition = vm.ignition.clone().map(|config| Operation::CreateIgnition { vm: name, generation, config });
+    disks.chain(seed).chain(ignition)
 }
 
 /// The vm as it is recorded when only the first tasks are done.
@@ -68,20 +84,20 @@ pub(super) fn starting(spec: &Spec, phase: Phase) -> Vec<Operation> {
         Spec::Pool(pool) => vec![Operation::StartPool(*pool)],
         Spec::Network(network) => vec![Operation::StartNetwork(network.name.clone())],
         Spec::Vm(vm) if phase == Phase::Paused => vec![Operation::ResumeVm(vm.name.clone())],
+        Spec::Vm(vm) if phase == Phase::Saved => vec![Operation::RestoreVm(vm.name.clone())],
         Spec::Vm(vm) => vec![Operation::StartVm(vm.name.clone())],
         Spec::Image(_) | Spec::Volume(_) => Vec::new(),
     }
 }
 
-/// Changes a resource in place; `None` where nothing differs, or nothing can be done. Changes of vms are more than a recipe.
+/// Changes a resource in place; `None` where nothing differs, or nothing can be done. Changes of vms and networks are more
+/// than a recipe.
 pub(super) fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> Option<Operation> {
     if changes.is_empty() {
         return None;
     }
     match (recorded, spec) {
-        (Spec::Network(from), Spec::Network(to)) => {
-            Some(Operation::UpdateNetwork { from: Box::new(from.clone()), to: Box::new(to.clone()) })
-        }
+        (Spec::Image(_), Spec::Image(to)) => Some(Operation::UploadImage(to.clone())),
         (Spec::Volume(from), Spec::Volume(to)) => Some(Operation::GrowVolume { volume: to.clone(), from: from.size }),
         _ => None,
     }
@@ -89,7 +105,7 @@ pub(super) fn update(recorded: &Spec, spec: &Spec, changes: &[FieldChange]) -> O
 
 /// Removes a resource: stops it first where it is active, and takes what belongs to it alone.
 pub(super) fn deletion(actual: &Actual) -> Vec<Operation> {
-    let active = !matches!(actual.phase, Phase::Stopped | Phase::Completed);
+    let active = !matches!(actual.phase, Phase::Stopped | Phase::Completed | Phase::Saved);
     match &actual.recorded {
         Spec::Pool(pool) => vec![Operation::DeletePool(*pool)],
         Spec::Image(image) => vec![Operation::DeleteImage(image.clone())],
@@ -101,8 +117,15 @@ pub(super) fn deletion(actual: &Actual) -> Vec<Operation> {
         Spec::Vm(vm) => {
             let stop = active.then(|| Operation::StopVm { name: vm.name.clone(), grace: vm.stop_grace_period });
             let disks = VmDisk::of(vm).into_iter().map(Operation::DeleteDisk);
-            let seed = vm.has_seed().then(|| Operation::DeleteSeed(vm.name.clone()));
-            stop.into_iter().chain([Operation::UndefineVm(vm.clone())]).chain(seed).chain(disks).collect()
+            let seed = || Operation::DeleteSeed { vm: vm.name.clone(), generation: vm.generation };
+            let seed = vm.has_seed().then(seed);
+            let snapshots = actual
+                .seen
+                .iter()
+                .flat_map(|seen| &seen.snapshots)
+                .map(|moment| Operation::DeleteSnapshot { vm: vm.name.clone(), moment: Box::new(moment.clone()) });
+            let gone = stop.into_iter().chain(snapshots).chain([Operation::UndefineVm(vm.clone())]);
+            gone.chain(seed).chain(disks).collect()
         }
     }
 }

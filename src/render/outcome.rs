@@ -3,7 +3,7 @@
 //! Owns the words for outcomes and failures. Failures are told here, after the progress, and nowhere twice. Knows nothing
 //! of exit codes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::execute::{Failure, Outcome, Problem};
 use crate::names::ResourceId;
@@ -27,6 +27,22 @@ pub struct About<'a> {
     /// Whether the hypervisor's own words are wanted.
     pub verbose: bool,
 }
+
+/// What can be reached, in the order in which it is told.
+const WORDS: [&str; 12] = [
+    "restored",
+    "snapshotted",
+    "completed",
+    "healthy",
+    "started",
+    "resumed",
+    "restarted",
+    "updated",
+    "verified",
+    "stopped",
+    "paused",
+    "deleted",
+];
 
 /// Names in one line; the rest are counted.
 const MOST: usize = 8;
@@ -95,19 +111,32 @@ pub fn problem(failure: &Failure) -> String {
 fn reached(progress: &Progress) -> String {
     let mut vms: BTreeMap<&str, usize> = BTreeMap::new();
     let mut others: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut forgotten: BTreeSet<usize> = BTreeSet::new();
     for track in progress.tracks.iter().filter(|track| track.state == StepState::Done) {
         let summary = &track.summary;
         let word = done(summary.action, &summary.resource, &summary.gate);
         match summary.resource {
+            // Each snapshot is a wave of its own.
+            ResourceId::Vm(_) if summary.action == Action::Forget => {
+                forgotten.insert(summary.wave);
+            }
             ResourceId::Vm(_) => *vms.entry(word).or_default() += 1,
             ref other => *others.entry((word, other.kind())).or_default() += 1,
         }
     }
     let mut parts: Vec<String> = Vec::new();
-    for word in ["completed", "healthy", "started", "restarted", "updated", "verified", "stopped", "paused", "deleted"]
-    {
-        let of_vms = vms.get(word).map(|n| count(*n, "vm"));
-        let of_others = others.iter().filter(|((of, _), _)| *of == word).map(|((_, kind), n)| count(*n, kind));
+    if !forgotten.is_empty() {
+        parts.push(format!("{} deleted", count(forgotten.len(), "snapshot")));
+    }
+    // What is done around a restore goes without saying where there is one; what is done around a snapshot, likewise.
+    let inner: &[&str] = match () {
+        () if vms.contains_key("restored") => &["snapshotted", "paused", "resumed"],
+        () if vms.contains_key("snapshotted") => &["paused", "resumed", "frozen", "thawed"],
+        () => &[],
+    };
+    for word in WORDS.iter().filter(|word| !inner.contains(word)) {
+        let of_vms = vms.get(*word).map(|n| count(*n, "vm"));
+        let of_others = others.iter().filter(|((of, _), _)| of == word).map(|((_, kind), n)| count(*n, kind));
         let named: Vec<String> = of_vms.into_iter().chain(of_others).collect();
         if !named.is_empty() {
             parts.push(format!("{} {word}", named.join(", ")));
@@ -120,7 +149,9 @@ fn reached(progress: &Progress) -> String {
     if parts.is_empty() {
         parts.push("nothing to do".to_owned());
     }
-    format!("{} in {}", parts.join(", "), took(progress.elapsed))
+    let held = progress.held().filter(|_| !vms.contains_key("restored"));
+    let held = held.map(|held| format!(", held for {}", took(held))).unwrap_or_default();
+    format!("{} in {}{held}", parts.join(", "), took(progress.elapsed))
 }
 
 fn failures(causes: &[Failure], about: &About<'_>, palette: &Palette) -> String {

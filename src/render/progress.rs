@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::execute::{Before, Event, EventKind, Failure, Outcome, StepResult, StepSummary};
 use crate::names::{ProjectName, ResourceId};
-use crate::plan::{Milestone, StepId};
+use crate::plan::{Action, Milestone, StepId};
 
 /// How far a step has come.
 #[derive(Debug, Clone, PartialEq)]
@@ -279,6 +279,18 @@ impl Progress {
             |before: &&Before| self.track(before.step).is_some_and(|track| !track.state.has_reached(before.until));
         let before = track.summary.after.iter().filter(open);
         before.filter_map(|before| self.track(before.step)).map(|track| &track.summary.resource).collect()
+    }
+
+    /// How long the vms were held that were held and let go on again: the longest counts, from the beginning of one to
+    /// the end of the other.
+    pub fn held(&self) -> Option<Duration> {
+        let of = |action: Action| self.tracks.iter().filter(move |track| track.summary.action == action);
+        let held = |paused: &Track| {
+            let resource = &paused.summary.resource;
+            let resumed = of(Action::Resume).find(|track| track.summary.resource == *resource)?;
+            Some(resumed.ended?.saturating_sub(paused.began?))
+        };
+        of(Action::Pause).filter_map(held).max()
     }
 
     /// How many steps are done.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use crate::plan::effects::TABLE;
+use crate::plan::effects::{Entry, NETWORK_TABLE, TABLE};
 
 /// Every key of every mapping, breadth first: type, default, what it is for. `supported` says of a path (names of resources as
 /// `NAME`, items of lists as `[]`) whether its key does something already.
@@ -35,11 +35,16 @@ pub fn markdown(schema: &Value, supported: impl Fn(&[&str]) -> bool) -> String {
 
 /// What a change of each field of a vm that is there costs.
 pub fn effects() -> String {
-    let mut text = "| field | effect | |\n|---|---|---|\n".to_owned();
-    for (field, class, how) in TABLE {
-        let _ = writeln!(text, "| `{field}` | {} | {how} |", class.as_str());
-    }
-    text
+    let mut text = String::new();
+    let mut table = |of: &str, entries: &[Entry]| {
+        let _ = write!(text, "| {of} | effect | |\n|---|---|---|\n");
+        for (field, class, how) in entries {
+            let _ = writeln!(text, "| `{field}` | {} | {how} |", class.as_str());
+        }
+    };
+    table("field of a vm", &TABLE);
+    table("field of a network", &NETWORK_TABLE);
+    text.replace("|\n| field of a network", "|\n\n| field of a network")
 }
 
 fn heading(path: &[String]) -> String {

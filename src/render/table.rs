@@ -2,7 +2,7 @@
 //!
 //! Owns what is told of a vm and its shape. What is true of it was found out before; knows nothing of hypervisors.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -52,6 +52,8 @@ pub enum State {
     Running,
     /// Its processors are held.
     Paused,
+    /// Off, its memory kept for its next start.
+    Saved,
     /// It is shut off.
     Stopped,
     /// It ended in a fault.
@@ -81,6 +83,8 @@ pub struct Address {
     pub network: NetworkName,
     /// The address.
     pub ip: Ipv4Addr,
+    /// The IPv6 address.
+    pub ip6: Option<Ipv6Addr>,
 }
 
 impl From<Phase> for State {
@@ -88,6 +92,7 @@ impl From<Phase> for State {
         match phase {
             Phase::Running => Self::Running,
             Phase::Paused => Self::Paused,
+            Phase::Saved => Self::Saved,
             // Only an image can be incomplete.
             Phase::Stopped | Phase::Completed | Phase::Incomplete => Self::Stopped,
             Phase::Crashed => Self::Crashed,
@@ -101,6 +106,7 @@ impl State {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Saved => "saved",
             Self::Stopped => "stopped",
             Self::Crashed => "crashed",
             Self::Missing => "missing",
@@ -138,7 +144,7 @@ struct Shape<'a> {
 ///     "state": "running",
 ///     "health": "unhealthy",
 ///     "answer": "http :8080/healthz: connection refused",
-///     "addresses": [ { "network": "front", "ip": "10.20.0.11" } ],
+///     "addresses": [ { "network": "front", "ip": "10.20.0.11", "ip6": null } ],
 ///     "ports": [ { "address": "127.0.0.1", "host": 8080, "guest": 80 } ],
 ///     "image": "debian",
 ///     "cpus": 1,
@@ -186,7 +192,7 @@ fn table(vms: &[VmStatus], palette: &Palette) -> String {
 fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
     let state = match status.state {
         State::Running => palette.good,
-        State::Paused | State::Stopped | State::Missing => palette.faint,
+        State::Paused | State::Saved | State::Stopped | State::Missing => palette.faint,
         State::Crashed => palette.bad,
     };
     let health = match status.health {
@@ -196,7 +202,8 @@ fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
     };
     let none = || "-".to_owned();
     let word = if status.health == Health::None { none() } else { status.health.as_str().to_owned() };
-    let addresses: Vec<String> = status.addresses.iter().map(|address| address.ip.to_string()).collect();
+    let both = |address: &Address| [Some(IpAddr::V4(address.ip)), address.ip6.map(IpAddr::V6)];
+    let addresses: Vec<String> = status.addresses.iter().flat_map(both).flatten().map(|ip| ip.to_string()).collect();
     let ports: Vec<String> = status.ports.iter().map(ToString::to_string).collect();
     vec![
         paint(palette.strong, &status.vm),

@@ -79,6 +79,12 @@ pub(super) fn done(action: Action, resource: &ResourceId, gate: &str) -> &'stati
         (Action::Replace, _) => "replaced",
         (Action::Stop, _) => "stopped",
         (Action::Pause, _) => "paused",
+        (Action::Resume, _) => "resumed",
+        (Action::Freeze, _) => "frozen",
+        (Action::Thaw, _) => "thawed",
+        (Action::Snapshot, _) => "snapshotted",
+        (Action::Restore, _) => "restored",
+        (Action::Forget, _) => "snapshot deleted",
         (Action::Verify, _) => "verified",
     }
 }
@@ -88,6 +94,7 @@ pub(super) fn destroyed(operation: &Operation) -> Option<String> {
     match operation {
         Operation::DeleteDisk(disk) => Some(format!("disk `{}`", disk.disk)),
         Operation::DeleteVolume(volume) => Some(format!("volume `{}` ({})", volume.name, volume.size)),
+        Operation::DeleteSnapshot { moment, .. } => Some(format!("snapshot `{}`", moment.snapshot.name)),
         _ => None,
     }
 }

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::graph::Graph;
     use crate::model::{Accel, Boot, Hardware, ImageRef};
-    use crate::names::{ImageName, ProjectName, ResourceId, VmName};
+    use crate::names::{Generation, ImageName, ProjectName, ResourceId, VmName};
     use crate::state::{Actual, Phase};
     use crate::units::{Bytes, Span};
 
@@ -93,6 +93,7 @@ mod tests {
             hardware: Hardware::default(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
+            generation: Generation::FIRST,
         }
     }
 

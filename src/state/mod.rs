@@ -2,18 +2,23 @@
 //!
 //! Owns both states; a backend fills in the actual one, the planner compares them. Knows nothing of files or libvirt.
 
+mod fingerprint;
+pub mod fixed;
 mod keys;
+pub mod network;
 pub mod offer;
 pub mod record;
 pub mod seen;
+mod wires;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{CycleError, Graph};
-use crate::model::{Boot, Disk, Image, Origin, Project, Spec, Surroundings, Task, Vm, Volume};
-use crate::names::{ImageName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::model::{Boot, Digest, Disk, Image, Origin, Project, Spec, Surroundings, Task, Vm, Volume};
+use crate::names::{Generation, ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::units::Bytes;
 
+pub use network::SeenNetwork;
 pub use offer::Offer;
 pub use seen::{Seen, Shape};
 
@@ -102,9 +107,11 @@ pub struct ActualState {
     pub foreign: BTreeMap<ResourceId, String>,
     /// Disks of vms of the project's that no recorded vm has: a run was cut short between a vm and its disks, or
     /// somebody removed the vm by other means.
-    pub loose_disks: BTreeSet<(VmName, VolumeName)>,
+    pub loose_disks: BTreeSet<(VmName, VolumeName, Generation)>,
     /// Seeds of vms of the project's that no recorded vm has, for the same reasons.
-    pub loose_seeds: BTreeSet<VmName>,
+    pub loose_seeds: BTreeSet<(VmName, Generation)>,
+    /// Contents of images besides those in `resources`, where there are several under one name.
+    pub other_images: BTreeMap<ImageName, Vec<Actual>>,
     /// What the hypervisor can do; `None` where that is not known.
     pub offer: Option<Box<Offer>>,
     /// Vms of the project's that are recorded to get secrets, and whose seeds hold them now.
@@ -113,6 +120,11 @@ pub struct ActualState {
     pub disk_sizes: BTreeMap<(VmName, VolumeName), Bytes>,
     /// The pools of the hypervisor that are not ours, by name.
     pub pools: BTreeMap<String, OtherPool>,
+    /// Of what is defined, a digest of the definition as the hypervisor has it: it differs where anything does, also what no
+    /// spec speaks of.
+    pub definitions: BTreeMap<ResourceId, Digest>,
+    /// What the project's networks really have.
+    pub networks: BTreeMap<NetworkName, SeenNetwork>,
     /// Addresses in use.
     pub surroundings: Surroundings,
 }
@@ -155,6 +167,8 @@ pub enum Phase {
     Running,
     /// A vm whose processors are held.
     Paused,
+    /// A vm that is off, and whose memory is kept for its next start.
+    Saved,
     /// A vm that is shut off; a network or a pool that is not active.
     Stopped,
     /// A vm that powered itself off.
@@ -171,6 +185,7 @@ impl Phase {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Saved => "saved",
             Self::Stopped | Self::Completed => "stopped",
             Self::Crashed => "crashed",
             Self::Incomplete => "incomplete",

@@ -3,26 +3,33 @@
 //! Owns the comparison with what was recorded. It speaks only of what a spec can set: what a hypervisor adds by itself
 //! is never seen here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::fixed::Fixed;
 use crate::model::hardware::Limits;
-use crate::model::{Disk, Mac, Vm};
+use crate::model::{Disk, Mac, Moment, Vm};
 use crate::units::Bytes;
 
 /// What a hypervisor has of a vm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
+    /// Defined, so that it is there when it is off.
+    pub persistent: bool,
     /// Started with the hypervisor.
     pub autostart: bool,
     /// As it will be at its next start.
     pub defined: Shape,
     /// As it is; `None` where it is off.
     pub running: Option<Shape>,
+    /// The snapshots that it is in, the oldest first.
+    pub snapshots: Vec<Moment>,
+    /// The names of snapshots that somebody else took of it.
+    pub other_snapshots: Vec<String>,
 }
 
-/// What of a vm's hardware can change while it runs.
+/// What of a vm can be seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
     /// Memory.
@@ -39,8 +46,12 @@ pub struct Shape {
     pub disks: BTreeSet<String>,
     /// Its interfaces.
     pub interfaces: BTreeSet<Mac>,
+    /// Those of its interfaces that reach no network, or another one than they should: how that is, in words.
+    pub astray: BTreeMap<Mac, String>,
     /// Disks and interfaces that somebody else gave it.
     pub foreign: Vec<Foreign>,
+    /// What only a start can change.
+    pub fixed: Fixed,
 }
 
 /// A device that vmcompose did not attach.
@@ -71,8 +82,11 @@ impl Shape {
             max_cpus: vm.hardware.max_cpus.unwrap_or(vm.cpus),
             limits: comparable(&vm.hardware.limits),
             disks: vm.disks.iter().map(disk_name).collect(),
-            interfaces: vm.interfaces.iter().map(|interface| interface.mac).collect(),
+            // A wire is nothing that a hypervisor counts among interfaces.
+            interfaces: vm.interfaces.iter().filter(|nic| nic.wire.is_none()).map(|nic| nic.mac).collect(),
+            astray: BTreeMap::new(),
             foreign: Vec::new(),
+            fixed: Fixed::of(vm),
         }
     }
 }
@@ -102,7 +116,7 @@ pub fn comparable(limits: &Limits) -> Limits {
 pub type Difference = (String, Option<String>, Option<String>);
 
 impl Seen {
-    /// What somebody else changed since `recorded` was applied.
+    /// What somebody else changed since `recorded` was applied, but for what only a start can change.
     pub fn drift(&self, recorded: &Vm) -> Vec<Difference> {
         let wanted = Shape::of(recorded);
         let mut found = Vec::new();
@@ -111,6 +125,7 @@ impl Seen {
                 found.push((field.to_owned(), Some(seen), Some(recorded)));
             }
         };
+        note("defined", yes_or_no(self.persistent), yes_or_no(true));
         note("autostart", self.autostart.to_string(), recorded.autostart.to_string());
         for shape in self.running.iter().chain([&self.defined]) {
             // A guest need not give back at once what it shall have less, or at all: only less than recorded is drift.
@@ -127,6 +142,10 @@ impl Seen {
     }
 }
 
+fn yes_or_no(yes: bool) -> String {
+    if yes { "yes" } else { "no" }.to_owned()
+}
+
 fn words(limits: &Limits) -> String {
     let words = limits.to_string();
     if words.is_empty() { "none".to_owned() } else { words }
@@ -139,7 +158,11 @@ fn devices(shape: &Shape, wanted: &Shape, found: &mut Vec<Difference>) {
     let lost_nics = lost_nics.map(|mac| (format!("interfaces.{mac}"), None, attached()));
     let extra_disks = shape.disks.difference(&wanted.disks).map(|disk| (format!("disks.{disk}"), attached(), None));
     let foreign = shape.foreign.iter().map(|device| (device.name.clone(), attached(), None));
-    for difference in lost_disks.chain(lost_nics).chain(extra_disks).chain(foreign) {
+    let astray = shape
+        .astray
+        .iter()
+        .map(|(mac, how)| (format!("interfaces.{mac}"), Some(how.clone()), Some("plugged in".to_owned())));
+    for difference in lost_disks.chain(lost_nics).chain(astray).chain(extra_disks).chain(foreign) {
         if !found.contains(&difference) {
             found.push(difference);
         }

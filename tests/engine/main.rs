@@ -3,10 +3,13 @@
 mod faults;
 mod interrupts;
 mod lost;
+mod networks;
 mod notices;
 mod patience;
+mod replacement;
 mod rig;
 mod scopes;
+mod snapshots;
 mod storage;
 #[path = "../support/mod.rs"]
 mod support;

@@ -17,9 +17,8 @@ use vmcompose::state::{ActualState, DesiredState};
 use crate::support::faulty::Faulty;
 use crate::support::{World, observe};
 
-pub(crate) const UP: vmcompose::plan::Options = vmcompose::plan::Options { goal: Goal::Up, remove_orphans: false };
-pub(crate) const DOWN: vmcompose::plan::Options =
-    vmcompose::plan::Options { goal: Goal::Down { volumes: true }, remove_orphans: false };
+pub(crate) const UP: vmcompose::plan::Options = vmcompose::plan::Options::new(Goal::Up);
+pub(crate) const DOWN: vmcompose::plan::Options = vmcompose::plan::Options::new(Goal::Down { volumes: true });
 
 /// Every kind of resource, two levels of dependencies, one vm that nobody waits for.
 pub(crate) const SHOP: &str = "\

@@ -68,9 +68,9 @@ fn a_guest_that_is_replaced_gets_all_its_tasks() {
     let step = step(&with(&["a", "b"], told), &with(&["a", "b"], |_| ()), "db");
     assert_eq!(step.action, Action::Replace);
     let words = words(&step.operations);
-    let all = ["create the Ignition configuration of vm `db`", "define vm `db`", "start vm `db`"];
+    let all = ["create the Ignition configuration of vm `db`", "stop vm `db`", "redefine vm `db`", "start vm `db`"];
     let tasks = ["apply task 1 (`a`) of vm `db`", "apply task 2 (`b`) of vm `db`"];
-    assert_eq!(words[words.len() - 5..], [&all[..], &tasks[..]].concat());
+    assert_eq!(words[words.len() - 6..], [&all[..], &tasks[..]].concat());
 }
 
 fn secretive(vm: &mut Vm) {
@@ -96,8 +96,8 @@ fn whatever_starts_a_vm_secrets_come_first_and_go_after_the_gate() {
     let replaced = step(&changed(|vm| vm.hostname = "other".to_owned()), &before, "db");
     assert_eq!(replaced.action, Action::Replace);
     let operations = words(&replaced.operations);
-    let end = ["create the cloud-init seed of vm `db`", "define vm `db`", FILL, "start vm `db`"];
-    assert_eq!(operations[operations.len() - 4..], end);
+    let end = ["create the cloud-init seed of vm `db`", "stop vm `db`", "redefine vm `db`", FILL, "start vm `db`"];
+    assert_eq!(operations[operations.len() - 5..], end);
     assert_eq!(words(&replaced.finish), [SCRUB]);
     let live = step(&changed(|vm| vm.autostart = true), &before, "db");
     assert_eq!(words(&live.operations), ["redefine vm `db`"]);

@@ -2,10 +2,15 @@
 
 mod changes;
 mod combined;
+mod devices;
 mod laws;
+mod networks;
+mod part;
 mod power;
+mod replacement;
 mod secrets;
 mod seeds;
+mod snapshots;
 mod specs;
 mod storage;
 mod tasks;
@@ -13,7 +18,7 @@ mod tasks;
 use specs::{DOWN, UP, applied, desired, edit, id, lines, name, planned, refusal, vm, volume};
 use vmcompose::graph::Graph;
 use vmcompose::model::{Condition, Disk, Surroundings};
-use vmcompose::names::ResourceId;
+use vmcompose::names::{Generation, ResourceId};
 use vmcompose::plan::{Effect, Goal, Options, plan};
 use vmcompose::state::{ActualState, DesiredState, Phase};
 use vmcompose::units::Span;
@@ -118,7 +123,7 @@ fn a_disk_that_lies_about_is_made_anew_and_said_to_lose_its_data() {
     let desired = desired(&[vm("db", &[])]);
     let mut actual = applied(&desired);
     actual.resources.remove(&id("db"));
-    actual.loose_disks.insert((name("db"), name("root")));
+    actual.loose_disks.insert((name("db"), name("root"), Generation::FIRST));
     let up = plan(&desired, &actual, &UP).expect("a plan");
     let step = up.steps().next().expect("one");
     let operations: Vec<String> = step.operations.iter().map(ToString::to_string).collect();

@@ -1,7 +1,8 @@
 //! What a guest is told at its first boot: when its seed is made, and when it goes.
 
 use vmcompose::model::{CloudInit, Condition};
-use vmcompose::plan::{Action, Effect, Goal, Operation, Options, Plan, plan};
+use vmcompose::names::Generation;
+use vmcompose::plan::{Action, Effect, Goal, Milestone, Operation, Options, Plan, plan};
 use vmcompose::state::ActualState;
 
 use crate::specs::{UP, applied, desired, edit, id, lines, name, vm};
@@ -36,12 +37,12 @@ fn a_seed_is_there_before_its_vm_is_defined_and_goes_after_it() {
 #[test]
 fn a_seed_that_lies_about_is_made_anew_and_goes_with_down() {
     let desired = desired(&[vm("db", &[])]);
-    let actual = ActualState { loose_seeds: [name("db")].into(), ..ActualState::default() };
+    let actual = ActualState { loose_seeds: [(name("db"), Generation::FIRST)].into(), ..ActualState::default() };
     let first = |plan: &Plan| {
         let step = plan.steps().find(|step| step.resource == id("db")).expect("a step");
         (step.operations[0].clone(), step.effect)
     };
-    let gone = Operation::DeleteSeed(name("db"));
+    let gone = Operation::DeleteSeed { vm: name("db"), generation: Generation::FIRST };
     assert_eq!(first(&plan(&desired, &actual, &UP).expect("a plan")), (gone.clone(), None));
     let down = plan(&desired, &actual, &Options { goal: Goal::Down { volumes: false }, ..UP }).expect("a plan");
     assert_eq!(first(&down), (gone, None));
@@ -55,19 +56,22 @@ fn what_a_guest_was_told_changes_by_replacing_it() {
     };
     let plan = plan(&told("Europe/Paris"), &applied(&told("Europe/Berlin")), &UP).expect("a plan");
     let step = plan.steps().next().expect("one");
-    assert_eq!((step.action, step.effect), (Action::Replace, Some(Effect::DataLoss)));
+    assert_eq!((step.action, step.effect), (Action::Replace, Some(Effect::Replace)));
     let operations: Vec<String> = step.operations.iter().map(ToString::to_string).collect();
     let wanted = [
-        "stop vm `db`",
-        "undefine vm `db`",
-        "delete the cloud-init seed of vm `db`",
-        "delete disk `root` of vm `db`",
         "create disk `root` of vm `db`",
         "create the cloud-init seed of vm `db`",
-        "define vm `db`",
+        "stop vm `db`",
+        "redefine vm `db`",
         "start vm `db`",
     ];
     assert_eq!(operations, wanted);
+    // What it was told before is there until the new one has passed its gate.
+    let former = plan.steps().nth(1).expect("another");
+    assert_eq!((former.action, former.effect), (Action::Delete, Some(Effect::DataLoss)));
+    assert_eq!(former.after.values().collect::<Vec<_>>(), [&Milestone::Passed]);
+    let operations: Vec<String> = former.operations.iter().map(ToString::to_string).collect();
+    assert_eq!(operations, ["delete disk `root` of vm `db`", "delete the cloud-init seed of vm `db`"]);
 }
 
 #[test]

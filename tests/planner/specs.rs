@@ -13,8 +13,8 @@ use vmcompose::plan::{Goal, Milestone, Options, Plan, PlanError, plan};
 use vmcompose::state::{Actual, ActualState, DesiredState, Phase};
 use vmcompose::units::{Bytes, Span};
 
-pub(crate) const UP: Options = Options { goal: Goal::Up, remove_orphans: false };
-pub(crate) const DOWN: Options = Options { goal: Goal::Down { volumes: false }, remove_orphans: false };
+pub(crate) const UP: Options = Options::new(Goal::Up);
+pub(crate) const DOWN: Options = Options::new(Goal::Down { volumes: false });
 
 pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T
 where
@@ -48,6 +48,7 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
             ip6: None,
             default_route: false,
             mtu: None,
+            wire: None,
         }],
         depends_on: waits_for.iter().map(on).collect(),
         healthcheck: Some(Healthcheck::of(vec![Probe::Agent], Healthcheck::START_PERIOD)),
@@ -58,6 +59,7 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
         hardware: vmcompose::model::Hardware::default(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        generation: vmcompose::names::Generation::FIRST,
         ports: Vec::new(),
         cloud_init: None,
         ssh: None,

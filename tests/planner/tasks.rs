@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use vmcompose::model::{Origin, Spec, Task, TaskAction, Vm};
+use vmcompose::names::Generation;
 use vmcompose::plan::{Action, Obstacle, Operation, Options, Plan, PlanError, plan};
 use vmcompose::state::{ActualState, DesiredState};
 use vmcompose::units::Span;
@@ -111,11 +112,12 @@ fn what_protects_a_vm_is_shown_in_the_file() {
 
 #[test]
 fn ignition_is_there_before_its_vm_is_defined_and_goes_after_it() {
+    let generation = Generation::FIRST;
     let config = serde_json::json!({ "ignition": { "version": "3.4.0" } });
     let wanted = desired(&[edit(vm("db", &[]), |vm| vm.ignition = Some(config.clone()))]);
     let up = plan(&wanted, &ActualState::default(), &UP).expect("a plan");
     assert_eq!(words(&up)[1..3], ["create the Ignition configuration of vm `db`", "define vm `db`"]);
-    assert!(operations(&up).contains(&Operation::CreateIgnition { vm: name("db"), config }));
+    assert!(operations(&up).contains(&Operation::CreateIgnition { vm: name("db"), generation, config }));
     let down = plan(&DesiredState::nothing(&name("shop")), &applied(&wanted), &DOWN).expect("a plan");
-    assert!(operations(&down).contains(&Operation::DeleteSeed(name("db"))));
+    assert!(operations(&down).contains(&Operation::DeleteSeed { vm: name("db"), generation }));
 }

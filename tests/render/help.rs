@@ -47,7 +47,7 @@ fn global_options_stand_before_or_after_the_command() {
 #[test]
 fn options_of_the_commands_are_read() {
     let Command::Up(up) = parse("up --yes --remove-orphans --parallel 4").unwrap().command else { panic!("not up") };
-    assert!(up.yes && up.remove_orphans);
+    assert!(up.yes && up.choice.remove_orphans);
     assert_eq!(up.run.parallel.unwrap().get(), 4);
     let Command::Plan(plan) = parse("plan --destroy --volumes --exit-code --format json").unwrap().command else {
         panic!("not plan")

@@ -121,6 +121,7 @@ pub(crate) fn vm(name: &str, boot: Boot) -> Vm {
         provision: Vec::new(),
         shares: Vec::new(),
         annotations: BTreeMap::new(),
+        generation: vmcompose::names::Generation::FIRST,
         ports: Vec::new(),
     }
 }
@@ -148,6 +149,7 @@ pub(crate) fn interface(network: &Network, vm: &str) -> Interface {
         ip6: host.ip6,
         default_route: false,
         mtu: None,
+        wire: None,
     }
 }
 
@@ -167,13 +169,14 @@ pub(crate) fn on(volume: &Volume) -> Disk {
     Disk::Volume { volume: volume.name.clone() }
 }
 
-/// Looks at a project. When something was applied is left out: it is never the same twice.
+/// Looks at a project. When something was applied is left out, and with it what has that in it: it is never the same twice.
 pub(crate) fn observe(hypervisor: &impl Hypervisor, project: &ProjectName) -> ActualState {
     let observed = hypervisor.observe(project);
     let mut state = observed.unwrap_or_else(|error| panic!("cannot observe `{project}`: {error} ({error:?})"));
     for actual in state.resources.values_mut() {
         actual.applied_at = None;
     }
+    state.definitions.clear();
     state
 }
 

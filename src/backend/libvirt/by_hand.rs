@@ -37,11 +37,11 @@ fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
         Operation::Detach { vm, device: Device::Interface(nic), .. } => {
             format!("detach-interface {} network --mac {} --live", domain(vm), nic.mac)
         }
-        Operation::DeleteDisk(disk) => delete(&Stored::Disk { vm: disk.vm.clone(), disk: disk.disk.clone() }),
-        Operation::DeleteSeed(vm) => delete(&Stored::Seed(vm.clone())),
+        Operation::DeleteDisk(disk) => delete(&Stored::disk(disk)),
+        Operation::DeleteSeed { vm, generation } => delete(&Stored::Seed(vm.clone(), *generation)),
         // A guest starts without anything on it too, and the next `up` writes it anew.
         Operation::ScrubSeed(seed) => {
-            let stored = Stored::Seed(seed.vm.clone());
+            let stored = Stored::Seed(seed.vm.clone(), seed.generation);
             format!("vol-wipe --pool {} {}", names::pool(stored.pool()), stored.name(project))
         }
         Operation::DeleteVolume(volume) => delete(&Stored::volume(volume)),

@@ -113,8 +113,8 @@ fn held(
     let Some(xml) = present(volume.get_xml_desc(0), what())? else { return Ok(None) };
     let (kind, name) = match stored {
         Stored::Volume { name, .. } => (VolumeKind::Volume, name.to_string()),
-        Stored::Disk { vm, disk } => (VolumeKind::Disk, format!("{vm}/{disk}")),
-        Stored::Seed(vm) | Stored::Ignition(vm) => (VolumeKind::Seed, vm.to_string()),
+        Stored::Disk { vm, disk, .. } => (VolumeKind::Disk, format!("{vm}/{disk}")),
+        Stored::Seed(vm, _) | Stored::Ignition(vm, _) => (VolumeKind::Seed, vm.to_string()),
         Stored::Image { name, .. } => (VolumeKind::Image, name.to_string()),
     };
     Ok(Some(VolumeReport {

@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const USUAL_SHARES: u64 = 1024;
 
 /// The domain, where it runs.
-fn running(call: Call<'_>, vm: &VmName) -> Result<Option<Domain>, HypervisorError> {
+pub(super) fn running(call: Call<'_>, vm: &VmName) -> Result<Option<Domain>, HypervisorError> {
     let id = ResourceId::Vm(vm.clone());
     let Some(found) = vms::find(call.connect, call.project, vm)? else { return Ok(None) };
     let state = vms::state(&found, &id)?;
@@ -159,7 +159,8 @@ fn source(call: Call<'_>, vm: &VmName, disk: &Disk) -> Result<Source, Hypervisor
             Ok(Source { path, shared: matches!(stored, Stored::Volume { shared: true, .. }) })
         }
         Disk::Own { name, .. } => {
-            let stored = Stored::Disk { vm: vm.clone(), disk: name.clone() };
+            let generation = vms::generation(call, vm)?;
+            let stored = Stored::Disk { vm: vm.clone(), disk: name.clone(), generation };
             volumes::path(call, &stored, &format!("disk `{name}` of vm `{vm}`")).map(Source::own)
         }
     }

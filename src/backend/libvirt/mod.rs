@@ -8,10 +8,12 @@
 mod agent;
 mod by_hand;
 mod capabilities;
+mod cards;
 mod claim;
 mod cloud_init;
 mod connections;
 mod console;
+mod entrance;
 mod error;
 mod events;
 mod grow;
@@ -21,13 +23,16 @@ mod host;
 mod host_network;
 mod inventory;
 mod live;
+mod machine_seen;
 mod merge;
 mod names;
+mod network_seen;
 mod network_xml;
 mod networks;
 mod observe;
 mod others;
 mod parameters;
+mod plug;
 mod pools;
 mod probe;
 mod projects;
@@ -36,6 +41,8 @@ mod record;
 mod seeds;
 mod seen;
 mod shares;
+mod snapshots;
+mod stillness;
 mod storage;
 mod stores;
 pub mod survey;
@@ -54,7 +61,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use virt::connect::Connect;
 
@@ -68,7 +75,6 @@ use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Notic
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
-use crate::plan::operation::VmDisk;
 use crate::secret::Secrets;
 use crate::state::record::Record;
 use crate::state::{self, ActualState};
@@ -156,10 +162,10 @@ impl Libvirt {
         claim::claim(&self.connections, project, holder, waiting)
     }
 
-    /// The interface of the host that a network is on.
+    /// The interface of the host that a network is on; a wire is on none.
     pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
         let own = || names::bridge(project, &network.name);
-        if network.is_foreign() { network.settings.device.clone() } else { Some(own()) }
+        if network.is_served() { Some(own()) } else { network.settings.device.clone() }
     }
 
     /// What is at the other end, and in which version.
@@ -193,6 +199,11 @@ impl Libvirt {
         input: Option<&[u8]>,
     ) -> Result<Ran, HypervisorError> {
         guest::exec(&self.connections, project, vm, command, input)
+    }
+
+    /// How far the clock of a guest is from this machine's; `None` where its agent does not tell.
+    pub fn clock_off_by(&self, project: &ProjectName, vm: &VmName) -> Result<Option<Duration>, HypervisorError> {
+        self.connections.with(|connect| stillness::clock_off_by(connect, project, vm))
     }
 
     /// Opens a file of a guest, through its agent. Fails as [`Self::exec`] does.
@@ -265,7 +276,7 @@ impl Hypervisor for Libvirt {
 
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
         // A guest may say anything, its secrets too.
-        match probe::probe(&self.connections, project, attempt) {
+        match probe::probe(&self.connections, &self.place, project, attempt) {
             Ok(Health::Failing(words)) if words == agent::ABSENT => Ok(Health::Awaiting(words)),
             Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
             Ok(health) => Ok(health),
@@ -315,28 +326,28 @@ impl Libvirt {
             }
             Operation::DeleteVolume(volume) => delete(Stored::volume(volume), what),
             Operation::CreateDisk(disk) => on(&|call| volumes::create_disk(call, disk)),
-            Operation::DeleteDisk(VmDisk { vm, disk, .. }) => {
-                delete(Stored::Disk { vm: vm.clone(), disk: disk.clone() }, format!("disk `{disk}` of {what}"))
-            }
-            Operation::GrowDisk { vm, disk, to, .. } => {
-                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone() };
+            Operation::DeleteDisk(disk) => delete(Stored::disk(disk), format!("disk `{}` of {what}", disk.disk)),
+            Operation::GrowDisk { vm, generation, disk, to, .. } => {
+                let stored = Stored::Disk { vm: vm.clone(), disk: disk.clone(), generation: *generation };
                 on(&|call| grow::grow(call, &stored, *to, &operation.object()))
             }
             Operation::CreateSeed(seed) => on(&|call| seeds::create(call, seed)),
             Operation::FillSeed(seed) => on(&|call| seeds::fill(call, seed)),
             Operation::ScrubSeed(seed) => on(&|call| seeds::scrub(call, seed)),
-            Operation::CreateIgnition { vm, config } => on(&|call| seeds::create_ignition(call, vm, config)),
-            Operation::DeleteSeed(vm) => {
-                on(&|call| seeds::delete(call, vm))?;
-                delete(Stored::Ignition(vm.clone()), format!("the Ignition configuration of {what}"))
+            Operation::CreateIgnition { vm, generation, config } => {
+                on(&|call| seeds::create_ignition(call, (vm, *generation), config))
+            }
+            Operation::DeleteSeed { vm, generation } => {
+                on(&|call| seeds::delete(call, vm, *generation))?;
+                delete(Stored::Ignition(vm.clone(), *generation), format!("the Ignition configuration of {what}"))
             }
             Operation::DefineNetwork(network) => {
                 let record = record(project, Spec::Network(network.clone()));
                 on(&|call| networks::define(call, &record, network))
             }
-            Operation::UpdateNetwork { from, to } => {
+            Operation::UpdateNetwork { to, .. } => {
                 let record = record(project, Spec::Network((**to).clone()));
-                on(&|call| update::network(call, &record, from, to))
+                on(&|call| update::network(call, &record, to))
             }
             Operation::UndefineNetwork(network) => on(&|call| networks::undefine(call, &network.name)),
             Operation::StartNetwork(network) => on(&|call| networks::start(call, network)),
@@ -354,6 +365,7 @@ impl Libvirt {
             Operation::SetLimits { vm, from, to } => on(&|call| live::set_limits(call, vm, from, to)),
             Operation::Attach { vm, device, limits } => on(&|call| live::attach(call, vm, device, limits)),
             Operation::Detach { vm, device, .. } => on(&|call| live::detach(call, vm, device)),
+            Operation::Plug { vm, interface, on: plugged } => on(&|call| plug::plug(call, vm, interface, *plugged)),
             Operation::RecordVm { to, .. } => {
                 let record = record(project, Spec::Vm(to.clone()));
                 on(&|call| update::record_vm(call, &record, to))
@@ -370,6 +382,16 @@ impl Libvirt {
             Operation::StartVm(vm) => on(&|call| vms::start(call, vm)),
             Operation::ResumeVm(vm) => on(&|call| vms::resume(call, vm)),
             Operation::PauseVm(vm) => on(&|call| vms::pause(call, vm)),
+            Operation::RestoreVm(vm) => on(&|call| vms::start(call, vm)),
+            Operation::SaveVm(vm) => on(&|call| vms::save(call, vm)),
+            Operation::FreezeVm(vm) => on(&|call| stillness::freeze(call, vm)),
+            Operation::ThawVm(vm) => on(&|call| stillness::thaw(call, vm)),
+            Operation::SetClock(vm) => on(&|call| stillness::set_clock(call, vm)),
+            Operation::CreateSnapshot { vm, moment } => on(&|call| snapshots::create(call, vm, moment)),
+            Operation::DeleteSnapshot { vm, moment } => on(&|call| snapshots::delete(call, vm, moment)),
+            Operation::RestoreSnapshot { vm, to, from } => {
+                on(&|call| snapshots::restore(call, vm, to, from.as_deref()))
+            }
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => {
                 vms::stop(connections, place, project, name, grace.0).map(|done| change.set(done))

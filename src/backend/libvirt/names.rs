@@ -4,10 +4,13 @@
 //! their names are plain; they are owned by their metadata. Volumes have no metadata: their names use a separator that
 //! no name may contain, so that each leads back to exactly one resource of exactly one project. Asks libvirt nothing.
 
+use std::net::Ipv4Addr;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{Digest, Image, ImageFormat, Volume};
-use crate::names::{ImageName, NetworkName, POOL_PREFIX, Pool, ProjectName, VmName, VolumeName};
+use crate::names::{Generation, ImageName, NetworkName, POOL_PREFIX, Pool, ProjectName, VmName, VolumeName};
+use crate::plan::operation::VmDisk;
 use crate::units::Bytes;
 
 /// Stands between the parts of a volume's name; [`crate::names`] lets no name contain it.
@@ -47,6 +50,14 @@ pub(super) fn bridge(project: &ProjectName, network: &NetworkName) -> String {
     format!("vmc-{short}-{tail}")
 }
 
+/// The multicast group and the port that a wire of a user's is: of the addresses that are for one organisation alone
+/// (RFC 2365), and of the ports that nobody gets by chance. `home` tells one user from another.
+pub(super) fn wire(home: &str, project: &ProjectName, network: &NetworkName) -> (Ipv4Addr, u16) {
+    let [a, b, c, d, e, ..] = hash(&["wire", home, project.as_str(), network.as_str()]);
+    let port = 16_384 + (u16::from_be_bytes([d, e]) & 0x3fff);
+    (Ipv4Addr::new(239, 192 | (a & 3), b, c), port)
+}
+
 /// Name of a pool; all projects of a hypervisor share it.
 pub(super) fn pool(pool: Pool) -> String {
     format!("{POOL_PREFIX}{pool}")
@@ -58,11 +69,11 @@ pub(super) enum Stored {
     /// A named volume, in the pool of disks or in one of the user's own. One that is shared is raw, and called so.
     Volume { name: VolumeName, shared: bool, pool: Option<String> },
     /// A disk of a vm's own, in the pool of disks.
-    Disk { vm: VmName, disk: VolumeName },
+    Disk { vm: VmName, disk: VolumeName, generation: Generation },
     /// What a vm is told at its first boot, in the pool of disks.
-    Seed(VmName),
+    Seed(VmName, Generation),
     /// The same for a guest with Ignition, in the pool of disks.
-    Ignition(VmName),
+    Ignition(VmName, Generation),
     /// A boot medium, in the pool of images. The length is in the name because it proves that an upload came to its
     /// end: a volume that is shorter than its name says was cut short, and no machine has to remember it.
     Image { name: ImageName, digest: Digest, length: Bytes, format: ImageFormat },
@@ -73,6 +84,11 @@ impl Stored {
     pub(super) fn image(image: &Image) -> Self {
         let Image { name, digest, length, format, .. } = image.clone();
         Self::Image { name, digest, length, format }
+    }
+
+    /// A disk of a vm's own.
+    pub(super) fn disk(disk: &VmDisk) -> Self {
+        Self::Disk { vm: disk.vm.clone(), disk: disk.disk.clone(), generation: disk.generation }
     }
 
     /// A named volume.
@@ -91,7 +107,7 @@ impl Stored {
     /// How its bytes are laid out.
     pub(super) fn format(&self) -> ImageFormat {
         match self {
-            Self::Volume { shared: true, .. } | Self::Seed(_) | Self::Ignition(_) => ImageFormat::Raw,
+            Self::Volume { shared: true, .. } | Self::Seed(..) | Self::Ignition(..) => ImageFormat::Raw,
             Self::Volume { .. } | Self::Disk { .. } => ImageFormat::Qcow2,
             Self::Image { format, .. } => *format,
         }
@@ -100,7 +116,7 @@ impl Stored {
     /// The one of our pools that it is in, or whose turns it takes.
     pub(super) fn pool(&self) -> Pool {
         match self {
-            Self::Volume { .. } | Self::Disk { .. } | Self::Seed(_) | Self::Ignition(_) => Pool::Disks,
+            Self::Volume { .. } | Self::Disk { .. } | Self::Seed(..) | Self::Ignition(..) => Pool::Disks,
             Self::Image { .. } => Pool::Images,
         }
     }
@@ -109,9 +125,9 @@ impl Stored {
     pub(super) fn name(&self, project: &ProjectName) -> String {
         match self {
             Self::Volume { name, .. } => format!("{project}.{name}.{}", self.format().as_str()),
-            Self::Disk { vm, disk } => format!("{project}.{vm}.{disk}.qcow2"),
-            Self::Seed(vm) => format!("{project}.{vm}.seed.iso"),
-            Self::Ignition(vm) => format!("{project}.{vm}.ignition.json"),
+            Self::Disk { vm, disk, generation } => format!("{project}.{vm}.{disk}{}.qcow2", since(*generation)),
+            Self::Seed(vm, generation) => format!("{project}.{vm}.seed{}.iso", since(*generation)),
+            Self::Ignition(vm, generation) => format!("{project}.{vm}.ignition{}.json", since(*generation)),
             Self::Image { name, digest, length, format } => {
                 format!("{project}.{name}.{digest}.{}.{}", length.0, format.as_str())
             }
@@ -125,9 +141,13 @@ impl Stored {
             (Pool::Disks, [_, volume, format @ ("qcow2" | "raw")]) => {
                 Self::Volume { name: volume.parse().ok()?, shared: *format == "raw", pool: None }
             }
-            (Pool::Disks, [_, vm, disk, "qcow2"]) => Self::Disk { vm: vm.parse().ok()?, disk: disk.parse().ok()? },
-            (Pool::Disks, [_, vm, "seed", "iso"]) => Self::Seed(vm.parse().ok()?),
-            (Pool::Disks, [_, vm, "ignition", "json"]) => Self::Ignition(vm.parse().ok()?),
+            (Pool::Disks, [_, vm, disk, since @ .., "qcow2"]) => {
+                Self::Disk { vm: vm.parse().ok()?, disk: disk.parse().ok()?, generation: generation(since)? }
+            }
+            (Pool::Disks, [_, vm, "seed", since @ .., "iso"]) => Self::Seed(vm.parse().ok()?, generation(since)?),
+            (Pool::Disks, [_, vm, "ignition", since @ .., "json"]) => {
+                Self::Ignition(vm.parse().ok()?, generation(since)?)
+            }
             (Pool::Images, [_, image, digest, length, format]) => Self::Image {
                 name: image.parse().ok()?,
                 digest: Digest::new(digest)?,
@@ -146,6 +166,19 @@ impl Stored {
             Self::Volume { name, shared, .. } => Some(Self::Volume { name, shared, pool: Some(pool.to_owned()) }),
             _ => None,
         }
+    }
+}
+
+/// What tells a vm's disks from those of the one that it replaces; nothing where it replaces none.
+fn since(generation: Generation) -> String {
+    if generation.is_first() { String::new() } else { format!("{SEPARATOR}{}", generation.0) }
+}
+
+fn generation(since: &[&str]) -> Option<Generation> {
+    match since {
+        [] => Some(Generation::FIRST),
+        [number] => number.parse().ok().map(Generation),
+        _ => None,
     }
 }
 
@@ -212,9 +245,12 @@ mod tests {
         vec![
             Stored::Volume { name: volume("b-c"), shared: false, pool: None },
             Stored::Volume { name: volume("b-c"), shared: true, pool: None },
-            Stored::Disk { vm: vm.clone(), disk: volume("seed") },
-            Stored::Seed(vm.clone()),
-            Stored::Ignition(vm),
+            Stored::Disk { vm: vm.clone(), disk: volume("seed"), generation: Generation::FIRST },
+            Stored::Disk { vm: vm.clone(), disk: volume("seed"), generation: Generation(12) },
+            Stored::Seed(vm.clone(), Generation::FIRST),
+            Stored::Seed(vm.clone(), Generation(1)),
+            Stored::Ignition(vm.clone(), Generation::FIRST),
+            Stored::Ignition(vm, Generation(1)),
             image(ImageFormat::Raw),
             image(ImageFormat::Qcow2),
         ]
@@ -241,7 +277,20 @@ mod tests {
     #[test]
     fn a_name_that_we_would_not_write_is_not_ours() {
         let parse = |pool, name| Stored::parse(&project("a"), pool, name);
-        for name in ["a.b", "a.b.img", "a.B.qcow2", "a..qcow2", "a.b.c.d.qcow2", "a.b.qcow2.part", "b.qcow2", ""] {
+        for name in [
+            "a.b",
+            "a.b.img",
+            "a.B.qcow2",
+            "a..qcow2",
+            "a.b.c.d.qcow2",
+            "a.b.c.0.qcow2",
+            "a.b.c.01.qcow2",
+            "a.b.seed.0.iso",
+            "a.b.c.1.1.qcow2",
+            "a.b.qcow2.part",
+            "b.qcow2",
+            "",
+        ] {
             assert_eq!(parse(Pool::Disks, name), None, "{name}");
         }
         for name in ["a.c.0123456789ab.042.raw", "a.c.0123456789AB.42.raw", "a.c.0123456789ab.42.vdi", "a.c.qcow2"] {

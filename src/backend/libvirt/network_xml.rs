@@ -2,6 +2,7 @@
 //!
 //! Owns what libvirt's name server and DHCP server are told. Nothing is looked up here.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
@@ -13,33 +14,42 @@ use crate::backend::HypervisorError;
 use crate::model::network::{Bandwidth, Dhcp, Route};
 use crate::model::{Host, Network, NetworkMode};
 use crate::state::record::Record;
+use crate::units::Bytes;
 
 pub(super) const DHCP_HOST: &str = r#"<host mac="{{ mac }}"{% if name %} name="{{ name }}"{% endif %} ip="{{ ip }}"/>"#;
+pub(super) const DHCP_RANGE: &str = r#"<range start="{{ first }}" end="{{ last }}"/>"#;
 pub(super) const DNS_HOST: &str =
     r#"<host ip="{{ ip }}">{% for name in names %}<hostname>{{ name }}</hostname>{% endfor %}</host>"#;
 
 /// libvirt takes no longer range than this.
 const LONGEST_RANGE: u32 = 65_535;
 
-#[derive(Serialize)]
-struct Range {
-    first: Ipv4Addr,
-    last: Ipv4Addr,
+/// Addresses for guests that nobody reserved one for.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) first: Ipv4Addr,
+    pub(super) last: Ipv4Addr,
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
 }
 
 /// A reservation, as DHCP has it.
 #[derive(Serialize, PartialEq, Eq)]
 pub(super) struct DhcpHost<'a> {
-    mac: String,
-    name: Option<&'a str>,
-    ip: Ipv4Addr,
+    pub(super) mac: String,
+    pub(super) name: Option<&'a str>,
+    pub(super) ip: Ipv4Addr,
 }
 
 /// All names of one address: libvirt tells entries apart by their addresses alone.
 #[derive(Serialize, PartialEq, Eq)]
 pub(super) struct DnsHost<'a> {
-    ip: IpAddr,
-    names: Vec<&'a str>,
+    pub(super) ip: IpAddr,
+    pub(super) names: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -93,7 +103,7 @@ struct ForeignXml<'a> {
 
 /// A network.
 pub(super) fn network(record: &Record, network: &Network) -> Result<String, HypervisorError> {
-    if network.is_foreign() { foreign(record, network) } else { own(record, network) }
+    if network.is_served() { own(record, network) } else { foreign(record, network) }
 }
 
 fn own(record: &Record, network: &Network) -> Result<String, HypervisorError> {
@@ -128,9 +138,11 @@ fn own(record: &Record, network: &Network) -> Result<String, HypervisorError> {
     render("network.xml.j2", context)
 }
 
-/// A network that the host has already: vms are plugged in, and nothing of it is set up.
+/// A network that the host has already: vms are plugged in, and nothing of it is set up. The same is said of a wire, and of
+/// a bridge that nobody has: nothing is plugged in there, but libvirt keeps the record of it, as of any other network.
 fn foreign(record: &Record, network: &Network) -> Result<String, HypervisorError> {
     let (project, settings) = (&record.project, &network.settings);
+    let nobodys = settings.wire.then(|| names::bridge(project, &network.name));
     let device = settings.device.as_deref();
     let context = ForeignXml {
         namespace: record::NAMESPACE,
@@ -138,7 +150,7 @@ fn foreign(record: &Record, network: &Network) -> Result<String, HypervisorError
         project: project.as_str(),
         name: names::network(project, &network.name),
         uuid: names::uuid("network", project, network.name.as_str()),
-        bridge: device.filter(|_| network.mode == NetworkMode::Bridge),
+        bridge: device.filter(|_| network.mode == NetworkMode::Bridge).or(nobodys.as_deref()),
         interface: device.filter(|_| network.mode == NetworkMode::Direct),
         vlan: settings.vlan,
     };
@@ -159,7 +171,7 @@ pub(super) fn dhcp_hosts(network: &Network) -> Vec<DhcpHost<'_>> {
 
 /// The names.
 pub(super) fn dns_hosts(network: &Network) -> Vec<DnsHost<'_>> {
-    if network.is_foreign() {
+    if !network.is_served() {
         return Vec::new();
     }
     network.names().into_iter().map(|(ip, names)| DnsHost { ip, names }).collect()
@@ -168,6 +180,11 @@ pub(super) fn dns_hosts(network: &Network) -> Vec<DnsHost<'_>> {
 /// A DHCP reservation by itself, for a live update.
 pub(super) fn dhcp_host(host: &DhcpHost<'_>) -> Result<String, HypervisorError> {
     render("dhcp-host.xml.j2", host)
+}
+
+/// A range by itself, for a live update.
+pub(super) fn range(range: Range) -> Result<String, HypervisorError> {
+    render("dhcp-range.xml.j2", range)
 }
 
 /// A DNS entry by itself, for a live update: with its names, or by its address alone, because its names could be those of
@@ -179,8 +196,8 @@ pub(super) fn dns_host(host: &DnsHost<'_>, named: bool) -> Result<String, Hyperv
     render("dns-host.xml.j2", DnsHost { ip: host.ip, names: Vec::new() })
 }
 
-/// Addresses for guests that nobody reserved one for. dnsmasq keeps reserved addresses out of it by itself.
-fn dhcp_range(subnet: Ipv4Net, dhcp: &Dhcp) -> Option<Range> {
+/// The addresses for guests that nobody reserved one for. dnsmasq keeps reserved addresses out of it by itself.
+pub(super) fn dhcp_range(subnet: Ipv4Net, dhcp: &Dhcp) -> Option<Range> {
     if let Some((first, last)) = dhcp.range {
         return Some(Range { first, last });
     }
@@ -190,14 +207,18 @@ fn dhcp_range(subnet: Ipv4Net, dhcp: &Dhcp) -> Option<Range> {
     (first <= last).then(|| Range { first: first.into(), last: last.into() })
 }
 
+/// As libvirt counts bytes a second.
+pub(super) fn thousands(bytes: Bytes) -> u64 {
+    bytes.0.div_ceil(1000)
+}
+
 fn limits(bandwidth: Bandwidth) -> Option<Limits> {
-    let thousands = |bytes: Option<crate::units::Bytes>| bytes.map(|bytes| bytes.0.div_ceil(1000));
-    let limits = Limits { inbound: thousands(bandwidth.inbound), outbound: thousands(bandwidth.outbound) };
+    let limits = Limits { inbound: bandwidth.inbound.map(thousands), outbound: bandwidth.outbound.map(thousands) };
     (limits.inbound.is_some() || limits.outbound.is_some()).then_some(limits)
 }
 
 /// What dnsmasq is told beyond what libvirt has elements for.
-fn options(network: &Network) -> Vec<String> {
+pub(super) fn options(network: &Network) -> Vec<String> {
     let mut options = Vec::new();
     if !network.has_dhcp() {
         return options;

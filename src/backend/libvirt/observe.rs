@@ -12,28 +12,32 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::network::Network;
 use virt_sys::{
-    VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED,
+    VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT, VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,
+    VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_CONNECT_LIST_DOMAINS_TRANSIENT, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED,
     VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
 };
 
-use super::error::{failed, is_absent};
+use super::error::{failed, is_absent, present};
 use super::host::{self, Place};
 use super::host_network;
 use super::names::{self, Stored};
+use super::plug::Plugs;
 use super::record::{self, Owner};
-use super::{others, probe, seeds, seen, storage, vms, volumes};
+use super::seen::Kept;
+use super::{network_seen, others, probe, seeds, seen, snapshots, storage, vms, volumes};
 use crate::backend::HypervisorError;
 use crate::model::{Image, Port, Spec, Vm, Volume};
-use crate::names::{Pool, ProjectName, ResourceId, VmName, VolumeName};
+use crate::names::{Generation, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::state::record::Record;
-use crate::state::{Actual, ActualState, Phase};
+use crate::state::{Actual, ActualState, Phase, SeenNetwork};
 
 /// Looks at everything.
 pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -> Result<ActualState, HypervisorError> {
     let mut state = ActualState::default();
     state.surroundings.rootless = place.rootless();
-    let bridges = networks(connect, project, &mut state).map_err(HypervisorError::about_resource)?;
+    let mut plugs = Plugs::new(project);
+    let bridges = networks(connect, place, &mut plugs, &mut state).map_err(HypervisorError::about_resource)?;
     // Which routes a machine elsewhere has is not known here, and the test driver has none.
     if place.local && !place.test {
         let others = host_network::routes().into_iter().filter(|(_, interface)| !bridges.contains(interface));
@@ -45,7 +49,7 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
     // libvirt lists in an order of its own, another one each time.
     state.surroundings.subnets.sort();
     state.surroundings.subnets6.sort();
-    domains(connect, project, &mut state)?;
+    domains(connect, &plugs, &mut state)?;
     if place.local && !place.test {
         listeners(&mut state);
     }
@@ -56,24 +60,28 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
     }
     others::observe(connect, project, &mut state).map_err(HypervisorError::about_resource)?;
     leases(&mut state);
-    state.loose_disks = parts.disks.into_iter().filter(|(vm, disk)| !has_disk(&state, vm, disk)).collect();
-    state.loose_seeds = parts.seeds.into_iter().filter(|vm| !has_seed(&state, vm)).collect();
+    let loose = |(vm, disk, since): &(_, _, _)| !has_disk(&state, vm, disk, *since);
+    let disks = parts.disks.into_iter().filter(loose).collect();
+    let seeds = parts.seeds.into_iter().filter(|(vm, since)| !has_seed(&state, vm, *since)).collect();
+    (state.loose_disks, state.loose_seeds) = (disks, seeds);
     Ok(state)
 }
 
 /// What was found in the pool of disks that belongs to one vm each.
 #[derive(Default)]
 struct Parts {
-    disks: Vec<(VmName, VolumeName)>,
-    seeds: Vec<VmName>,
+    disks: Vec<(VmName, VolumeName, Generation)>,
+    seeds: Vec<(VmName, Generation)>,
 }
 
 /// Notes the networks, own and foreign; returns the bridges of all, because the subnets behind them are noted already.
 fn networks(
     connect: &Connect,
-    project: &ProjectName,
+    place: &Place,
+    plugs: &mut Plugs<'_>,
     state: &mut ActualState,
 ) -> Result<BTreeSet<String>, HypervisorError> {
+    let project = plugs.project;
     let mut bridges = BTreeSet::new();
     for network in connect.list_all_networks(0).map_err(failed("cannot list the networks"))? {
         let name = network.get_name().map_err(failed("cannot ask a network for its name"))?;
@@ -90,7 +98,10 @@ fn networks(
         };
         let id = ResourceId::Network(local);
         match record::in_definition(&xml, project, &id)? {
-            Owner::Us(record) => own_network(&network, id, *record, state)?,
+            Owner::Us(record) => {
+                state.definitions.insert(id.clone(), seen::digest(&xml));
+                own_network(&network, (&name, &xml), *record, place, plugs, state)?;
+            }
             owner => {
                 around(state, &subnets, &holder(&xml, &name));
                 state.foreign.extend(owner.describe("network", &name).map(|words| (id, words)));
@@ -117,18 +128,32 @@ fn holder(xml: &str, network: &str) -> String {
     }
 }
 
+/// Notes one of the project's own: what it is called on the hypervisor, and how it is defined there.
 fn own_network(
     network: &Network,
-    id: ResourceId,
+    (called, defined): (&str, &str),
     record: Record,
+    place: &Place,
+    plugs: &mut Plugs<'_>,
     state: &mut ActualState,
 ) -> Result<(), HypervisorError> {
-    let phase = match network.is_active() {
-        Ok(true) => Phase::Running,
-        Ok(false) => Phase::Stopped,
-        Err(error) if is_absent(&error) => return Ok(()),
-        Err(error) => return Err(failed(format!("cannot ask for the state of {id}"))(error)),
-    };
+    let Spec::Network(recorded) = &record.spec else { return Ok(()) };
+    let id = record.spec.id();
+    let what = || format!("cannot ask for the state of {id}");
+    let Some(active) = present(network.is_active(), what())? else { return Ok(()) };
+    let Some(persistent) = present(network.is_persistent(), what())? else { return Ok(()) };
+    // One without a definition has nothing to be started with.
+    let autostart = !persistent || present(network.get_autostart(), what())?.unwrap_or(true);
+    let found = |xml: &str| network_seen::found(xml, plugs.project, recorded, !place.test);
+    let running = if active { present(network.get_xml_desc(0), what())? } else { None };
+    let running = running.map(|xml| found(&xml));
+    let seen = SeenNetwork { autostart, persistent, defined: found(defined), running };
+    state.networks.insert(recorded.name.clone(), seen);
+    // Whoever is on a network of the host's stays there while ours is down.
+    if active && !recorded.is_foreign() {
+        plugs.add(network, called.to_owned());
+    }
+    let phase = if active { Phase::Running } else { Phase::Stopped };
     let applied_at = Some(record.applied_at);
     state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: None });
     Ok(())
@@ -156,16 +181,20 @@ fn name(domain: &Domain) -> Result<String, HypervisorError> {
     domain.get_name().map_err(failed("cannot ask a vm for its name"))
 }
 
-fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) -> Result<(), HypervisorError> {
+fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Result<(), HypervisorError> {
+    let project = plugs.project;
     let list = |flags| connect.list_all_domains(flags).map_err(failed("cannot list the vms"));
     let names = |domains: Vec<Domain>| domains.iter().map(name).collect::<Result<HashSet<_>, _>>();
     // Most domains run, and one list says so of all of them; only the others are asked one by one.
     let running = names(list(VIR_CONNECT_LIST_DOMAINS_RUNNING)?)?;
     let autostarted = names(list(VIR_CONNECT_LIST_DOMAINS_AUTOSTART)?)?;
+    let transient = names(list(VIR_CONNECT_LIST_DOMAINS_TRANSIENT)?)?;
+    let saved = names(list(VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)?)?;
+    let photographed = names(list(VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)?)?;
     for domain in list(0)? {
         let name = name(&domain)?;
         let Some(vm) = names::vm_of_domain(project, &name) else {
-            published(&domain, running.contains(&name), state);
+            published(&domain, state);
             continue;
         };
         let id = ResourceId::Vm(vm);
@@ -174,13 +203,22 @@ fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) ->
             Owner::Us(record) => {
                 let phase = if running.contains(&name) { Some(Phase::Running) } else { phase(&domain, &id)? };
                 let Some(phase) = phase else { continue };
-                let autostart = autostarted.contains(&name);
+                let phase = if saved.contains(&name) && phase == Phase::Stopped { Phase::Saved } else { phase };
+                let persistent = !transient.contains(&name);
+                // One without a definition has nothing to be started with.
+                let kept = Kept { persistent, autostart: autostarted.contains(&name) };
                 let applied_at = Some(record.applied_at);
-                let Some(seen) = seen::seen(&domain, project, &record.spec, autostart, phase)? else { continue };
+                let Some((mut seen, definition)) = seen::seen(&domain, plugs, &record.spec, kept, phase)? else {
+                    continue;
+                };
+                if photographed.contains(&name) {
+                    (seen.snapshots, seen.other_snapshots) = snapshots::list(&domain, &id)?;
+                }
+                state.definitions.insert(id.clone(), definition);
                 state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
             }
             owner => {
-                published(&domain, running.contains(&name), state);
+                published(&domain, state);
                 state.foreign.extend(owner.describe("domain", &name).map(|words| (id, words)));
             }
         }
@@ -188,11 +226,9 @@ fn domains(connect: &Connect, project: &ProjectName, state: &mut ActualState) ->
     Ok(())
 }
 
-/// Notes the ports that a vm of another project's has.
-fn published(domain: &Domain, running: bool, state: &mut ActualState) {
-    let Some(Record { project, spec: Spec::Vm(vm), .. }) = running.then(|| record::anybodys(domain)).flatten() else {
-        return;
-    };
+/// Notes the ports that a vm of another project's has, whether it runs or not: it could not be started any more.
+fn published(domain: &Domain, state: &mut ActualState) {
+    let Some(Record { project, spec: Spec::Vm(vm), .. }) = record::anybodys(domain) else { return };
     let holder = format!("vm `{}` of project `{project}`", vm.name);
     state.surroundings.ports.extend(vm.ports.iter().map(|port| (*port, holder.clone())));
 }
@@ -247,17 +283,19 @@ fn stored(
     }
     for (volume, stored) in volumes::list(&found, project, pool)? {
         match stored {
-            Stored::Disk { vm, disk } => {
-                let size = volumes::capacity(&volume, &format!("disk `{disk}` of vm `{vm}`"))?;
-                state.disk_sizes.extend(size.map(|size| ((vm.clone(), disk.clone()), size)));
-                parts.disks.push((vm, disk));
+            Stored::Disk { vm, disk, generation } => {
+                if recorded(state, &vm).is_none_or(|vm| vm.generation == generation) {
+                    let size = volumes::capacity(&volume, &format!("disk `{disk}` of vm `{vm}`"))?;
+                    state.disk_sizes.extend(size.map(|size| ((vm.clone(), disk.clone()), size)));
+                }
+                parts.disks.push((vm, disk, generation));
             }
-            Stored::Ignition(vm) => parts.seeds.push(vm),
-            Stored::Seed(vm) => {
-                if gets_secrets(state, &vm) && seeds::is_filled(&volume, &vm)? {
+            Stored::Ignition(vm, generation) => parts.seeds.push((vm, generation)),
+            Stored::Seed(vm, generation) => {
+                if gets_secrets(state, &vm, generation) && seeds::is_filled(&volume, &vm)? {
                     state.filled_seeds.insert(vm.clone());
                 }
-                parts.seeds.push(vm);
+                parts.seeds.push((vm, generation));
             }
             Stored::Volume { name, shared, pool } => {
                 let id = ResourceId::Volume(name.clone());
@@ -280,16 +318,20 @@ fn stored(
     Ok(())
 }
 
-/// Of several contents under one name, a whole one counts; a half one is noted only where there is no other.
+/// Of several contents under one name, the first that is whole counts; the others are noted beside it.
 fn image(stored: Stored, whole: bool, state: &mut ActualState) {
     let Stored::Image { name, digest, length, format } = stored else { return };
     let id = ResourceId::Image(name.clone());
     let phase = if whole { Phase::Running } else { Phase::Incomplete };
-    if !whole && state.resources.contains_key(&id) {
+    let image = Image { name: name.clone(), path: std::path::PathBuf::new(), format, length, digest };
+    let found = Actual { recorded: Spec::Image(image), phase, applied_at: None, seen: None };
+    let Some(known) = state.resources.get_mut(&id) else {
+        state.resources.insert(id, found);
         return;
-    }
-    let recorded = Spec::Image(Image { name, path: std::path::PathBuf::new(), format, length, digest });
-    state.resources.insert(id, Actual { recorded, phase, applied_at: None, seen: None });
+    };
+    let better = whole && known.phase == Phase::Incomplete;
+    let other = if better { std::mem::replace(known, found) } else { found };
+    state.other_images.entry(name).or_default().push(other);
 }
 
 /// Notes the addresses that the project's networks and vms have. What the vm itself was given counts most.
@@ -315,15 +357,16 @@ fn recorded<'a>(state: &'a ActualState, vm: &VmName) -> Option<&'a Vm> {
     state.resources.get(&ResourceId::Vm(vm.clone())).and_then(|actual| actual.recorded.as_vm())
 }
 
-fn has_disk(state: &ActualState, vm: &VmName, disk: &VolumeName) -> bool {
-    recorded(state, vm).is_some_and(|vm| VmDisk::of(vm).iter().any(|own| own.disk == *disk))
+fn has_disk(state: &ActualState, vm: &VmName, disk: &VolumeName, since: Generation) -> bool {
+    let is = |own: &VmDisk| own.disk == *disk && own.generation == since;
+    recorded(state, vm).is_some_and(|vm| VmDisk::of(vm).iter().any(is))
 }
 
-fn has_seed(state: &ActualState, vm: &VmName) -> bool {
-    recorded(state, vm).is_some_and(Vm::has_seed)
+fn has_seed(state: &ActualState, vm: &VmName, since: Generation) -> bool {
+    recorded(state, vm).is_some_and(|vm| vm.has_seed() && vm.generation == since)
 }
 
-fn gets_secrets(state: &ActualState, vm: &VmName) -> bool {
-    let told = recorded(state, vm).and_then(|vm| vm.cloud_init.as_ref());
+fn gets_secrets(state: &ActualState, vm: &VmName, since: Generation) -> bool {
+    let told = recorded(state, vm).filter(|vm| vm.generation == since).and_then(|vm| vm.cloud_init.as_ref());
     told.is_some_and(|told| !told.asks_for().is_empty())
 }

@@ -1,16 +1,20 @@
-//! Calls that the binding does not wrap: limits of a running domain, and what it does when it powers itself off.
+//! Calls that the binding does not wrap: limits of a running domain, what it does when it powers itself off, and who is
+//! plugged into a network.
 //!
 //! Owns the only pointers in this crate that are handed to C. Knows nothing of specs.
 #![expect(unsafe_code, reason = "the binding has these calls only as C has them")]
 
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::ptr;
 
 use virt::domain::Domain;
 use virt::error::Error;
+use virt::network::Network;
 use virt_sys::{
     VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_LIFECYCLE_ACTION_DESTROY, VIR_DOMAIN_LIFECYCLE_POWEROFF, VIR_TYPED_PARAM_LLONG,
     VIR_TYPED_PARAM_UINT, VIR_TYPED_PARAM_ULLONG, virDomainSetBlockIoTune, virDomainSetInterfaceParameters,
-    virDomainSetLifecycleAction, virDomainSetMemoryParameters, virDomainSetSchedulerParametersFlags, virTypedParameter,
+    virDomainSetLifecycleAction, virDomainSetMemoryParameters, virDomainSetSchedulerParametersFlags,
+    virNetworkListAllPorts, virNetworkPortFree, virNetworkPortGetUUIDString, virNetworkPortPtr, virTypedParameter,
 };
 
 /// A named number in the type that libvirt wants for it.
@@ -57,6 +61,34 @@ pub(super) fn stay_off(domain: &Domain) -> Result<(), Error> {
     // SAFETY: the domain outlives the call, and nothing else is passed but numbers.
     let done = unsafe { virDomainSetLifecycleAction(domain.as_ptr(), event, action, VIR_DOMAIN_AFFECT_LIVE) };
     if done < 0 { Err(Error::last_error()) } else { Ok(()) }
+}
+
+/// The identifiers of the ports of a network.
+pub(super) fn ports(network: &Network) -> Result<Vec<String>, Error> {
+    /// What libvirt takes for one as text, its end included.
+    const LENGTH: usize = 37;
+    let mut list: *mut virNetworkPortPtr = ptr::null_mut();
+    // SAFETY: the network outlives the call, which sets the list, or leaves it as it is and says so.
+    let count = unsafe { virNetworkListAllPorts(network.as_ptr(), &raw mut list, 0) };
+    let Ok(count) = usize::try_from(count) else { return Err(Error::last_error()) };
+    let mut ports = Vec::new();
+    for index in 0..count {
+        let mut text: [c_char; LENGTH] = [0; LENGTH];
+        // SAFETY: the list has as many entries as was said, each a port that is used once and given back.
+        let told = unsafe {
+            let port = *list.add(index);
+            let told = virNetworkPortGetUUIDString(port, text.as_mut_ptr());
+            virNetworkPortFree(port);
+            told
+        };
+        if told == 0 {
+            // SAFETY: libvirt ends the text with a zero, and the array did before.
+            ports.push(unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned());
+        }
+    }
+    // SAFETY: the list itself is the caller's to free, as C frees.
+    unsafe { libc::free(list.cast()) };
+    Ok(ports)
 }
 
 impl Parameter {

@@ -2,6 +2,7 @@
 //!
 //! Owns what is tried and the words for what came back. Patience is not here: an attempt that fails says so at once.
 
+use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use virt_sys::{
@@ -12,7 +13,8 @@ use virt_sys::{
 use super::agent::{self, AgentError, Exit};
 use super::cloud_init::{self, Verdict};
 use super::connections::Connections;
-use super::vms;
+use super::host::Place;
+use super::{entrance, vms};
 use crate::backend::reach;
 use crate::backend::{Attempt, End, ErrorKind, Health, HypervisorError};
 use crate::model::Probe;
@@ -21,6 +23,7 @@ use crate::names::{ProjectName, ResourceId, VmName};
 /// Makes the attempt.
 pub(super) fn probe(
     connections: &Connections,
+    place: &Place,
     project: &ProjectName,
     attempt: &Attempt,
 ) -> Result<Health, HypervisorError> {
@@ -39,9 +42,38 @@ pub(super) fn probe(
         Probe::CloudInit => cloud_init(connections, project, attempt, deadline),
         Probe::Completed => Ok(Health::Failing("the vm still runs".to_owned())),
         Probe::Tcp { .. } | Probe::Http(_) | Probe::Ssh { .. } | Probe::Host(_) => {
-            Ok(words(reach::reach(project, attempt, deadline)))
+            let entered = if place.rootless() { entered(connections, project, attempt)? } else { None };
+            match entered {
+                None => Ok(words(reach::reach(project, attempt, deadline))),
+                Some((Attempt { probe: Probe::Tcp { .. }, .. }, way)) => {
+                    entrance::was_taken(connections, project, &attempt.vm, way, deadline).map(words)
+                }
+                Some((entered, _)) => Ok(words(reach::reach(project, &entered, deadline))),
+            }
         }
     }
+}
+
+/// The same attempt on what stands for the vm on this machine, where it is on wires.
+fn entered(
+    connections: &Connections,
+    project: &ProjectName,
+    attempt: &Attempt,
+) -> Result<Option<(Attempt, SocketAddrV4)>, HypervisorError> {
+    let mut entered = attempt.clone();
+    let port = match &mut entered.probe {
+        Probe::Tcp { host: None, port } | Probe::Ssh { host: None, port } => port,
+        Probe::Http(http) if http.host.is_none() => &mut http.port,
+        _ => return Ok(None),
+    };
+    let way = connections.with(|connect| {
+        let domain = vms::find_running(connect, project, &attempt.vm)?;
+        entrance::find_or_make(&domain, &attempt.vm, *port)
+    })?;
+    let Some(way) = way else { return Ok(None) };
+    *port = way.port();
+    entered.address = Some(*way.ip());
+    Ok(Some((entered, way)))
 }
 
 /// An error where the vm does not run, a failure where it does so only later, `None` where it runs. Of a vm whose end

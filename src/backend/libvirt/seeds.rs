@@ -13,7 +13,7 @@ use super::names::Stored;
 use super::{Call, storage, volumes, xml};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::SecretValue;
-use crate::names::VmName;
+use crate::names::{Generation, VmName};
 use crate::plan::operation::VmSeed;
 use crate::secret::SecretError;
 use crate::seed::{self, FillError};
@@ -27,7 +27,7 @@ pub(super) fn create(call: Call<'_>, wanted: &VmSeed) -> Result<(), HypervisorEr
 
 fn plain(call: Call<'_>, wanted: &VmSeed) -> Result<(), HypervisorError> {
     let bytes = seed::image(&seed::make(&wanted.settings, &wanted.machine));
-    write(call, &Stored::Seed(wanted.vm.clone()), &bytes, &called(&wanted.vm))
+    write(call, &stored(wanted), &bytes, &called(&wanted.vm))
 }
 
 /// Makes a seed anew with secrets on it. The test driver takes no bytes, so nobody's secrets are read for it.
@@ -42,7 +42,7 @@ pub(super) fn fill(call: Call<'_>, wanted: &VmSeed) -> Result<(), HypervisorErro
         HypervisorError::new(ErrorKind::Rejected, format!("{} cannot be made: {error}", called(&wanted.vm)))
     };
     let disk = seed::filled(&wanted.settings, &wanted.machine, &values).map_err(refused)?;
-    write(call, &Stored::Seed(wanted.vm.clone()), &disk, &called(&wanted.vm)).inspect_err(|_| {
+    write(call, &stored(wanted), &disk, &called(&wanted.vm)).inspect_err(|_| {
         // Without any seed the vm could not be started; the first error is the one to tell.
         let _ = plain(call, wanted);
     })
@@ -72,7 +72,7 @@ fn unread(errors: &[SecretError]) -> HypervisorError {
 /// short before that is seen as not yet done. Fine where there are no secrets on it, or no seed at all.
 pub(super) fn scrub(call: Call<'_>, wanted: &VmSeed) -> Result<(), HypervisorError> {
     let what = called(&wanted.vm);
-    let stored = Stored::Seed(wanted.vm.clone());
+    let stored = stored(wanted);
     let turn = call.turns.volumes(stored.pool());
     let Some(found) = volumes::find(call, &stored)? else { return Ok(()) };
     let Some(length) = volumes::capacity(&found, &what)?.map(|length| length.0) else { return Ok(()) };
@@ -92,9 +92,9 @@ pub(super) fn scrub(call: Call<'_>, wanted: &VmSeed) -> Result<(), HypervisorErr
 }
 
 /// Removes a seed; fine where it is gone. What may still be on it is overwritten first.
-pub(super) fn delete(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
+pub(super) fn delete(call: Call<'_>, vm: &VmName, generation: Generation) -> Result<(), HypervisorError> {
     let what = called(vm);
-    let stored = Stored::Seed(vm.clone());
+    let stored = Stored::Seed(vm.clone(), generation);
     if !call.place.test
         && let Some(found) = volumes::find(call, &stored)?
         && let Some(length) = volumes::capacity(&found, &what)?
@@ -112,14 +112,22 @@ pub(super) fn is_filled(volume: &StorageVol, vm: &VmName) -> Result<bool, Hyperv
     Ok(volumes::capacity(volume, &called(vm))?.is_some_and(|length| seed::holds_secrets(length.0)))
 }
 
+fn stored(wanted: &VmSeed) -> Stored {
+    Stored::Seed(wanted.vm.clone(), wanted.generation)
+}
+
 fn called(vm: &VmName) -> String {
     format!("the cloud-init seed of vm `{vm}`")
 }
 
 /// Makes what a guest with Ignition reads, in the same way.
-pub(super) fn create_ignition(call: Call<'_>, vm: &VmName, config: &Value) -> Result<(), HypervisorError> {
+pub(super) fn create_ignition(
+    call: Call<'_>,
+    (vm, generation): (&VmName, Generation),
+    config: &Value,
+) -> Result<(), HypervisorError> {
     let bytes = config.to_string().into_bytes();
-    write(call, &Stored::Ignition(vm.clone()), &bytes, &format!("the Ignition configuration of vm `{vm}`"))
+    write(call, &Stored::Ignition(vm.clone(), generation), &bytes, &format!("the Ignition configuration of vm `{vm}`"))
 }
 
 /// Makes a volume of these bytes in the place of what was there. The test driver takes no bytes; there only the volume is

@@ -2,19 +2,23 @@
 //!
 //! Owns the reading of it. Only what a spec can set is read, so that nothing that libvirt adds can look like a change.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use roxmltree::{Document, Node};
+use sha2::{Digest as _, Sha256};
 use virt::domain::Domain;
 use virt_sys::VIR_DOMAIN_XML_INACTIVE;
 
 use super::error::present;
 use super::hardware::PERIOD;
 use super::host::child;
+use super::machine_seen;
 use super::names::Stored;
+use super::plug::Plugs;
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::hardware::Limits;
-use crate::model::{Mac, Spec, Vm};
+use crate::model::{Digest, Mac, Spec, Vm};
 use crate::names::{Pool, ProjectName};
 use crate::state::Phase;
 use crate::state::seen::{Foreign, Seen, Shape, comparable};
@@ -23,14 +27,23 @@ use crate::units::Bytes;
 /// libvirt's word for "no limit of memory": nothing above it is one.
 const UNLIMITED_KIB: u64 = 9_007_199_254_740_991;
 
+/// What lists of domains say of one.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    /// It has a definition, and is there when it is off.
+    pub(super) persistent: bool,
+    /// It is started with the hypervisor.
+    pub(super) autostart: bool,
+}
+
 /// What there is of a vm; `None` where it is gone by now.
 pub(super) fn seen(
     domain: &Domain,
-    project: &ProjectName,
+    plugs: &Plugs<'_>,
     recorded: &Spec,
-    autostart: bool,
+    Kept { persistent, autostart }: Kept,
     phase: Phase,
-) -> Result<Option<Box<Seen>>, HypervisorError> {
+) -> Result<Option<(Box<Seen>, Digest)>, HypervisorError> {
     let Spec::Vm(vm) = recorded else { return Ok(None) };
     let cannot = || format!("cannot read the definition of vm `{}`", vm.name);
     let Some(defined) = present(domain.get_xml_desc(VIR_DOMAIN_XML_INACTIVE), cannot())? else { return Ok(None) };
@@ -38,13 +51,22 @@ pub(super) fn seen(
         Phase::Running | Phase::Paused => present(domain.get_xml_desc(0), cannot())?,
         _ => None,
     };
-    let running = running.map(|xml| shape(&xml, project, vm)).transpose()?;
-    Ok(Some(Box::new(Seen { autostart, defined: shape(&defined, project, vm)?, running })))
+    let running = running.map(|xml| shape(&xml, plugs, vm, true)).transpose()?;
+    let (snapshots, other_snapshots) = (Vec::new(), Vec::new());
+    let found = shape(&defined, &plugs.of_definitions(), vm, false)?;
+    let seen = Seen { persistent, autostart, defined: found, running, snapshots, other_snapshots };
+    Ok(Some((Box::new(seen), digest(&defined))))
+}
+
+/// What tells a definition from another one.
+pub(super) fn digest(xml: &str) -> Digest {
+    Digest::of(&Sha256::digest(xml.as_bytes()).into())
 }
 
 /// What a domain's XML says. `vm` is what was recorded: of values that its devices have each by itself, one that differs
 /// from it is taken.
-pub(super) fn shape(xml: &str, project: &ProjectName, vm: &Vm) -> Result<Shape, HypervisorError> {
+pub(super) fn shape(xml: &str, plugs: &Plugs<'_>, vm: &Vm, running: bool) -> Result<Shape, HypervisorError> {
+    let project = plugs.project;
     let unreadable = |error: String| {
         HypervisorError::new(ErrorKind::Rejected, format!("the definition of vm `{}` cannot be read: {error}", vm.name))
     };
@@ -59,14 +81,16 @@ pub(super) fn shape(xml: &str, project: &ProjectName, vm: &Vm) -> Result<Shape, 
         cpus: vcpu.and_then(|vcpu| vcpu.attribute("current")).and_then(|n| n.parse().ok()).unwrap_or(max_cpus),
         max_cpus,
         limits: limits(root, project, vm),
-        disks: std::collections::BTreeSet::new(),
-        interfaces: std::collections::BTreeSet::new(),
+        disks: BTreeSet::new(),
+        interfaces: BTreeSet::new(),
+        astray: BTreeMap::new(),
         foreign: Vec::new(),
+        fixed: machine_seen::fixed(root, project, vm, running),
     };
     for device in devices(root) {
         match device.tag_name().name() {
             "disk" => disk(device, xml, project, vm, &mut shape),
-            "interface" => interface(device, xml, vm, &mut shape),
+            "interface" => interface(device, xml, vm, plugs, &mut shape),
             _ => {}
         }
     }
@@ -77,12 +101,12 @@ pub(super) fn devices<'a, 'input>(root: Node<'a, 'input>) -> impl Iterator<Item 
     child(root, "devices").into_iter().flat_map(|devices| devices.children()).filter(Node::is_element)
 }
 
-fn number<T: std::str::FromStr>(node: Node<'_, '_>) -> Option<T> {
+pub(super) fn number<T: std::str::FromStr>(node: Node<'_, '_>) -> Option<T> {
     node.text()?.trim().parse().ok()
 }
 
 /// A size with its unit, KiB unless it says otherwise.
-fn size(node: Node<'_, '_>) -> Option<Bytes> {
+pub(super) fn size(node: Node<'_, '_>) -> Option<Bytes> {
     let shift = match node.attribute("unit") {
         Some("b" | "bytes") => 0,
         Some("M" | "MiB") => 20,
@@ -104,23 +128,24 @@ fn disk(device: Node<'_, '_>, xml: &str, project: &ProjectName, vm: &Vm, shape: 
     let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path);
     match Stored::parse(project, Pool::Disks, name) {
         Some(Stored::Volume { name, .. }) => drop(shape.disks.insert(format!("volume {name}"))),
-        Some(Stored::Disk { vm: owner, disk }) if owner == vm.name => {
+        Some(Stored::Disk { vm: owner, disk, generation }) if owner == vm.name && generation == vm.generation => {
             if disk.as_str() != crate::plan::operation::VmDisk::ROOT {
                 shape.disks.insert(disk.to_string());
             }
         }
-        Some(Stored::Seed(_)) => {}
+        Some(Stored::Seed(..)) => {}
         // What is named as ours but is no disk of a spec belongs to another part of it.
         _ if name.starts_with(&format!("{project}.")) => {}
         _ => shape.foreign.push(foreign(format!("disk `{path}`"), device, xml)),
     }
 }
 
-fn interface(device: Node<'_, '_>, xml: &str, vm: &Vm, shape: &mut Shape) {
+fn interface(device: Node<'_, '_>, xml: &str, vm: &Vm, plugs: &Plugs<'_>, shape: &mut Shape) {
     let address = child(device, "mac").and_then(|mac| mac.attribute("address"));
     let Some(mac) = address.and_then(|text| text.parse::<Mac>().ok()) else { return };
-    if vm.interfaces.iter().any(|own| own.mac == mac) {
+    if let Some(own) = vm.interfaces.iter().find(|own| own.mac == mac) {
         shape.interfaces.insert(mac);
+        shape.astray.extend(plugs.astray(device, own).map(|how| (mac, how)));
     } else {
         shape.foreign.push(foreign(format!("interface `{mac}`"), device, xml));
     }

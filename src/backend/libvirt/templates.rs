@@ -9,7 +9,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use super::claim::LOCK;
-use super::network_xml::{DHCP_HOST, DNS_HOST};
+use super::network_xml::{DHCP_HOST, DHCP_RANGE, DNS_HOST};
 use super::xml::{RECORD, USER_POOL};
 use crate::backend::{ErrorKind, HypervisorError};
 
@@ -26,8 +26,10 @@ fn templates() -> &'static Environment<'static> {
             ("network.xml.j2", include_str!("network.xml.j2")),
             ("foreign-network.xml.j2", include_str!("foreign-network.xml.j2")),
             ("pool.xml.j2", include_str!("pool.xml.j2")),
+            ("snapshot.xml.j2", include_str!("snapshot.xml.j2")),
             ("volume.xml.j2", include_str!("volume.xml.j2")),
             ("dhcp-host.xml.j2", DHCP_HOST),
+            ("dhcp-range.xml.j2", DHCP_RANGE),
             ("dns-host.xml.j2", DNS_HOST),
             ("lock.xml.j2", LOCK),
             ("record.xml.j2", RECORD),

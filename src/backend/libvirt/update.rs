@@ -1,60 +1,91 @@
 //! Changes to what exists and runs on: what a network hands out, what is recorded of a vm.
 //!
-//! Owns the difference between two specs as libvirt's live updates. The running object is changed first and its definition
+//! Owns the difference between what a network hands out and what it shall, as libvirt's live updates. The running object is changed first and its definition
 //! replaced after it, so that a run cut short in between is seen as not yet done, and can be done again.
 
+use roxmltree::{Document, Node};
 use virt::network::Network as Handle;
 use virt_sys::{
     VIR_DOMAIN_AFFECT_CONFIG, VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_METADATA_ELEMENT, VIR_NETWORK_SECTION_DNS_HOST,
-    VIR_NETWORK_SECTION_IP_DHCP_HOST, VIR_NETWORK_UPDATE_AFFECT_LIVE, VIR_NETWORK_UPDATE_COMMAND_ADD_LAST,
-    VIR_NETWORK_UPDATE_COMMAND_DELETE,
+    VIR_NETWORK_SECTION_IP_DHCP_HOST, VIR_NETWORK_SECTION_IP_DHCP_RANGE, VIR_NETWORK_UPDATE_AFFECT_LIVE,
+    VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, VIR_NETWORK_UPDATE_COMMAND_DELETE,
 };
 
 use super::error::failed;
-use super::network_xml::{DhcpHost, DnsHost};
-use super::{Call, network_xml, networks, record, vms, xml};
+use super::network_xml::{DhcpHost, DnsHost, Range};
+use super::{Call, network_seen, network_xml, networks, record, vms, xml};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::{Network, Vm};
 use crate::names::ResourceId;
 use crate::state::record::Record;
 
-/// Gives a network other reservations and names; vms that are plugged in notice nothing. Where a part of it fails, the
-/// parts before it are taken back.
-pub(super) fn network(call: Call<'_>, record: &Record, from: &Network, to: &Network) -> Result<(), HypervisorError> {
+/// Replaces a network's definition, and gives one that is up other reservations and names, of which those plugged in
+/// notice nothing. Where a part of it fails, the parts before it are taken back.
+pub(super) fn network(call: Call<'_>, record: &Record, to: &Network) -> Result<(), HypervisorError> {
     let id = ResourceId::Network(to.name.clone());
-    let Some((found, _)) = networks::find(call, &to.name)? else {
-        return Err(HypervisorError::new(ErrorKind::NotFound, format!("{id} is not defined on the hypervisor")));
-    };
-    let live = networks::is_active(&found, &id)?;
-    if live {
-        hand_out(&found, from, to, &id)?;
+    // Whoever stopped a network that had no definition finds nothing here: it is defined now.
+    let Some((found, _)) = networks::find(call, &to.name)? else { return networks::define(call, record, to) };
+    if !networks::is_active(&found, &id)? {
+        return networks::define(call, record, to);
     }
-    let defined = network_xml::network(record, to).and_then(|xml| {
-        Handle::define_xml(call.connect, &xml).map(|_| ()).map_err(failed(format!("cannot redefine {id}")))
-    });
-    if defined.is_err() && live {
+    if call.place.test {
+        return anew(call, record, to);
+    }
+    let xml = found.get_xml_desc(0).map_err(failed(format!("cannot read the definition of {id}")))?;
+    let document = Document::parse(&xml).map_err(|error| {
+        HypervisorError::new(ErrorKind::Rejected, format!("the definition of {id} cannot be read: {error}"))
+    })?;
+    let (there, wanted) = (entries_in(document.root_element()), entries_of(to));
+    hand_out(&found, &there, &wanted, &id)?;
+    let defined = networks::define(call, record, to);
+    if defined.is_err() {
         // Whatever of this works: the first error is the one to tell.
-        let _ = hand_out(&found, to, from, &id);
+        let _ = hand_out(&found, &wanted, &there, &id);
     }
     defined
 }
 
+/// The test driver shows a network that is up as it was when it was started, for ever: there one is made anew.
+fn anew(call: Call<'_>, record: &Record, to: &Network) -> Result<(), HypervisorError> {
+    networks::stop(call, &to.name)?;
+    networks::undefine(call, &to.name)?;
+    networks::define(call, record, to)?;
+    networks::start(call, &to.name)
+}
+
 /// One entry of what a network hands out.
+#[derive(PartialEq)]
 enum Entry<'a> {
+    Range(Range),
     Dhcp(DhcpHost<'a>),
     Dns(DnsHost<'a>),
 }
 
+/// What a definition hands out.
+fn entries_in<'a>(root: Node<'a, '_>) -> Vec<Entry<'a>> {
+    let ranges = network_seen::ranges(root).into_iter().map(Entry::Range);
+    let reserved = network_seen::reservations(root).into_iter().map(Entry::Dhcp);
+    ranges.chain(reserved).chain(network_seen::dns_entries(root).into_iter().map(Entry::Dns)).collect()
+}
+
+/// What a network shall hand out.
+fn entries_of(network: &Network) -> Vec<Entry<'_>> {
+    let range = network_xml::dhcp_range(network.subnet, &network.settings.dhcp).filter(|_| network.has_dhcp());
+    let reserved = network_xml::dhcp_hosts(network).into_iter().map(Entry::Dhcp);
+    let named = network_xml::dns_hosts(network).into_iter().map(Entry::Dns);
+    range.map(Entry::Range).into_iter().chain(reserved).chain(named).collect()
+}
+
 /// Changes what a running network hands out, all or nothing.
-fn hand_out(network: &Handle, from: &Network, to: &Network, id: &ResourceId) -> Result<(), HypervisorError> {
+fn hand_out(network: &Handle, from: &[Entry<'_>], to: &[Entry<'_>], id: &ResourceId) -> Result<(), HypervisorError> {
     // What goes makes room for what comes: an address may pass from one vm to another.
-    let gone = differing(from, to).map(|entry| (VIR_NETWORK_UPDATE_COMMAND_DELETE, entry));
-    let new = differing(to, from).map(|entry| (VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, entry));
-    let mut done: Vec<(u32, Entry<'_>)> = Vec::new();
+    let gone = from.iter().filter(|entry| !to.contains(entry)).map(|entry| (VIR_NETWORK_UPDATE_COMMAND_DELETE, entry));
+    let new = to.iter().filter(|entry| !from.contains(entry)).map(|entry| (VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, entry));
+    let mut done: Vec<(u32, &Entry<'_>)> = Vec::new();
     for (command, entry) in gone.chain(new) {
-        if let Err(error) = apply(network, command, &entry, id) {
+        if let Err(error) = apply(network, command, entry, id) {
             for (command, entry) in done.into_iter().rev() {
-                let _ = apply(network, opposite(command), &entry, id);
+                let _ = apply(network, opposite(command), entry, id);
             }
             return Err(error);
         }
@@ -70,16 +101,9 @@ fn opposite(command: u32) -> u32 {
     }
 }
 
-/// What one of two networks hands out and the other does not.
-fn differing<'a>(one: &'a Network, other: &'a Network) -> impl Iterator<Item = Entry<'a>> {
-    let (dhcp, dns) = (network_xml::dhcp_hosts(other), network_xml::dns_hosts(other));
-    let reserved = network_xml::dhcp_hosts(one).into_iter().filter(move |host| !dhcp.contains(host));
-    let named = network_xml::dns_hosts(one).into_iter().filter(move |host| !dns.contains(host));
-    reserved.map(Entry::Dhcp).chain(named.map(Entry::Dns))
-}
-
 fn apply(network: &Handle, command: u32, entry: &Entry<'_>, id: &ResourceId) -> Result<(), HypervisorError> {
     let (section, xml) = match entry {
+        Entry::Range(range) => (VIR_NETWORK_SECTION_IP_DHCP_RANGE, network_xml::range(*range)?),
         Entry::Dhcp(host) => (VIR_NETWORK_SECTION_IP_DHCP_HOST, network_xml::dhcp_host(host)?),
         Entry::Dns(host) => {
             let named = command != VIR_NETWORK_UPDATE_COMMAND_DELETE;

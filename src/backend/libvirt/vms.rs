@@ -27,7 +27,7 @@ use super::{Call, agent, parameters};
 use crate::backend::{Change, ErrorKind, HypervisorError};
 use crate::model::hardware::Firmware;
 use crate::model::{Boot, Disk, Spec, Vm};
-use crate::names::{ProjectName, ResourceId, VmName, VolumeName};
+use crate::names::{Generation, ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::state::record::Record;
 
@@ -42,6 +42,16 @@ pub(super) fn find(connect: &Connect, project: &ProjectName, vm: &VmName) -> Res
         Some(owner) => record::ours(&owner, &id, "domain", &name).map(|()| None),
         None => Ok(None),
     }
+}
+
+/// Since when a vm has the disks that it has now.
+pub(super) fn generation(call: Call<'_>, vm: &VmName) -> Result<Generation, HypervisorError> {
+    let Some(found) = find(call.connect, call.project, vm)? else { return Ok(Generation::FIRST) };
+    let owner = record::of_domain(&found, call.project, &ResourceId::Vm(vm.clone()))?;
+    Ok(match owner {
+        Some(Owner::Us(record)) => record.spec.as_vm().map_or(Generation::FIRST, |vm| vm.generation),
+        _ => Generation::FIRST,
+    })
 }
 
 /// The project's own domain, for somebody who wants to talk to it: it must run.
@@ -86,6 +96,9 @@ pub(super) fn redefine(
 ) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.name.clone());
     let uefi = |vm: &Vm| vm.hardware.firmware == Some(Firmware::Uefi);
+    if from.generation != vm.generation {
+        forget_memory(call, &vm.name)?;
+    }
     if let Some(found) = find(call.connect, call.project, &vm.name)?
         && uefi(from)
         && !uefi(vm)
@@ -102,10 +115,21 @@ pub(super) fn redefine(
     define(call, offer, record, vm)
 }
 
+/// A vm that was saved would start with the memory, and on the disks, of the one that it takes the place of.
+fn forget_memory(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
+    let Some(found) = find(call.connect, call.project, vm)? else { return Ok(()) };
+    // Not every driver can save.
+    if found.has_managed_save(0) != Ok(true) {
+        return Ok(());
+    }
+    let id = ResourceId::Vm(vm.clone());
+    present(found.managed_save_remove(0), format!("cannot remove the saved memory of {id}")).map(|_| ())
+}
+
 fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, HypervisorError> {
     let disk_path = |disk: VolumeName| {
         let what = format!("disk `{disk}` of vm `{}`", vm.name);
-        let stored = Stored::Disk { vm: vm.name.clone(), disk };
+        let stored = Stored::Disk { vm: vm.name.clone(), disk, generation: vm.generation };
         volumes::path(call, &stored, &what)
     };
     let image_path = |image| {
@@ -130,14 +154,15 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
     let disks = disks.collect::<Result<Vec<_>, _>>()?;
     let seed = vm.cloud_init.as_ref().map(|_| {
         let what = format!("the cloud-init seed of vm `{}`", vm.name);
-        volumes::path(call, &Stored::Seed(vm.name.clone()), &what)
+        volumes::path(call, &Stored::Seed(vm.name.clone(), vm.generation), &what)
     });
     let ignition = vm.ignition.as_ref().map(|_| {
         let what = format!("the Ignition configuration of vm `{}`", vm.name);
-        volumes::path(call, &Stored::Ignition(vm.name.clone()), &what)
+        volumes::path(call, &Stored::Ignition(vm.name.clone(), vm.generation), &what)
     });
     let (seed, ignition, share) = (seed.transpose()?, ignition.transpose()?, shares::way(call.place));
-    let with = Fittings { root, disks, seed, ignition, share, kernel, ..Fittings::default() };
+    let home = call.place.state()?.display().to_string();
+    let with = Fittings { root, disks, seed, ignition, share, kernel, home, ..Fittings::default() };
     if call.place.test {
         return Ok(Fittings { driver: "test", ..with });
     }
@@ -211,6 +236,18 @@ pub(super) fn pause(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> 
     match state(&found, &id)? {
         Some((state, _)) if state != VIR_DOMAIN_PAUSED && !is_off(state) => {
             found.suspend().map(|_| ()).map_err(failed(format!("cannot pause {id}")))
+        }
+        _ => call.nothing(),
+    }
+}
+
+/// Keeps a vm's memory, and turns it off; fine where it is off already.
+pub(super) fn save(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
+    let id = ResourceId::Vm(vm.clone());
+    let Some(found) = find(call.connect, call.project, vm)? else { return call.nothing() };
+    match state(&found, &id)? {
+        Some((state, _)) if !is_off(state) => {
+            found.managed_save(0).map(|_| ()).map_err(failed(format!("cannot save {id}")))
         }
         _ => call.nothing(),
     }

@@ -143,7 +143,7 @@ pub(super) fn create_volume(call: Call<'_>, volume: &Volume) -> Result<(), Hyper
 
 pub(super) fn create_disk(call: Call<'_>, disk: &VmDisk) -> Result<(), HypervisorError> {
     let what = format!("disk `{}` of vm `{}`", disk.disk, disk.vm);
-    let stored = Stored::Disk { vm: disk.vm.clone(), disk: disk.disk.clone() };
+    let stored = Stored::disk(disk);
     let Some(reference) = &disk.backing else {
         let size = disk.size.ok_or_else(|| {
             HypervisorError::new(ErrorKind::Rejected, format!("{what} has neither a size nor an image"))

@@ -9,7 +9,7 @@ use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::schema::vm as file;
 use crate::model::{Boot, Dependency, Disk, ImageRef, Interface, Vm};
-use crate::names::{ImageName, VmName};
+use crate::names::{Generation, ImageName, VmName};
 use crate::units::{Bytes, Span};
 
 /// Virtual CPUs, where the file says nothing.
@@ -64,6 +64,7 @@ pub(super) fn lower(
         hardware: machine::lower(instance, cpus, memory, mistakes),
         labels: labels(&spec.labels, mistakes),
         annotations: labels(&spec.annotations, mistakes),
+        generation: Generation::FIRST,
     }
 }
 

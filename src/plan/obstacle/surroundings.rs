@@ -6,11 +6,29 @@ use ipnet::IpNet;
 
 use super::Obstacle;
 use crate::compose::nearest;
-use crate::model::{Device, Network, NetworkMode, Origin, Port, Vm};
+use crate::model::{Bandwidth, Device, Network, NetworkMode, Origin, Port, Vm};
 use crate::state::ActualState;
 
+/// What keeps a network from being made.
+pub(super) fn network(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Option<Obstacle> {
+    if network.is_foreign() {
+        device(network, actual, origin)
+    } else if actual.surroundings.rootless {
+        wire(network, origin)
+    } else {
+        busy(network, actual, origin)
+    }
+}
+
+/// What keeps a network that is there from going where it shall be.
+pub(super) fn moved(from: &Network, to: &Network, actual: &ActualState, origin: Option<Origin>) -> Option<Obstacle> {
+    let place = |network: &Network| (network.subnet, network.settings.subnet6, network.settings.device.clone());
+    let moves = from.mode != to.mode || place(from) != place(to);
+    moves.then(|| self::network(to, actual, origin)).flatten()
+}
+
 /// Somebody else has addresses of the network's.
-pub(super) fn busy(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Option<Obstacle> {
+fn busy(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Option<Obstacle> {
     let around = &actual.surroundings;
     let four = around.subnets.iter().map(|(net, holder)| (IpNet::V4(*net), holder));
     let six = around.subnets6.iter().map(|(net, holder)| (IpNet::V6(*net), holder));
@@ -23,8 +41,22 @@ pub(super) fn busy(network: &Network, actual: &ActualState, origin: Option<Origi
     Some(Obstacle::BusySubnet { network: network.name.clone(), subnet, taken, holder: holder.clone(), origin })
 }
 
+/// The network asks for what vms on a wire cannot have.
+fn wire(network: &Network, origin: Option<Origin>) -> Option<Obstacle> {
+    let settings = &network.settings;
+    let keys = [
+        ("mode: routed", network.mode == NetworkMode::Routed),
+        ("mtu", settings.mtu.is_some()),
+        ("bandwidth", settings.bandwidth != Bandwidth::default()),
+        ("dns.forwarders", !settings.dns.forwarders.is_empty()),
+        ("dhcp.range", settings.dhcp.range.is_some()),
+    ];
+    let (key, _) = keys.into_iter().find(|(_, asked)| *asked)?;
+    Some(Obstacle::Rootless { network: network.name.clone(), key, origin })
+}
+
 /// The bridge or the interface that the network would be joined to is not there, or not what it must be.
-pub(super) fn device(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Option<Obstacle> {
+fn device(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Option<Obstacle> {
     let devices = actual.surroundings.devices.as_ref()?;
     let wanted = network.settings.device.as_deref()?;
     let bridge = network.mode == NetworkMode::Bridge;

@@ -33,7 +33,7 @@ impl fmt::Display for Operation {
             Self::CreateIgnition { vm, .. } => write!(f, "create the Ignition configuration of vm `{vm}`"),
             Self::FillSeed(seed) => write!(f, "put secrets on the seed of vm `{}`", seed.vm),
             Self::ScrubSeed(seed) => write!(f, "take secrets off the seed of vm `{}`", seed.vm),
-            Self::DeleteSeed(vm) => write!(f, "delete the cloud-init seed of vm `{vm}`"),
+            Self::DeleteSeed { vm, .. } => write!(f, "delete the cloud-init seed of vm `{vm}`"),
             Self::DefineVm(vm) => write!(f, "define vm `{}`", vm.name),
             Self::UndefineVm(vm) => write!(f, "undefine vm `{}`", vm.name),
             Self::RedefineVm { to, .. } => write!(f, "redefine vm `{}`", to.name),
@@ -42,6 +42,10 @@ impl fmt::Display for Operation {
             Self::SetLimits { vm, .. } => write!(f, "set the limits of vm `{vm}`"),
             Self::Attach { vm, device, .. } => write!(f, "attach {device} to vm `{vm}`"),
             Self::Detach { vm, device, .. } => write!(f, "detach {device} from vm `{vm}`"),
+            Self::Plug { vm, interface, on: true } => write!(f, "plug vm `{vm}` into network `{}`", interface.network),
+            Self::Plug { vm, interface, on: false } => {
+                write!(f, "unplug vm `{vm}` from network `{}`", interface.network)
+            }
             Self::Provision(provision) => {
                 let Provision { vm, task, .. } = provision.as_ref();
                 write!(f, "apply task {} (`{}`) of vm `{}`", provision.number(), task.label, vm.name)
@@ -49,7 +53,15 @@ impl fmt::Display for Operation {
             Self::StartVm(name) => write!(f, "start vm `{name}`"),
             Self::ResumeVm(name) => write!(f, "resume vm `{name}`"),
             Self::PauseVm(name) => write!(f, "pause vm `{name}`"),
+            Self::RestoreVm(name) => write!(f, "restore vm `{name}`"),
+            Self::SaveVm(name) => write!(f, "save vm `{name}`"),
             Self::StopVm { name, .. } => write!(f, "stop vm `{name}`"),
+            Self::FreezeVm(name) => write!(f, "freeze vm `{name}`"),
+            Self::ThawVm(name) => write!(f, "thaw vm `{name}`"),
+            Self::CreateSnapshot { vm, moment } => write!(f, "create snapshot `{}` of vm `{vm}`", moment.snapshot.name),
+            Self::DeleteSnapshot { vm, moment } => write!(f, "delete snapshot `{}` of vm `{vm}`", moment.snapshot.name),
+            Self::RestoreSnapshot { vm, to, .. } => write!(f, "restore snapshot `{}` of vm `{vm}`", to.snapshot.name),
+            Self::SetClock(name) => write!(f, "set the clock of vm `{name}`"),
         }
     }
 }

@@ -120,10 +120,10 @@ fn dot(view: &View) -> String {
     text.push("digraph vmcompose {\n  rankdir=LR;\n  node [fontname=\"sans-serif\", fontsize=11];\n");
     for (number, node) in view.nodes.iter().enumerate() {
         let shape = match node.id {
-            ResourceId::Vm(_) => "box, style=\"rounded,bold\"",
+            ResourceId::Vm(_) | ResourceId::FormerVm(_) => "box, style=\"rounded,bold\"",
             ResourceId::Network(_) => "ellipse",
             ResourceId::Volume(_) => "cylinder",
-            ResourceId::Image(_) | ResourceId::Pool(_) => "note",
+            ResourceId::Image(_) | ResourceId::FormerImage(_) | ResourceId::Pool(_) => "note",
         };
         let label = lines(node).map(|line| quoted(line)).join("\\n");
         text.line(format_args!("  n{number} [label=\"{label}\", shape={shape}];"));
@@ -159,10 +159,10 @@ fn mermaid(view: &View) -> String {
     text.push("flowchart LR\n");
     for (number, node) in view.nodes.iter().enumerate() {
         let (open, close) = match node.id {
-            ResourceId::Vm(_) => ("[", "]"),
+            ResourceId::Vm(_) | ResourceId::FormerVm(_) => ("[", "]"),
             ResourceId::Network(_) => ("([", "])"),
             ResourceId::Volume(_) => ("[(", ")]"),
-            ResourceId::Image(_) | ResourceId::Pool(_) => ("[/", "/]"),
+            ResourceId::Image(_) | ResourceId::FormerImage(_) | ResourceId::Pool(_) => ("[/", "/]"),
         };
         let label = lines(node).map(|line| entities(line)).join("<br>");
         text.line(format_args!("  n{number}{open}\"{label}\"{close}"));

@@ -55,6 +55,7 @@ pub(super) fn spec(operation: &Operation) -> Option<Spec> {
         Operation::DefineNetwork(network) => Some(Spec::Network(network.clone())),
         Operation::CreateVolume(volume) => Some(Spec::Volume(volume.clone())),
         Operation::DefineVm(vm) => Some(Spec::Vm(vm.clone())),
+        Operation::RedefineVm { from, to } if from.generation != to.generation => Some(Spec::Vm(to.clone())),
         _ => None,
     }
 }

@@ -151,17 +151,6 @@ impl Libvirt {
         self.place.local && !self.place.test
     }
 
-    /// Asks for the lock of a project that lies on the hypervisor, and that all machines see. Where its holder gives no
-    /// sign of life, `waiting` is told who that is, and a few looks later the lock is taken from them.
-    pub fn claim(
-        &self,
-        project: &ProjectName,
-        holder: &Holder,
-        waiting: impl Fn(&str),
-    ) -> Result<Claimed, HypervisorError> {
-        claim::claim(&self.connections, project, holder, waiting)
-    }
-
     /// The interface of the host that a network is on; a wire is on none.
     pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
         let own = || names::bridge(project, &network.name);

@@ -17,6 +17,7 @@ use virt::error::{Error, ErrorNumber};
 use virt::secret::Secret;
 use virt_sys::VIR_SECRET_USAGE_TYPE_TLS;
 
+use super::Libvirt;
 use super::connections::Connections;
 use super::error::failed;
 use super::host::child;
@@ -109,8 +110,20 @@ struct Description {
     beat: u64,
 }
 
-/// Asks for the lock of a project. Where its holder gives no sign of life, `waiting` is told so once, with the words for it.
-pub(super) fn claim(
+impl Libvirt {
+    /// Asks for the lock of a project that lies on the hypervisor, and that all machines see. Where its holder gives no
+    /// sign of life, `waiting` is told who that is, and a few looks later the lock is taken from them.
+    pub fn claim(
+        &self,
+        project: &ProjectName,
+        holder: &Holder,
+        waiting: impl Fn(&str),
+    ) -> Result<Claimed, HypervisorError> {
+        claim(&self.connections, project, holder, waiting)
+    }
+}
+
+fn claim(
     connections: &Arc<Connections>,
     project: &ProjectName,
     holder: &Holder,

@@ -143,17 +143,6 @@ impl Libvirt {
         self.place.local && !self.place.test
     }
 
-    /// Asks for the lock of a project that lies on the hypervisor, and that all machines see. Where its holder gives no
-    /// sign of life, `waiting` is told who that is, and a few looks later the lock is taken from them.
-    pub fn claim(
-        &self,
-        project: &ProjectName,
-        holder: &Holder,
-        waiting: impl Fn(&str),
-    ) -> Result<Claimed, HypervisorError> {
-        claim::claim(&self.connections, project, holder, waiting)
-    }
-
     /// Whether it is one user's own.
     pub fn is_session(&self) -> bool {
         self.place.session

@@ -68,7 +68,14 @@ fn nothing_to_do(criterion: &mut Criterion) {
         let found = |(id, spec): (&ResourceId, &Spec)| {
             let seen = spec.as_vm().map(|vm| {
                 let shape = Shape::of(vm);
-                Box::new(Seen { autostart: vm.autostart, defined: shape.clone(), running: Some(shape) })
+                Box::new(Seen {
+                    persistent: true,
+                    autostart: vm.autostart,
+                    defined: shape.clone(),
+                    running: Some(shape),
+                    snapshots: Vec::new(),
+                    other_snapshots: Vec::new(),
+                })
             });
             (id.clone(), Actual { recorded: spec.clone(), phase: Phase::Running, applied_at: None, seen })
         };

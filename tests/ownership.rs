@@ -31,9 +31,10 @@ fn a_port_of_another_projects_vm_is_taken_whether_that_runs_or_not() {
     apply(&libvirt, &lab, &Operation::RedefineVm { from: Box::new(plain.clone()), to: Box::new(to) });
     let taken = || observe(&libvirt, &shop).surroundings.ports;
     let expected = [(port, "vm `web` of project `lab`".to_owned())];
-    assert_eq!(taken(), expected);
     apply(&libvirt, &lab, &Operation::StopVm { name: plain.name.clone(), grace: Span::secs(0) });
     assert_eq!(taken(), expected, "it could not be started any more");
+    apply(&libvirt, &lab, &Operation::StartVm(plain.name.clone()));
+    assert_eq!(taken(), expected);
     assert_eq!(observe(&libvirt, &lab).surroundings.ports, []);
 }
 

@@ -75,6 +75,29 @@ fn a_saved_plan_is_carried_out_where_nothing_changed_and_only_once() {
 }
 
 #[test]
+fn a_saved_plan_has_no_secrets_and_nothing_of_what_tasks_do_and_is_carried_out_all_the_same() {
+    if !enabled() {
+        return;
+    }
+    let file = |script: &str| {
+        format!(
+            "name: shop\nvms:\n  db:\n    boot: {{ kernel: kernel }}\n    cloud_init: {{ users: [{{ name: ada, password_hash: \
+             $6$MaRkErsalt${} }}] }}\n    provision: [{{ name: greet, run: {script}, env: {{ WORD: MaRkEr }} }}]\n",
+            "x".repeat(86)
+        )
+    };
+    let desk = Desk::new(&file("echo MaRkEr"));
+    desk.ends(0, "plan --out up.plan");
+    let text = fs::read_to_string(desk.folder.path().join("up.plan")).expect("text");
+    assert!(text.contains("greet") && text.contains("ada") && !text.contains("MaRkEr"), "{text}");
+    desk.write(&file("echo another MaRkEr"));
+    assert!(desk.ends(8, "up --plan up.plan").stderr.contains("vm `db` would be done otherwise"));
+    desk.write(&file("echo MaRkEr"));
+    desk.ends(0, "up --plan up.plan");
+    desk.ends(0, "plan --exit-code");
+}
+
+#[test]
 fn a_saved_plan_is_refused_after_each_kind_of_interference() {
     if !enabled() {
         return;

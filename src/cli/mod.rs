@@ -3,6 +3,7 @@
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
 mod choice;
+mod day;
 mod global;
 mod guest;
 pub mod image;
@@ -21,9 +22,10 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 
 pub use choice::Choice;
+pub use day::{Port, RunCommand, Until, Version, Wait};
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
-pub use logs::{EventFormat, Events, Logs, Why};
+pub use logs::{EventFormat, Events, Logs, Telling, Why};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
     Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
@@ -33,31 +35,6 @@ pub use read::{
 pub use shell::{Completion, Man, Shell};
 
 pub use run::{Doctor, Down, OnFailure, Recover, Run, Schedule, Up};
-const EXIT_CODES: &str = "\
-Exit codes:
-    0  done
-    1  the command line or a file cannot be read
-    2  the compose file is wrong
-    3  no connection to the hypervisor
-    4  a vm operation failed
-    5  a storage, image or network operation failed
-    6  a health gate failed or timed out
-    7  failed, and something was left behind (it is listed)
-    8  refused: lock held, stale plan, confirmation missing, protected
-   10  `plan --exit-code` found changes
-  130  interrupted
-After 4, 5, 6 and 130 everything that the run did is undone, unless --on-failure says otherwise.
-
-Examples:
-  vmcompose init                    write a first vmcompose.yaml
-  vmcompose plan                    show what `up` would do, and why
-  vmcompose up                      bring everything up, wait until it is healthy
-  vmcompose ps                      show the vms and their addresses
-  vmcompose down                    take everything down; named volumes stay
-  vmcompose schema --format markdown    every key of the file, with type, default and example
-
-The file is vmcompose.yaml or vmcompose.yml, here or in the nearest folder above. Data goes to
-stdout, everything else to stderr. Colours follow NO_COLOR and --color.";
 
 /// Brings several virtual machines up together, from one file.
 ///
@@ -65,7 +42,7 @@ stdout, everything else to stderr. Colours follow NO_COLOR and --color.";
 /// with what libvirt really has, and carries out the difference: in parallel, each vm as soon as what it depends on is
 /// healthy. When something fails, what the run did is undone.
 #[derive(Debug, Clone, PartialEq, Parser)]
-#[command(name = "vmcompose", version, propagate_version = false, after_long_help = EXIT_CODES)]
+#[command(name = "vmcompose", version, propagate_version = false, after_long_help = global::EXIT_CODES)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
 pub struct Cli {
     /// Options of every command.
@@ -181,6 +158,18 @@ Examples:
   vmcompose unpause")]
     Unpause(Forwards),
 
+    /// Put what vms have in memory on the hypervisor's disk, and switch them off; dependents first
+    #[command(after_long_help = "\
+Examples:
+  vmcompose suspend")]
+    Suspend(Backwards),
+
+    /// Let suspended vms go on, and what they depend on; guests with an agent get the right time
+    #[command(after_long_help = "\
+Examples:
+  vmcompose resume")]
+    Resume(Forwards),
+
     /// Switch vms off at once, without asking their guests
     #[command(after_long_help = "\
 Examples:
@@ -190,6 +179,30 @@ Examples:
     /// Take the whole project at one instant, and go back to it
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
+
+    /// Wait until vms are healthy, have done their work, or are off
+    ///
+    /// Changes nothing. Ends with 6 where that does not come to be.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose wait db --timeout 2m
+  vmcompose wait migrate --for completed")]
+    Wait(Wait),
+
+    /// Start a vm and what it depends on, run a command in it, and stop again what was started for that
+    ///
+    /// The command runs as `exec` runs it, once everything is healthy, and its exit code is passed on. What ran before runs on.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose run tools -- make test")]
+    Run(RunCommand),
+
+    /// Print where the ports of a vm are published
+    #[command(after_long_help = "\
+Examples:
+  vmcompose port web 80
+  curl http://$(vmcompose port web 80)/")]
+    Port(Port),
 
     /// Run a command in a vm, through its guest agent
     ///
@@ -241,37 +254,8 @@ Examples:
   vmcompose cp db:/etc - | tar -tf -")]
     Cp(Cp),
 
-    /// Tell why a vm is not there yet, or what became of it
-    ///
-    /// While a run goes on, from another terminal: what the vm waits for, since when, the last answer of each probe, and which
-    /// vms wait for it. After the run: how it ended, what was found, and where all of it is kept.
-    #[command(after_long_help = "\
-Examples:
-  vmcompose why web-1")]
-    Why(Why),
-
-    /// Show what runs do and what the hypervisor notices, as it happens
-    ///
-    /// Goes on until Ctrl-C. Runs of this user on this machine are told of, and what happens to the project's vms by whomever: a
-    /// vm that crashes, one that virsh stops, an agent that connects.
-    #[command(after_long_help = "\
-Examples:
-  vmcompose events
-  vmcompose events --format json | jq -r 'select(.event == \"crashed\").vm'
-  vmcompose events --last           # what the last run told")]
-    Events(Events),
-
-    /// Show what the vms said on their serial consoles
-    ///
-    /// Every console is recorded from the vm's start on, whether anybody watches or not; a new start begins a new record, and
-    /// `down` removes it with its vm. Lines of several vms are told apart by the name in front. --guest shows the guest's
-    /// journal instead. Behind `logs`, -f is --follow, as in Compose; a file is named before it.
-    #[command(after_long_help = "\
-Examples:
-  vmcompose logs -f
-  vmcompose logs --tail 50 db
-  vmcompose logs --guest --since 10m db web-1")]
-    Logs(Logs),
+    #[command(flatten)]
+    Telling(Telling),
 
     /// Open the serial console of a vm
     ///
@@ -329,6 +313,16 @@ Examples:
     #[command(subcommand)]
     Pool(pool::Pool),
 
+    /// Print a systemd unit that starts the project with the machine, in the order of its graph
+    ///
+    /// libvirt starts vms with `autostart: true` itself, all at once and in no order. The unit starts what was last applied
+    /// as `vmcompose start` does, gates included, and shuts it down in reverse. Changes nothing itself.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose -c qemu:///system service | sudo tee /etc/systemd/system/vmcompose-shop.service
+  sudo systemctl enable vmcompose-shop.service")]
+    Service,
+
     /// Write a commented vmcompose.yaml to start from; never over one that is there
     #[command(after_long_help = "\
 Examples:
@@ -375,8 +369,9 @@ Examples:
     /// Print the versions of vmcompose and of libvirt
     #[command(after_long_help = "\
 Examples:
-  vmcompose version")]
-    Version,
+  vmcompose version
+  vmcompose version --format json | jq -r .libvirt")]
+    Version(Version),
 }
 
 /// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:

@@ -24,12 +24,15 @@ mod media;
 mod network;
 mod plan;
 mod pool;
+mod port;
 mod power;
 mod preflight;
 mod ps;
 mod recover;
 mod run;
+mod run_command;
 mod saved;
+mod service;
 mod show;
 mod signals;
 mod snapshot;
@@ -38,6 +41,7 @@ mod stage;
 mod unfinished;
 mod up;
 mod volume;
+mod wait;
 mod why;
 
 pub use completion::answer_shell;
@@ -45,7 +49,7 @@ pub use completion::answer_shell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::cli::{Cli, Command, Global};
+use crate::cli::{Cli, Command, Global, Telling};
 use crate::compose::Request;
 use crate::error::{Error, Exit};
 use crate::render::{self, Palette, message, output};
@@ -66,15 +70,20 @@ pub fn run(cli: Cli) -> Exit {
         Command::Restart(options) => power::restart(&global, &options),
         Command::Pause(options) => power::pause(&global, &options),
         Command::Unpause(options) => power::unpause(&global, &options),
+        Command::Suspend(options) => power::suspend(&global, &options),
+        Command::Resume(options) => power::resume(&global, &options),
         Command::Kill(options) => power::kill(&global, &options),
         Command::Snapshot(command) => snapshot::snapshot(&global, &command),
+        Command::Wait(options) => wait::wait(&global, &options),
+        Command::Run(options) => run_command::run(&global, &options),
+        Command::Port(options) => port::port(&global, &options),
         Command::Exec(options) => exec::exec(&global, &options),
         Command::Ssh(options) => ssh::ssh(&global, &options),
         Command::SshConfig(options) => ssh::config(&global, &options),
         Command::Cp(options) => cp::cp(&global, &options),
-        Command::Why(options) => why::why(&global, &options),
-        Command::Events(options) => events::events(&global, &options),
-        Command::Logs(options) => logs::logs(&global, &options),
+        Command::Telling(Telling::Why(options)) => why::why(&global, &options),
+        Command::Telling(Telling::Events(options)) => events::events(&global, &options),
+        Command::Telling(Telling::Logs(options)) => logs::logs(&global, &options),
         Command::Console(options) => console::console(&global, &options),
         Command::Config(options) => show::config(&global, &options),
         Command::Validate(options) => show::validate(&global, &options),
@@ -84,11 +93,12 @@ pub fn run(cli: Cli) -> Exit {
         Command::Network(command) => network::network(&global, &command),
         Command::Volume(command) => volume::volume(&global, &command),
         Command::Pool(command) => pool::pool(&global, &command),
+        Command::Service => service::service(&global),
         Command::Init => init::init(&global),
         Command::Ls(options) => ls::ls(&global, &options),
         Command::Completion(options) => completion::completion(&options),
         Command::Man(options) => man::man(&options),
-        Command::Version => show::version(&global),
+        Command::Version(options) => show::version(&global, &options),
     };
     result.unwrap_or_else(|error| {
         report(&error, global.verbose > 0);

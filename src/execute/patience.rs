@@ -50,9 +50,11 @@ impl Patience {
             // The script's own time, and some for the guest to take it and to answer.
             Operation::Provision(provision) => provision.task.timeout.0.saturating_mul(2),
             // Memory goes to a disk, or comes from it; how much, only the hypervisor knows.
-            Operation::CreateSnapshot { .. } | Operation::RestoreSnapshot { .. } | Operation::DeleteSnapshot { .. } => {
-                Duration::from_mins(30)
-            }
+            Operation::CreateSnapshot { .. }
+            | Operation::RestoreSnapshot { .. }
+            | Operation::DeleteSnapshot { .. }
+            | Operation::SaveVm(_)
+            | Operation::RestoreVm(_) => Duration::from_mins(30),
             Operation::UploadImage(image) => Duration::from_secs(image.length.0 / SLOWEST),
             _ => Duration::ZERO,
         };

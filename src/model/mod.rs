@@ -112,6 +112,8 @@ impl Volume {
 pub enum Boot {
     /// A root disk that is an overlay of an image.
     Image(ImageRef),
+    /// A root disk that is empty, and a disc that installs something on it.
+    Cdrom(ImageRef),
     /// A kernel that the hypervisor loads itself.
     Kernel {
         /// The kernel.
@@ -124,10 +126,15 @@ pub enum Boot {
 }
 
 impl Boot {
+    /// Whether the vm has a root disk.
+    pub fn has_disk(&self) -> bool {
+        matches!(self, Self::Image(_) | Self::Cdrom(_))
+    }
+
     /// The images it refers to.
     pub fn images(&self) -> impl Iterator<Item = &ImageRef> {
         let (first, second) = match self {
-            Self::Image(image) => (image, None),
+            Self::Image(image) | Self::Cdrom(image) => (image, None),
             Self::Kernel { kernel, initrd, .. } => (kernel, initrd.as_ref()),
         };
         std::iter::once(first).chain(second)
@@ -136,7 +143,7 @@ impl Boot {
     /// The same, to be filled in.
     pub fn images_mut(&mut self) -> impl Iterator<Item = &mut ImageRef> {
         let (first, second) = match self {
-            Self::Image(image) => (image, None),
+            Self::Image(image) | Self::Cdrom(image) => (image, None),
             Self::Kernel { kernel, initrd, .. } => (kernel, initrd.as_mut()),
         };
         std::iter::once(first).chain(second)
@@ -355,7 +362,7 @@ impl Vm {
             Disk::Volume { volume } => ResourceId::Volume(volume.clone()),
             Disk::Own { .. } => ResourceId::Pool(Pool::Disks),
         });
-        let stored = matches!(self.boot, Boot::Image(_)) || self.has_seed();
+        let stored = self.boot.has_disk() || self.has_seed();
         let stored = stored.then_some(ResourceId::Pool(Pool::Disks));
         let exists = images.chain(networks).chain(disks).chain(stored).map(|id| (id, Condition::Started));
         let vms = self.depends_on.iter().map(|(name, on)| (ResourceId::Vm(name.clone()), on.condition));

@@ -49,7 +49,7 @@ pub const TABLE: [Entry; 37] = [
     ("accel", Class::Reboot, ""),
     ("annotations", Class::Recorded, "recorded with the vm"),
     ("autostart", Class::Live, ""),
-    ("boot", Class::Replace, "another image; a kernel, initrd or command line at a reboot"),
+    ("boot", Class::Replace, "another image; a kernel, initrd, command line or disc at a reboot"),
     ("cloud_init", Class::Replace, "a guest reads its seed at its first boot only"),
     ("cpu", Class::Reboot, ""),
     ("cpus", Class::Live, "more, within `max_cpus` as it was when the vm was started; else at a reboot"),
@@ -167,7 +167,7 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>, lan
     // A field that the table does not have is a mistake that a test finds; nothing is risked for it.
     let listed = entry.map_or(Class::Impossible, |(_, class, _)| *class);
     match top {
-        "boot" if only_kernel(&from.boot, &to.boot) => Class::Reboot,
+        "boot" if keeps_disk(&from.boot, &to.boot) => Class::Reboot,
         "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
         "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,
         "interfaces" => interfaces(from, to, lans),
@@ -180,8 +180,9 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>, lan
     }
 }
 
-fn only_kernel(from: &Boot, to: &Boot) -> bool {
-    matches!((from, to), (Boot::Kernel { .. }, Boot::Kernel { .. }))
+/// Whether what is on the vm's disks has nothing to do with what it boots.
+fn keeps_disk(from: &Boot, to: &Boot) -> bool {
+    matches!((from, to), (Boot::Kernel { .. }, Boot::Kernel { .. }) | (Boot::Cdrom(_), Boot::Cdrom(_)))
 }
 
 /// Whether the vm, as it was started, can have that while it runs. A processor is taken away only by a reboot: guests do

@@ -4,6 +4,7 @@
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
 mod anew;
+pub mod awaiting;
 mod change;
 mod deletion;
 mod delivery;
@@ -37,7 +38,7 @@ pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
 pub use power::{Company, Power, Selection, power};
 
-use crate::model::{Healthcheck, Origin, Probe};
+use crate::model::{Healthcheck, Origin, Probe, TaskAction};
 use crate::names::{ProjectName, ResourceId, VmName};
 
 /// What will be done to a project.
@@ -126,6 +127,8 @@ pub enum Action {
     Pause,
     /// Let go on after it was held.
     Resume,
+    /// What it has in memory put on a disk, and it switched off.
+    Suspend,
     /// Its file systems brought to rest.
     Freeze,
     /// Its file systems let go on.
@@ -147,13 +150,12 @@ impl Action {
     pub fn sign(self) -> char {
         match self {
             Self::Create => '+',
-            Self::Start => '>',
+            Self::Start | Self::Resume | Self::Thaw => '>',
             Self::Update => '~',
             Self::Restart => '↻',
             Self::Replace => '±',
             Self::Stop => '<',
-            Self::Pause | Self::Freeze => '|',
-            Self::Resume | Self::Thaw => '>',
+            Self::Pause | Self::Freeze | Self::Suspend => '|',
             Self::Snapshot => '*',
             Self::Restore => '↺',
             Self::Delete | Self::Forget => '-',
@@ -172,6 +174,7 @@ impl Action {
             Self::Stop => "stop",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Suspend => "suspend",
             Self::Freeze => "freeze",
             Self::Thaw => "thaw",
             Self::Snapshot => "snapshot",
@@ -352,6 +355,25 @@ impl Plan {
     pub fn is_preliminary(&self) -> bool {
         let mut operations = self.steps().flat_map(|step| &step.operations).peekable();
         operations.peek().is_some() && operations.all(|operation| matches!(operation, Operation::StartPool(_)))
+    }
+
+    /// The same without what its tasks do inside guests: that may be nobody else's business. What tells one task from
+    /// another is recorded beside it.
+    #[must_use]
+    pub fn without_content(&self) -> Self {
+        let mut plan = self.clone();
+        let steps = plan.waves.iter_mut().flat_map(|wave| &mut wave.steps);
+        for operation in steps.flat_map(|step| step.operations.iter_mut().chain(&mut step.finish)) {
+            let Operation::Provision(provision) = operation else { continue };
+            match &mut provision.task.action {
+                TaskAction::Run { script, env, .. } => {
+                    script.clear();
+                    env.clear();
+                }
+                TaskAction::File { content, .. } => content.clear(),
+            }
+        }
+        plan
     }
 
     /// How many steps have this action.

@@ -124,6 +124,16 @@ pub enum Obstacle {
         /// What the user could do about it.
         hint: String,
     },
+    /// What snapshots keep of a vm is on the disks that it would lose.
+    #[error("{resource} would be replaced, and its snapshots would go with its disks: {}", quoted(.snapshots))]
+    Snapshots {
+        /// Which.
+        resource: ResourceId,
+        /// The names of its snapshots.
+        snapshots: Vec<String>,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
     /// `protect: true` forbids it.
     #[error("{resource} is protected and would be replaced")]
     Replaced {
@@ -179,6 +189,7 @@ impl Obstacle {
             | Self::Rootless { origin, .. }
             | Self::Unchangeable { origin, .. }
             | Self::Replaced { origin, .. }
+            | Self::Snapshots { origin, .. }
             | Self::NotOffered { origin, .. }
             | Self::Shrinks { origin, .. }
             | Self::Pool { origin, .. }
@@ -186,6 +197,10 @@ impl Obstacle {
             Self::Snapshot { .. } => None,
         }
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn fields(changes: &[FieldChange]) -> String {
@@ -245,10 +260,15 @@ pub(super) fn obstacle(
         return None;
     }
     if let (Spec::Vm(from), Spec::Vm(to)) = (&found.recorded, spec)
-        && from.protect
         && from.generation != to.generation
     {
-        return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
+        if from.protect {
+            return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
+        }
+        let snapshots = found.seen.as_ref().map(|seen| seen.all_snapshots()).unwrap_or_default();
+        if !snapshots.is_empty() {
+            return Some(Obstacle::Snapshots { resource: id.clone(), snapshots, origin: origin() });
+        }
     }
     if let (Some(from), Some(to)) = (found.recorded.as_vm(), spec.as_vm())
         && let Some(busy) = surroundings::port(to, &from.ports, actual, origin())

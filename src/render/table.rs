@@ -154,7 +154,7 @@ struct Shape<'a> {
 /// }
 /// ```
 ///
-/// `state` is one of `running`, `paused`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
+/// `state` is one of `running`, `paused`, `suspended`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
 /// does not run), `none` (no healthcheck). A port has `"udp": true` where it is
 /// one, and no `address` where it is published on all. `answer` and `age_s` are null where there is none.
 pub fn vms(project: &ProjectName, vms: &[VmStatus], format: TableFormat, palette: &Palette) -> String {

@@ -49,7 +49,7 @@ impl Fixed {
 
 fn boot(boot: &Boot) -> BTreeMap<&'static str, String> {
     match boot {
-        Boot::Image(_) => BTreeMap::from([("disk", "attached".to_owned())]),
+        Boot::Image(_) | Boot::Cdrom(_) => BTreeMap::from([("disk", "attached".to_owned())]),
         Boot::Kernel { kernel, initrd, cmdline } => {
             let kernel = [("kernel", Fixed::image(kernel)), ("cmdline", cmdline.clone())];
             kernel.into_iter().chain(initrd.as_ref().map(|initrd| ("initrd", Fixed::image(initrd)))).collect()

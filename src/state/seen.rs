@@ -116,6 +116,12 @@ pub fn comparable(limits: &Limits) -> Limits {
 pub type Difference = (String, Option<String>, Option<String>);
 
 impl Seen {
+    /// The names of all its snapshots, whoever took them.
+    pub fn all_snapshots(&self) -> Vec<String> {
+        let own = self.snapshots.iter().map(|moment| moment.snapshot.name.to_string());
+        own.chain(self.other_snapshots.iter().cloned()).collect()
+    }
+
     /// What somebody else changed since `recorded` was applied, but for what only a start can change.
     pub fn drift(&self, recorded: &Vm) -> Vec<Difference> {
         let wanted = Shape::of(recorded);

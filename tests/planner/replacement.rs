@@ -3,7 +3,7 @@
 use vmcompose::model::{Digest, Disk, Image, Spec};
 use vmcompose::names::{Generation, ResourceId};
 use vmcompose::plan::{Action, Cause, Effect, Operation, Options, Plan, plan};
-use vmcompose::state::{Actual, ActualState, DesiredState, Phase};
+use vmcompose::state::{Actual, ActualState, DesiredState, Phase, Seen, Shape};
 use vmcompose::units::Bytes;
 
 use crate::specs::{UP, applied, desired, edit, id, image, lines, name, refusal, vm};
@@ -76,6 +76,23 @@ fn what_is_there_keeps_its_generation_and_nothing_follows_from_it() {
 fn protection_is_from_this_too() {
     let protected = desired(&[edit(vm("db", &[]), |vm| vm.protect = true)]);
     assert_eq!(refusal(&protected, &applied(&protected), anew("db")), "vm `db` is protected and would be replaced");
+}
+
+#[test]
+fn snapshots_are_not_given_up_unasked() {
+    let wanted = desired(&[vm("db", &[])]);
+    let mut actual = applied(&wanted);
+    let Spec::Vm(spec) = &wanted.specs[&id("db")] else { panic!("a vm") };
+    let seen = Seen {
+        autostart: false,
+        defined: Shape::of(spec),
+        running: None,
+        snapshots: Vec::new(),
+        other_snapshots: vec!["mine".to_owned()],
+    };
+    actual.resources.get_mut(&id("db")).expect("there").seen = Some(Box::new(seen));
+    let words = "vm `db` would be replaced, and its snapshots would go with its disks: `mine`";
+    assert_eq!(refusal(&wanted, &actual, anew("db")), words);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod help;
 mod outcome;
 mod plan;
 mod progress;
+mod service;
 mod stream;
 mod table;
 

@@ -73,7 +73,7 @@ fn system(root: Node<'_, '_>, project: &ProjectName, vm: &Vm, fixed: &mut Fixed)
         hardware.secure_boot = secure || features.into_iter().any(signed);
     }
     match &vm.boot {
-        Boot::Image(_) => {
+        Boot::Image(_) | Boot::Cdrom(_) => {
             let root_disk = devices(root).filter_map(file).any(|path| is_root(path, project, vm));
             if !root_disk {
                 fixed.boot.remove("disk");
@@ -85,8 +85,9 @@ fn system(root: Node<'_, '_>, project: &ProjectName, vm: &Vm, fixed: &mut Fixed)
                 Some(if is_image(path, project, recorded) { Fixed::image(recorded) } else { path.to_owned() })
             };
             let line = child(os, "cmdline").and_then(|line| line.text()).unwrap_or_default();
+            let wanted = cards::told(vm, fixed.boot["cmdline"].clone());
             // XML knows nothing of blanks at the ends of a line.
-            if fixed.boot["cmdline"].trim() != line.trim() {
+            if wanted.trim() != line.trim() {
                 fixed.boot.insert("cmdline", line.to_owned());
             }
             for (name, found) in [

@@ -52,6 +52,7 @@ mod templates;
 mod transfer;
 mod update;
 mod upload;
+mod versions;
 mod vms;
 mod volumes;
 mod xml;
@@ -73,6 +74,7 @@ pub use self::guest::{FileMode, GuestFile};
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
+pub use self::versions::Versions;
 use crate::backend::{Attempt, Change, Exhibit, Health, Hypervisor, HypervisorError, Notices, Ran};
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
@@ -114,17 +116,6 @@ impl Call<'_> {
     }
 }
 
-/// What is at the other end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Versions {
-    /// libvirt's version there, as `11.3.0`.
-    pub libvirt: String,
-    /// The driver: `QEMU`, `TEST`, …
-    pub driver: String,
-    /// The hypervisor's version, as `10.0.2`.
-    pub hypervisor: String,
-}
-
 impl Libvirt {
     /// Connects. `None` is libvirt's own choice: `LIBVIRT_DEFAULT_URI`, its configuration file, what it finds.
     ///
@@ -164,24 +155,15 @@ impl Libvirt {
         claim::claim(&self.connections, project, holder, waiting)
     }
 
+    /// Whether it is one user's own.
+    pub fn is_session(&self) -> bool {
+        self.place.session
+    }
+
     /// The interface of the host that a network is on; a wire is on none.
     pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
         let own = || names::bridge(project, &network.name);
         if network.is_served() { Some(own()) } else { network.settings.device.clone() }
-    }
-
-    /// What is at the other end, and in which version.
-    pub fn versions(&self) -> Result<Versions, HypervisorError> {
-        // libvirt packs a version into one number: 1,000,000 × major + 1,000 × minor + release.
-        let dotted = |n: u32| format!("{}.{}.{}", n / 1_000_000, n / 1000 % 1000, n % 1000);
-        self.connections.with(|connect| {
-            let asked = || error::failed("cannot ask the hypervisor for its version");
-            Ok(Versions {
-                libvirt: dotted(connect.get_lib_version().map_err(asked())?),
-                driver: connect.get_type().map_err(asked())?,
-                hypervisor: dotted(connect.get_hyp_version().map_err(asked())?),
-            })
-        })
     }
 
     /// The projects that have anything here: a vm, a network or a volume.

@@ -41,12 +41,10 @@ pub(super) fn list(domain: &Domain, id: &ResourceId) -> Result<(Vec<Moment>, Vec
     let (mut ours, mut others) = (Vec::new(), Vec::new());
     for snapshot in domain.list_all_snapshots(0).map_err(cannot())? {
         let name = snapshot.get_name().map_err(cannot())?;
-        match unless_gone(snapshot.get_xml_desc(0)).map_err(cannot())? {
-            Some(xml) => match moment(&xml).filter(|moment| moment.snapshot.name.as_str() == name) {
-                Some(moment) => ours.push(moment),
-                None => others.push(name),
-            },
-            None => {}
+        let Some(xml) = unless_gone(snapshot.get_xml_desc(0)).map_err(cannot())? else { continue };
+        match moment(&xml).filter(|moment| moment.snapshot.name.as_str() == name) {
+            Some(moment) => ours.push(moment),
+            None => others.push(name),
         }
     }
     ours.sort_by(|a, b| (a.snapshot.taken_at, &a.snapshot.name).cmp(&(b.snapshot.taken_at, &b.snapshot.name)));

@@ -146,8 +146,13 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
         let medium = volumes::image(call, image)?;
         path_of(&medium.volume, &ResourceId::Image(image.name.clone()).to_string())
     };
+    let mut cdrom = None;
     let (root, kernel) = match &vm.boot {
         Boot::Image(_) => (Some(disk_path(root_name())?), None),
+        Boot::Cdrom(disc) => {
+            cdrom = Some(image_path(disc)?);
+            (Some(disk_path(root_name())?), None)
+        }
         Boot::Kernel { kernel, initrd, cmdline } => {
             let initrd = initrd.as_ref().map(image_path).transpose()?;
             (None, Some(Kernel { path: image_path(kernel)?, initrd, cmdline: cmdline.clone() }))
@@ -172,7 +177,7 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
     });
     let (seed, ignition, share) = (seed.transpose()?, ignition.transpose()?, shares::way(call.place));
     let home = call.place.state()?.display().to_string();
-    let with = Fittings { root, disks, seed, ignition, share, kernel, home, ..Fittings::default() };
+    let with = Fittings { root, disks, seed, ignition, share, kernel, cdrom, home, ..Fittings::default() };
     if call.place.test {
         return Ok(Fittings { driver: "test", ..with });
     }

@@ -45,6 +45,8 @@ pub(super) struct Fittings {
     pub(super) kernel: Option<Kernel>,
     /// Where what the console says is recorded.
     pub(super) console_log: Option<String>,
+    /// Path of the disc in its drive.
+    pub(super) cdrom: Option<String>,
     /// Whose wires the vm is on.
     pub(super) home: String,
 }
@@ -118,6 +120,7 @@ struct DomainXml<'a> {
     machine: Option<String>,
     kernel: Option<Kernel>,
     console_log: Option<String>,
+    cdrom: Option<String>,
     disks: Vec<DomainDisk>,
     seed: Option<DomainSeed>,
     ignition: Option<String>,
@@ -151,6 +154,7 @@ pub(super) fn domain<'a>(record: &'a Record, vm: &'a Vm, with: Fittings) -> Resu
         x86,
         seed: with.seed.map(|path| DomainSeed { path, target: names::target(disks.len()) }),
         disks,
+        cdrom: with.cdrom,
         ignition: with.ignition,
         virtiofs: with.share == Way::Virtiofs,
         shares: vm.shares.iter().map(share).collect(),

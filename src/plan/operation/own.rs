@@ -44,6 +44,10 @@ impl VmDisk {
                 let name = VolumeName::new(Self::ROOT).expect("`root` is a legal name");
                 Some(own(name, vm.disk, Some(image.clone())))
             }
+            Boot::Cdrom(_) => {
+                let name = VolumeName::new(Self::ROOT).expect("`root` is a legal name");
+                Some(own(name, vm.disk, None))
+            }
             Boot::Kernel { .. } => None,
         };
         let others = vm.disks.iter().filter_map(|disk| match disk {

@@ -193,13 +193,12 @@ fn reached(other: &Step, milestone: Milestone) -> &'static str {
 
 fn colour(action: Action, palette: &Palette) -> Style {
     match action {
-        Action::Create => palette.good,
-        Action::Start => palette.busy,
-        Action::Update | Action::Restart | Action::Replace => palette.change,
-        Action::Stop | Action::Pause | Action::Freeze | Action::Delete | Action::Forget => palette.bad,
-        Action::Resume | Action::Thaw => palette.busy,
-        Action::Snapshot => palette.good,
-        Action::Restore => palette.change,
+        Action::Create | Action::Snapshot => palette.good,
+        Action::Start | Action::Resume | Action::Thaw => palette.busy,
+        Action::Update | Action::Restart | Action::Replace | Action::Restore => palette.change,
+        Action::Stop | Action::Pause | Action::Suspend | Action::Freeze | Action::Delete | Action::Forget => {
+            palette.bad
+        }
         Action::Verify => Style::new(),
     }
 }

@@ -254,6 +254,7 @@ Examples:
   vmcompose cp db:/etc - | tar -tf -")]
     Cp(Cp),
 
+    /// What tells of what happened.
     #[command(flatten)]
     Telling(Telling),
 

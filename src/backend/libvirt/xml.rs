@@ -43,10 +43,10 @@ pub(super) struct Fittings {
     pub(super) share: Way,
     /// Paths of kernel and initrd.
     pub(super) kernel: Option<Kernel>,
-    /// Where what the console says is recorded.
-    pub(super) console_log: Option<String>,
     /// Path of the disc in its drive.
     pub(super) cdrom: Option<String>,
+    /// Where what the console says is recorded.
+    pub(super) console_log: Option<String>,
     /// Whose wires the vm is on.
     pub(super) home: String,
 }
@@ -119,8 +119,8 @@ struct DomainXml<'a> {
     arch: Option<String>,
     machine: Option<String>,
     kernel: Option<Kernel>,
-    console_log: Option<String>,
     cdrom: Option<String>,
+    console_log: Option<String>,
     disks: Vec<DomainDisk>,
     seed: Option<DomainSeed>,
     ignition: Option<String>,

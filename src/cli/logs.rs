@@ -5,9 +5,45 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory as _, ValueEnum};
+use clap::{Args, CommandFactory as _, Subcommand, ValueEnum};
 
 use crate::names::VmName;
+
+/// What tells of what happened.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Telling {
+    /// Tell why a vm is not there yet, or what became of it
+    ///
+    /// While a run goes on, from another terminal: what the vm waits for, since when, the last answer of each probe, and which
+    /// vms wait for it. After the run: how it ended, what was found, and where all of it is kept.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose why web-1")]
+    Why(Why),
+
+    /// Show what runs do and what the hypervisor notices, as it happens
+    ///
+    /// Goes on until Ctrl-C. Runs of this user on this machine are told of, and what happens to the project's vms by whomever: a
+    /// vm that crashes, one that virsh stops, an agent that connects.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose events
+  vmcompose events --format json | jq -r 'select(.event == \"crashed\").vm'
+  vmcompose events --last           # what the last run told")]
+    Events(Events),
+
+    /// Show what the vms said on their serial consoles
+    ///
+    /// Every console is recorded from the vm's start on, whether anybody watches or not; a new start begins a new record, and
+    /// `down` removes it with its vm. Lines of several vms are told apart by the name in front. --guest shows the guest's
+    /// journal instead. Behind `logs`, -f is --follow, as in Compose; a file is named before it.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose logs -f
+  vmcompose logs --tail 50 db
+  vmcompose logs --guest --since 10m db web-1")]
+    Logs(Logs),
+}
 
 /// Options of `logs`.
 #[derive(Debug, Clone, PartialEq, Args)]

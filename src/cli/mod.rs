@@ -27,7 +27,7 @@ use codes::EXIT_CODES;
 pub use day::{Port, RunCommand, Until, Version, Wait};
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
-pub use logs::{EventFormat, Events, Logs, Why};
+pub use logs::{EventFormat, Events, Logs, Telling, Why};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
     Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
@@ -44,7 +44,7 @@ pub use run::{Doctor, Down, OnFailure, Recover, Run, Schedule, Up};
 /// with what libvirt really has, and carries out the difference: in parallel, each vm as soon as what it depends on is
 /// healthy. When something fails, what the run did is undone.
 #[derive(Debug, Clone, PartialEq, Parser)]
-#[command(name = "vmcompose", version, propagate_version = false, after_long_help = EXIT_CODES)]
+#[command(name = "vmcompose", version, propagate_version = false, after_long_help = global::EXIT_CODES)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
 pub struct Cli {
     /// Options of every command.
@@ -256,37 +256,9 @@ Examples:
   vmcompose cp db:/etc - | tar -tf -")]
     Cp(Cp),
 
-    /// Tell why a vm is not there yet, or what became of it
-    ///
-    /// While a run goes on, from another terminal: what the vm waits for, since when, the last answer of each probe, and which
-    /// vms wait for it. After the run: how it ended, what was found, and where all of it is kept.
-    #[command(after_long_help = "\
-Examples:
-  vmcompose why web-1")]
-    Why(Why),
-
-    /// Show what runs do and what the hypervisor notices, as it happens
-    ///
-    /// Goes on until Ctrl-C. Runs of this user on this machine are told of, and what happens to the project's vms by whomever: a
-    /// vm that crashes, one that virsh stops, an agent that connects.
-    #[command(after_long_help = "\
-Examples:
-  vmcompose events
-  vmcompose events --format json | jq -r 'select(.event == \"crashed\").vm'
-  vmcompose events --last           # what the last run told")]
-    Events(Events),
-
-    /// Show what the vms said on their serial consoles
-    ///
-    /// Every console is recorded from the vm's start on, whether anybody watches or not; a new start begins a new record, and
-    /// `down` removes it with its vm. Lines of several vms are told apart by the name in front. --guest shows the guest's
-    /// journal instead. Behind `logs`, -f is --follow, as in Compose; a file is named before it.
-    #[command(after_long_help = "\
-Examples:
-  vmcompose logs -f
-  vmcompose logs --tail 50 db
-  vmcompose logs --guest --since 10m db web-1")]
-    Logs(Logs),
+    /// What tells of what happened.
+    #[command(flatten)]
+    Telling(Telling),
 
     /// Open the serial console of a vm
     ///

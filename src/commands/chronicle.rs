@@ -157,6 +157,6 @@ fn names(all: &Path) -> Vec<String> {
 fn home(project: &ProjectName, hypervisor: &str) -> Result<PathBuf, Error> {
     let journals = unfinished::journals()?;
     let digest = Sha256::digest(hypervisor.as_bytes());
-    let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    Ok(journals.root().with_file_name("runs").join(format!("{project}-{digest}")))
+    let number = digest.iter().take(4).fold(0u32, |number, byte| number << 8 | u32::from(*byte));
+    Ok(journals.root().with_file_name("runs").join(format!("{project}-{number:08x}")))
 }

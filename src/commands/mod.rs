@@ -49,7 +49,7 @@ pub use completion::answer_shell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::cli::{Cli, Command, Global};
+use crate::cli::{Cli, Command, Global, Telling};
 use crate::compose::Request;
 use crate::error::{Error, Exit};
 use crate::render::{self, Palette, message, output};
@@ -81,9 +81,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Ssh(options) => ssh::ssh(&global, &options),
         Command::SshConfig(options) => ssh::config(&global, &options),
         Command::Cp(options) => cp::cp(&global, &options),
-        Command::Why(options) => why::why(&global, &options),
-        Command::Events(options) => events::events(&global, &options),
-        Command::Logs(options) => logs::logs(&global, &options),
+        Command::Telling(Telling::Why(options)) => why::why(&global, &options),
+        Command::Telling(Telling::Events(options)) => events::events(&global, &options),
+        Command::Telling(Telling::Logs(options)) => logs::logs(&global, &options),
         Command::Console(options) => console::console(&global, &options),
         Command::Config(options) => show::config(&global, &options),
         Command::Validate(options) => show::validate(&global, &options),

@@ -25,7 +25,7 @@ pub(super) fn why(global: &Global, options: &Why) -> Result<Exit, Error> {
         // Neither here nor in any run: perhaps another name was meant.
         login::find(&sight.actual, &options.vm)?;
     }
-    let mut text = told.unwrap_or_else(|| format!("{id}: no run that is still known had anything to do with it\n"));
+    let text = told.unwrap_or_else(|| format!("{id}: no run that is still known had anything to do with it\n"));
     let now = ps::statuses(&sight.hypervisor, &project, &sight.actual).remove(&options.vm);
     let now = now.map_or_else(
         || "it does not exist".to_owned(),
@@ -39,8 +39,8 @@ pub(super) fn why(global: &Global, options: &Why) -> Result<Exit, Error> {
             format!("it is {}{health}", row.state.as_str())
         },
     );
-    text.push_str(&format!("  {:<12} {now}\n", "right now"));
-    print(&text)?;
+    let now = format!("  {:<12} {now}\n", "right now");
+    print(&(text + &now))?;
     Ok(Exit::Done)
 }
 

@@ -200,9 +200,8 @@ fn telling(failure: &Failure, progress: &Progress) -> String {
     const MOST: usize = 3;
     let gate = matches!(failure.problem, Problem::Unhealthy { .. } | Problem::Hopeless { .. });
     let track = progress.tracks.iter().find(|track| gate && track.summary.resource == failure.resource);
-    track
-        .map(|track| track.telling.iter().take(MOST).map(|line| format!("\n{}", tame(line))).collect())
-        .unwrap_or_default()
+    let found = track.into_iter().flat_map(|track| track.telling.iter().take(MOST));
+    found.flat_map(|line| ["\n".to_owned(), tame(line)]).collect()
 }
 
 /// What a script in a guest printed comes in lines, and stays in them.

@@ -71,7 +71,7 @@ fn bash_completes_networks_images_and_snapshots() {
     if !enabled() {
         return;
     }
-    let text = "networks: { back: { mode: isolated } }\nimages: { os: kernel }\nvms: { db: { boot: { kernel: kernel }, \
+    let text = "networks: { back: { mode: isolated } }\nvms: { db: { boot: { kernel: kernel }, \
                 networks: [back], disks: [{ name: data, size: 1MiB }] } }\n";
     let desk = Desk::online(text);
     desk.run(&["up"]).expect(0);
@@ -83,7 +83,7 @@ fn bash_completes_networks_images_and_snapshots() {
     assert_eq!(offered(&["snapshot", "restore", ""]), ["before-upgrade"]);
     assert_eq!(offered(&["snapshot", "restore", "before-upgrade", ""]), ["db"]);
     assert_eq!(offered(&["network", "info", "b"]), ["back"]);
-    assert_eq!(offered(&["image", "rm", "o"]), ["os"]);
+    assert_eq!(offered(&["image", "rm", "k"]), ["kernel"]);
     desk.run(&["down"]).expect(0);
 }
 

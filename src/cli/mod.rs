@@ -5,6 +5,7 @@
 mod choice;
 mod codes;
 mod day;
+mod examples;
 mod global;
 mod guest;
 pub mod image;
@@ -44,7 +45,7 @@ pub use run::{Doctor, Down, OnFailure, Recover, Run, Schedule, Up};
 /// with what libvirt really has, and carries out the difference: in parallel, each vm as soon as what it depends on is
 /// healthy. When something fails, what the run did is undone.
 #[derive(Debug, Clone, PartialEq, Parser)]
-#[command(name = "vmcompose", version, propagate_version = false, after_long_help = global::EXIT_CODES)]
+#[command(name = "vmcompose", version, propagate_version = false, after_long_help = EXIT_CODES)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
 pub struct Cli {
     /// Options of every command.
@@ -64,14 +65,7 @@ pub enum Command {
     /// the command ends when every healthcheck passes. When something fails, or on Ctrl-C, what this run did is undone.
     /// What is as it should be already is left alone: the second `up` does nothing. After a run that was cut short it goes on
     /// from what is there; `recover` goes back.
-    #[command(after_long_help = "\
-Examples:
-  vmcompose up
-  vmcompose up web                  # only that vm, and what it depends on
-  vmcompose up --replace web        # make it anew, with new disks of its own
-  vmcompose plan --out shop.plan && vmcompose up --plan shop.plan --yes
-  vmcompose up --on-failure keep    # leave a vm that does not get healthy, to look at it
-  vmcompose -f base.yaml -f ci.yaml up --locked --yes --progress plain")]
+    #[command(after_long_help = examples::UP)]
     Up(Up),
 
     /// Take everything down
@@ -89,23 +83,14 @@ Examples:
     /// Every run writes down what it is about to do, below `$XDG_STATE_HOME` or ~/.local/state. Where it came to no good end,
     /// `up` and `down` say so and go on from what the hypervisor really has; this command goes back instead. Each step is
     /// held against the hypervisor first. It can be interrupted, and given again.
-    #[command(after_long_help = "\
-Examples:
-  vmcompose recover --list
-  vmcompose recover
-  vmcompose recover --all --yes")]
+    #[command(after_long_help = examples::RECOVER)]
     Recover(Recover),
 
     /// Show what `up` would do, and why
     ///
     /// Writes nothing anywhere but the file given to --out. `+` is made, `>` is started, `~` is changed, `-` is deleted, `=` is only looked at, because
     /// something waits for it.
-    #[command(after_long_help = "\
-Examples:
-  vmcompose plan
-  vmcompose plan --exit-code --format json > plan.json    # ends with 10 where there are changes
-  vmcompose plan --out shop.plan                          # `up --plan shop.plan` does that or nothing
-  vmcompose plan --destroy                                # what `down` would do")]
+    #[command(after_long_help = examples::PLAN)]
     Plan(Plan),
 
     /// Show the vms: state, health, address
@@ -210,11 +195,7 @@ Examples:
     ///
     /// Needs no network, no account and no key: the command runs as root, without a shell, and ends with its own exit
     /// code, or 128 and the number of the signal that ended it. What it writes is shown when it ends.
-    #[command(after_long_help = "\
-Examples:
-  vmcompose exec db -- uptime
-  vmcompose exec db -- sh -c 'journalctl -b | tail -20'
-  vmcompose exec -i db -- sh -c 'cat > /etc/motd' < motd")]
+    #[command(after_long_help = examples::EXEC)]
     Exec(Exec),
 
     /// Log in to a vm, or run a command there, with ssh
@@ -234,13 +215,7 @@ Examples:
     /// Print the vms as an SSH configuration, for ssh, scp, rsync, ansible
     ///
     /// Each vm is there under its own name, and under that of the project and its own. Print it anew when vms come or go.
-    #[command(after_long_help = "\
-Examples:
-  vmcompose ssh-config > shop.ssh && ssh -F shop.ssh db
-  rsync -e 'ssh -F shop.ssh' -a src/ db:src/
-  ansible -i db, --ssh-common-args '-F shop.ssh' all -m ping
-For every ssh of yours, with `Include vmcompose/*` as the first line of ~/.ssh/config:
-  mkdir -p ~/.ssh/vmcompose && vmcompose ssh-config > ~/.ssh/vmcompose/shop")]
+    #[command(after_long_help = examples::SSH_CONFIG)]
     SshConfig(SshConfig),
 
     /// Copy files and folders into a vm or out of it
@@ -249,11 +224,7 @@ For every ssh of yours, with `Include vmcompose/*` as the first line of ~/.ssh/c
     /// there, into it, and `SRC/.` copies what is in SRC. Modes are kept. `-` is a tar archive from stdin or to stdout.
     /// Goes through ssh where that answers, as the account of `vmcompose ssh`; else through the guest agent, as root,
     /// without network.
-    #[command(after_long_help = "\
-Examples:
-  vmcompose cp app.conf web-1:/etc/app.conf --via agent
-  vmcompose cp db:/var/log/postgresql ./logs
-  vmcompose cp db:/etc - | tar -tf -")]
+    #[command(after_long_help = examples::CP)]
     Cp(Cp),
 
     /// What tells of what happened.
@@ -343,13 +314,7 @@ Examples:
     Ls(Ls),
 
     /// Print what a shell needs to complete command lines, names of vms and networks included
-    #[command(after_long_help = "\
-Examples:
-  vmcompose completion bash > ~/.local/share/bash-completion/completions/vmcompose
-  vmcompose completion zsh > ~/.zfunc/_vmcompose                  # a folder of $fpath
-  vmcompose completion fish > ~/.config/fish/completions/vmcompose.fish
-  eval (vmcompose completion elvish | slurp)                      # in rc.elv
-  vmcompose completion powershell | Out-String | Invoke-Expression    # in $PROFILE")]
+    #[command(after_long_help = examples::COMPLETION)]
     Completion(Completion),
 
     /// Write manual pages, one for each command

@@ -58,6 +58,8 @@ pub fn text(outcome: &Outcome, about: &About<'_>, palette: &Palette) -> String {
             text.push_str(&note("everything that this run did is undone", palette));
             text
         }
+        // Who only waited has left nothing.
+        Outcome::Stuck { causes, .. } if about.plan.is_empty() => failures(causes, about, palette),
         Outcome::Stuck { causes, left_behind } => {
             let mut text = failures(causes, about, palette);
             if about.progress.rollback.is_some() {

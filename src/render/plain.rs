@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::execute::{Event, EventKind, Outcome, StepResult};
+use crate::plan::Action;
 use crate::plan::StepId;
 use crate::render::layout::tame;
 use crate::render::outcome::{problem, remains};
@@ -100,6 +101,10 @@ fn ended(progress: &Progress, outcome: &Outcome) -> String {
     match outcome {
         Outcome::Completed => "completed".to_owned(),
         Outcome::RolledBack { .. } => "rolled back".to_owned(),
+        // Who only waited has left nothing.
+        Outcome::Stuck { .. } if progress.tracks.iter().all(|track| track.summary.action == Action::Verify) => {
+            "failed".to_owned()
+        }
         Outcome::Stuck { causes, left_behind } => {
             let left = remains(progress, causes, left_behind);
             format!("stuck, {} left behind", count(left.len(), "resource"))

@@ -53,8 +53,7 @@ pub(super) fn from_url(url: &Url, checksum: Option<&Checksum>, remote: &Remote<'
     let pin = pinned(url, checksum, remote)?;
     let mut wanted = Wanted { identity: sums::identity(url), role: remote.role, pin };
     let held = |wanted: &Wanted<'_>, entry: &Entry| wanted.is(entry) && wanted.held(entry, checksum);
-    let cached =
-        |wanted: &Wanted<'_>| with.cache.list().map(|all| all.into_iter().find(|entry| held(wanted, entry)));
+    let cached = |wanted: &Wanted<'_>| with.cache.list().map(|all| all.into_iter().find(|entry| held(wanted, entry)));
     let update = with.mode == Mode::Update;
     if !update && let Some(entry) = cached(&wanted)? {
         return use_cached(&entry, checksum, remote);
@@ -107,9 +106,7 @@ fn pinned<'a>(url: &Url, checksum: Option<&Checksum>, remote: &Remote<'a>) -> Re
     match (mode, pin) {
         (Mode::Update, _) | (Mode::Normal, None) => Ok(None),
         (Mode::Locked, None) => Err(Fault::Lock(LockFault::Unpinned(url.clone()))),
-        (Mode::Locked, Some(pin)) if contradicted(&pin) => {
-            Err(stale(url, checksum.expect("it contradicts"), pin))
-        }
+        (Mode::Locked, Some(pin)) if contradicted(&pin) => Err(stale(url, checksum.expect("it contradicts"), pin)),
         // The user has written another checksum since: the compose file is what the lock file follows.
         (Mode::Normal, Some(pin)) if contradicted(&pin) => Ok(None),
         (_, Some(pin)) => Ok(Some(pin)),

@@ -110,6 +110,30 @@ fn every_example_is_planned_the_same_way_each_time() {
 }
 
 #[test]
+fn what_config_prints_of_every_example_is_planned_the_same_way() {
+    for folder in folders() {
+        let example = Example::new(&folder);
+        let parsed = |sources: &Sources, request: &Request| {
+            compose::parse(sources, request, &Surroundings::default())
+                .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        };
+        let first = parsed(&example.sources, &example.request);
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let text = serde_yaml::to_string(&first.resolved()).expect("printed");
+        std::fs::write(elsewhere.path().join("vmcompose.yaml"), &text).expect("written");
+        let request = Request { directory: elsewhere.path().to_owned(), ..Request::default() };
+        let again = parsed(&compose::gather(&request).expect("read"), &request);
+        assert_eq!(text, serde_yaml::to_string(&again.resolved()).expect("printed"), "{}", folder.display());
+        let meant = |mut project: vmcompose::model::Project| {
+            project.origins.clear();
+            project.vms.values_mut().for_each(|vm| vm.replica_of = None);
+            format!("{project:#?}")
+        };
+        assert_eq!(meant(first.project), meant(again.project), "{}", folder.display());
+    }
+}
+
+#[test]
 fn the_cloud_images_by_url_are_those_that_are_known_by_name() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose-examples/cloud-images");
     let request = Request { directory, ..Request::default() };

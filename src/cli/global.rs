@@ -35,7 +35,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub env_file: Vec<PathBuf>,
 
-    /// A profile to switch on; vms without a profile are always on
+    /// A profile to switch on, or '*' for all; vms without a profile are always on [env: `VMCOMPOSE_PROFILES`, by commas]
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Vec<String>,
 

@@ -20,10 +20,11 @@ pub(crate) const DEPTH: usize = 64;
 /// How many values a file may have once its aliases are followed.
 pub(crate) const NODES: usize = 2_000_000;
 
-/// Reads the documents of a text. The first syntax error ends it; mistakes that leave a tree are all reported.
-pub(crate) fn load(file: FileId, text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
+/// Reads the documents of a text. The first syntax error ends it, and leaves none; mistakes that leave a tree are all
+/// reported, and come with it.
+pub(crate) fn load(file: FileId, text: &str) -> (Vec<Node>, Vec<Diagnostic>) {
     if let Some(diagnostic) = trouble::not_text(file, text) {
-        return Err(vec![diagnostic]);
+        return (Vec::new(), vec![diagnostic]);
     }
     let mut builder = Builder::new(file, text);
     for event in std::iter::from_fn({
@@ -36,10 +37,10 @@ pub(crate) fn load(file: FileId, text: &str) -> Result<Vec<Node>, Vec<Diagnostic
         };
         if let Err(fatal) = step {
             builder.mistakes.push(fatal);
-            return Err(builder.mistakes);
+            return (Vec::new(), builder.mistakes);
         }
     }
-    if builder.mistakes.is_empty() { Ok(builder.documents) } else { Err(builder.mistakes) }
+    (builder.documents, builder.mistakes)
 }
 
 /// A collection that is being read.
@@ -63,6 +64,8 @@ struct Builder<'a> {
     /// Values kept a second time for the sake of anchors.
     copied: usize,
     documents: Vec<Node>,
+    /// Whether an alias was followed.
+    aliased: bool,
     mistakes: Vec<Diagnostic>,
 }
 
@@ -77,6 +80,7 @@ impl<'a> Builder<'a> {
             counted: 0,
             copied: 0,
             documents: Vec::new(),
+            aliased: false,
             mistakes: Vec::new(),
         }
     }
@@ -154,6 +158,7 @@ impl<'a> Builder<'a> {
     fn alias(&mut self, anchor: usize, at: Extent) -> Result<(), Diagnostic> {
         let Some((node, size)) = self.anchors.get(&anchor) else { return Err(trouble::recursive_alias(at)) };
         let (node, size) = (Rc::clone(node), *size);
+        self.aliased = true;
         self.count(size, at)?;
         let depth = self.open.len();
         if depth + deepest(&node) > DEPTH {
@@ -191,7 +196,7 @@ impl<'a> Builder<'a> {
 
     fn count(&mut self, values: usize, at: Extent) -> Result<(), Diagnostic> {
         self.counted = self.counted.saturating_add(values);
-        if self.counted.saturating_add(self.copied) > NODES { Err(trouble::too_many(at)) } else { Ok(()) }
+        if self.counted.saturating_add(self.copied) > NODES { Err(trouble::too_many(at, self.aliased)) } else { Ok(()) }
     }
 }
 

@@ -209,9 +209,7 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::BusySubnet { .. } => {
             "nothing was changed; choose another subnet, or leave it out to have a free one chosen".to_owned()
         }
-        Obstacle::Rootless { .. } => "nothing was changed; connect to `qemu:///system`, write `networks: []` and reach the vm \
-             by its `ports`, or have the administrator allow a bridge in /etc/qemu/bridge.conf and join it by `mode: bridge`"
-            .to_owned(),
+        Obstacle::Rootless { .. } => "nothing was changed; leave it out, or connect to `qemu:///system`".to_owned(),
         Obstacle::BusyPort { .. } => {
             "nothing was changed; publish it on another port of the host, or stop who has this one".to_owned()
         }
@@ -231,7 +229,12 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::Shrinks { has, .. } => {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }
-        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } | Obstacle::Snapshot { hint, .. } => format!("nothing was changed; {hint}"),
+        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } | Obstacle::Snapshot { hint, .. } => {
+            format!("nothing was changed; {hint}")
+        }
+        Obstacle::Snapshots { .. } => {
+            "nothing was changed; `vmcompose snapshot delete NAME` gives them up".to_owned()
+        }
         Obstacle::Protected { .. } | Obstacle::Replaced { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }

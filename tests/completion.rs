@@ -1,8 +1,13 @@
 //! Completion in a real bash, and the manual pages.
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use support::desk::{Desk, URI};
+use support::qemu::enabled;
 
 const FILE: &str = "\
 name: shop
@@ -59,6 +64,27 @@ fn bash_completes_from_the_file_that_the_line_names() {
     let folder = folder();
     fs::write(folder.path().join("other.yaml"), "vms: { alone: { boot: { kernel: kernel } } }\n").expect("written");
     assert_eq!(offered(folder.path(), &["-f", "other.yaml", "exec", ""]), ["alone"]);
+}
+
+#[test]
+fn bash_completes_networks_images_and_snapshots() {
+    if !enabled() {
+        return;
+    }
+    let text = "networks: { back: { mode: isolated } }\nimages: { os: kernel }\nvms: { db: { boot: { kernel: kernel }, \
+                networks: [back], disks: [{ name: data, size: 1MiB }] } }\n";
+    let desk = Desk::online(text);
+    desk.run(&["up"]).expect(0);
+    desk.run(&["snapshot", "create", "before-upgrade"]).expect(0);
+    let offered = |words: &[&str]| {
+        let words: Vec<&str> = ["-c", URI, "-p", &desk.project].into_iter().chain(words.iter().copied()).collect();
+        offered(desk.path(), &words)
+    };
+    assert_eq!(offered(&["snapshot", "restore", ""]), ["before-upgrade"]);
+    assert_eq!(offered(&["snapshot", "restore", "before-upgrade", ""]), ["db"]);
+    assert_eq!(offered(&["network", "info", "b"]), ["back"]);
+    assert_eq!(offered(&["image", "rm", "o"]), ["os"]);
+    desk.run(&["down"]).expect(0);
 }
 
 #[test]

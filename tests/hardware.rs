@@ -4,8 +4,9 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use support::qemu::{Stack, enabled};
 use support::{World, apply, observe, up};
@@ -53,6 +54,7 @@ fn what_is_defined_must_be_seen_as_it_was_asked_for() {
     assert_eq!(
         seen(),
         Seen {
+            persistent: true,
             autostart: false,
             defined: shape.clone(),
             running: Some(shape.clone()),
@@ -62,12 +64,16 @@ fn what_is_defined_must_be_seen_as_it_was_asked_for() {
     );
     let mut equipped = plain.clone();
     equip(&mut equipped);
+    // Of what is spoken of now, it has what it was started with.
+    let mut runs_on = shape.clone();
+    runs_on.fixed.hardware.max_cpus = Some(1);
+    runs_on.fixed.hardware.max_memory = Some(plain.memory);
     let redefine = Operation::RedefineVm { from: Box::new(plain.clone()), to: Box::new(equipped.clone()) };
     for _ in 0..2 {
         apply(&libvirt, &shop, &redefine);
         let now = seen();
         assert_eq!((now.autostart, &now.defined), (true, &Shape::of(&equipped)));
-        assert_eq!(now.running, Some(shape.clone()), "it runs on as it was");
+        assert_eq!(now.running, Some(runs_on.clone()), "it runs on as it was");
         assert_eq!(now.drift(&equipped).first().map(|(field, ..)| field.as_str()), Some("cpus"));
     }
     apply(&libvirt, &shop, &redefine.undo().expect("it has one"));
@@ -174,6 +180,20 @@ fn a_guest_changes_while_it_runs_and_what_others_did_is_put_back() {
     stack.run(&["up"]).expect(0);
     stack.run(&["plan", "--exit-code"]).expect(0);
     assert_ne!(virsh(&["domid", &domain]), booted, "it was started again");
+    a_command_ends_when_its_guest_is_restarted_under_it(&stack);
+}
+
+/// Beside the guest that is there already.
+fn a_command_ends_when_its_guest_is_restarted_under_it(stack: &Stack) {
+    let mut command = stack.command(&["exec", "db", "--", "sleep", "86399"]);
+    let child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().expect("runs");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(5);
+    while !stack.run(&["exec", "db", "--", "ps"]).stdout.contains("sleep 86399") {
+        assert!(std::time::Instant::now() < deadline, "it is not in the guest");
+    }
+    virsh(&["reset", &format!("{}-db", stack.project())]);
+    let ended = support::qemu::Run::of(&child.wait_with_output().expect("it ends")).expect(4);
+    assert!(ended.stderr.contains("was restarted before the command ended"), "{}", ended.stderr);
 }
 
 #[test]
@@ -189,5 +209,52 @@ fn what_this_hypervisor_cannot_do_is_said_before_anything_is_done() {
     for words in ["`pdp-11`", "`hugepages`", "vmcompose.yaml:3", "`pc`", "nothing was changed"] {
         assert!(up.stderr.contains(words), "`{words}` is not in:\n{}", up.stderr);
     }
+    assert_eq!(stack.belongings(), Vec::<String>::new());
+}
+
+/// The smallest disc that boots (El Torito, version 1.0): it says over and over on the first serial port that it did.
+fn disc() -> Vec<u8> {
+    const SECTOR: usize = 2048;
+    const CODE: &[u8] =
+        b"\xba\xf8\x03\xe8\x00\x00\x5e\x83\xc6\x1a\x2e\xac\x84\xc0\x74\xf3\x88\xc3\xb2\xfd\xec\xa8\x20\x74\xf9\
+                          \xb2\xf8\x88\xd8\xee\xeb\xeadisc boots\r\n\0";
+    let mut disc = vec![0; 21 * SECTOR];
+    let mut put = |sector: usize, at: usize, bytes: &[u8]| {
+        disc[sector * SECTOR + at..][..bytes.len()].copy_from_slice(bytes);
+    };
+    put(16, 0, b"\x01CD001\x01");
+    put(17, 0, b"\x00CD001\x01EL TORITO SPECIFICATION");
+    put(17, 0x47, &19u32.to_le_bytes());
+    put(18, 0, b"\xffCD001\x01");
+    // The words of the first entry add up to zero; the second boots one sector, the twentieth, as it is.
+    put(19, 0, b"\x01\x00");
+    put(19, 28, b"\xaa\x55\x55\xaa");
+    put(19, 32, b"\x88\x00\x00\x00\x00\x00\x04\x00");
+    put(19, 40, &20u32.to_le_bytes());
+    put(20, 0, CODE);
+    disc
+}
+
+#[test]
+fn a_vm_with_an_empty_disk_starts_from_its_disc() {
+    if !enabled() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("vmcompose.yaml");
+    fs::write(folder.path().join("install.iso"), disc()).expect("written");
+    let vm = "boot: {cdrom: install.iso}, disk: 64MiB, memory: 64MiB, networks: [], stop_grace_period: 0s";
+    fs::write(&file, format!("vms: {{db: {{{vm}}}}}\n")).expect("written");
+    let stack = Stack::new(&[&file]);
+    stack.run(&["up"]).expect(0);
+    let mut console = stack.command(&["console", "db"]);
+    console.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut console = console.spawn().expect("the binary runs");
+    let lines = BufReader::new(console.stdout.take().expect("piped")).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains("disc boots")), "the console ended before that");
+    console.kill().expect("it runs");
+    console.wait().expect("it ended");
+    stack.run(&["plan", "--exit-code"]).expect(0);
+    stack.run(&["down", "--yes"]).expect(0);
     assert_eq!(stack.belongings(), Vec::<String>::new());
 }

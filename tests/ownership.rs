@@ -5,7 +5,7 @@ mod support;
 
 use support::{World, apply, attempt, observe, refused, text, up};
 use vmcompose::backend::{ErrorKind, Health, Hypervisor};
-use vmcompose::model::{Boot, ImageFormat, Probe, Spec, Vm};
+use vmcompose::model::{Boot, ImageFormat, Port, Probe, Spec, Vm};
 use vmcompose::names::{Pool, ResourceId};
 use vmcompose::plan::Operation;
 use vmcompose::state::Phase;
@@ -20,6 +20,23 @@ const STRANGERS: &str = "
     <pool type='logical'><name>vmcompose-disks</name><target><path>/dev/other</path></target>
       <volume><name>shop.pgdata.qcow2</name><capacity>1024</capacity><target><path>/dev/other/x</path></target></volume>
     </pool>";
+
+#[test]
+fn a_port_of_another_projects_vm_is_taken_whether_that_runs_or_not() {
+    let world = World::new();
+    let (libvirt, shop, lab) = (world.connect(), support::project("shop"), support::project("lab"));
+    let plain = up(&libvirt, &lab, &world, "web");
+    let port = Port { address: None, host: 8080, guest: 80, udp: false };
+    let to = Vm { ports: vec![port], ..plain.clone() };
+    apply(&libvirt, &lab, &Operation::RedefineVm { from: Box::new(plain.clone()), to: Box::new(to) });
+    let taken = || observe(&libvirt, &shop).surroundings.ports;
+    let expected = [(port, "vm `web` of project `lab`".to_owned())];
+    apply(&libvirt, &lab, &Operation::StopVm { name: plain.name.clone(), grace: Span::secs(0) });
+    assert_eq!(taken(), expected, "it could not be started any more");
+    apply(&libvirt, &lab, &Operation::StartVm(plain.name.clone()));
+    assert_eq!(taken(), expected);
+    assert_eq!(observe(&libvirt, &lab).surroundings.ports, []);
+}
 
 #[test]
 fn what_is_not_ours_must_be_reported_and_left_alone() {

@@ -43,6 +43,14 @@ fn a_day_of_a_project() {
     let held = then(&["pause"], "db paused, web paused");
     assert!(held.contains("2 vms paused"), "{held}");
     then(&["unpause", "web"], "db running, web running");
+    let slept = then(&["suspend"], "db saved, web saved");
+    assert!(slept.contains("2 vms suspended"), "{slept}");
+    assert_eq!(then(&["suspend"], "db saved, web saved"), "nothing to do: every vm is suspended or stopped already\n");
+    let plan = desk.run(&["plan"]).expect(0).stdout;
+    assert!(plan.contains("> vm `web`") && plan.contains("start: is saved"), "`up` lets it go on:\n{plan}");
+    let taken = desk.run(&["snapshot", "create", "s"]).expect(8).stderr;
+    assert!(taken.contains("it is suspended") && taken.contains("`vmcompose resume db`"), "{taken}");
+    assert!(then(&["resume", "web"], "db running, web running").contains("2 vms resumed"));
     assert!(then(&["kill", "db", "--with-dependents"], "db stopped, web stopped").contains("vm `web`: stopped"));
     desk.run(&["down"]).expect(0);
 }

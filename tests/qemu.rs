@@ -284,8 +284,7 @@ fn a_root_disk_must_be_an_overlay_as_large_as_asked() {
     stage.apply(Operation::StartVm(vm.name.clone()));
     let found = observe(&stage.libvirt, &stage.project);
     assert_eq!(found.resources[&ResourceId::Vm(vm.name.clone())].phase, Phase::Running);
-    let loose: Vec<_> = found.loose_disks.iter().map(|(vm, ..)| vm.as_str()).collect();
-    assert_eq!(loose, ["larger"]);
+    assert!(found.loose_disks.iter().map(|(vm, ..)| vm.as_str()).eq(["larger"]), "{:?}", found.loose_disks);
     virsh(&["suspend", &format!("{}-same", stage.project)]);
     let resume = Operation::ResumeVm(vm.name);
     apply(&stage.libvirt, &stage.project, &resume);

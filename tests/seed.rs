@@ -20,7 +20,13 @@ use vmcompose::names::{NetworkName, VolumeName};
 use vmcompose::seed::{self, Machine, Seed};
 
 fn machine() -> Machine {
-    Machine { identity: "shop/web-1".to_owned(), hostname: "web-1".to_owned(), nics: Vec::new(), disks: Vec::new() }
+    Machine {
+        identity: "shop/web-1".to_owned(),
+        hostname: "web-1".to_owned(),
+        nics: Vec::new(),
+        disks: Vec::new(),
+        hosts: BTreeMap::new(),
+    }
 }
 
 fn nic(last: u8, default_route: bool) -> Nic {

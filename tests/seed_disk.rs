@@ -24,7 +24,13 @@ fn machine() -> Machine {
         routes: Vec::new(),
         name: None,
     };
-    Machine { identity: "shop/web".to_owned(), hostname: "web".to_owned(), nics: vec![nic], disks: Vec::new() }
+    Machine {
+        identity: "shop/web".to_owned(),
+        hostname: "web".to_owned(),
+        nics: vec![nic],
+        disks: Vec::new(),
+        hosts: std::collections::BTreeMap::new(),
+    }
 }
 
 const SECTOR: usize = 2048;

@@ -3,6 +3,7 @@
 //! Owns what can be typed, and nothing else: what a command does is not known here, and nothing is printed.
 
 mod choice;
+mod day;
 mod global;
 mod guest;
 pub mod image;
@@ -16,22 +17,23 @@ pub mod snapshot;
 pub mod volume;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Parser, Subcommand};
 
 pub use choice::Choice;
+pub use day::{Port, RunCommand, Until, Version, Wait};
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
-    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, TableFormat,
-    Validate,
+    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
+    TableFormat, Validate,
 };
 
 pub use shell::{Completion, Man, Shell};
 
-pub use run::{Doctor, OnFailure, Recover, Run, Schedule};
+pub use run::{Doctor, Down, OnFailure, Recover, Run, Schedule, Up};
+
 const EXIT_CODES: &str = "\
 Exit codes:
     0  done
@@ -180,6 +182,18 @@ Examples:
   vmcompose unpause")]
     Unpause(Forwards),
 
+    /// Put what vms have in memory on the hypervisor's disk, and switch them off; dependents first
+    #[command(after_long_help = "\
+Examples:
+  vmcompose suspend")]
+    Suspend(Backwards),
+
+    /// Let suspended vms go on, and what they depend on; guests with an agent get the right time
+    #[command(after_long_help = "\
+Examples:
+  vmcompose resume")]
+    Resume(Forwards),
+
     /// Switch vms off at once, without asking their guests
     #[command(after_long_help = "\
 Examples:
@@ -189,6 +203,30 @@ Examples:
     /// Take the whole project at one instant, and go back to it
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
+
+    /// Wait until vms are healthy, have done their work, or are off
+    ///
+    /// Changes nothing. Ends with 6 where that does not come to be.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose wait db --timeout 2m
+  vmcompose wait migrate --for completed")]
+    Wait(Wait),
+
+    /// Start a vm and what it depends on, run a command in it, and stop again what was started for that
+    ///
+    /// The command runs as `exec` runs it, once everything is healthy, and its exit code is passed on. What ran before runs on.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose run tools -- make test")]
+    Run(RunCommand),
+
+    /// Print where the ports of a vm are published
+    #[command(after_long_help = "\
+Examples:
+  vmcompose port web 80
+  curl http://$(vmcompose port web 80)/")]
+    Port(Port),
 
     /// Run a command in a vm, through its guest agent
     ///
@@ -269,6 +307,7 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   vmcompose schema > vmcompose.schema.json
+  vmcompose schema --of plan        # of `plan --format json`
   vmcompose schema --format markdown | less")]
     Schema(Schema),
 
@@ -294,6 +333,16 @@ Examples:
     /// Look after the storage pools of the hypervisor
     #[command(subcommand)]
     Pool(pool::Pool),
+
+    /// Print a systemd unit that starts the project with the machine, in the order of its graph
+    ///
+    /// libvirt starts vms with `autostart: true` itself, all at once and in no order. The unit starts what was last applied
+    /// as `vmcompose start` does, gates included, and shuts it down in reverse. Changes nothing itself.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose -c qemu:///system service | sudo tee /etc/systemd/system/vmcompose-shop.service
+  sudo systemctl enable vmcompose-shop.service")]
+    Service,
 
     /// Write a commented vmcompose.yaml to start from; never over one that is there
     #[command(after_long_help = "\
@@ -341,53 +390,9 @@ Examples:
     /// Print the versions of vmcompose and of libvirt
     #[command(after_long_help = "\
 Examples:
-  vmcompose version")]
-    Version,
-}
-
-/// Options of `up`.
-#[derive(Debug, Clone, PartialEq, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-pub struct Up {
-    /// Do not ask, also where data is deleted
-    #[arg(short, long)]
-    pub yes: bool,
-    /// What is meant.
-    #[command(flatten)]
-    pub choice: Choice,
-    /// Carry out a plan that `plan --out` saved, or nothing where it would be another one by now
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    #[arg(conflicts_with_all = ["vms", "replace", "force_recreate", "remove_orphans"])]
-    pub plan: Option<PathBuf>,
-    /// Refuse images that vmcompose.lock does not mention, or that differ from it
-    #[arg(long)]
-    pub locked: bool,
-    /// What a failure or an interrupt entails
-    #[arg(long, value_name = "WHAT", default_value = "rollback")]
-    pub on_failure: OnFailure,
-    /// What decides when a vm may start
-    #[arg(long, value_name = "HOW", default_value = "ready")]
-    pub schedule: Schedule,
-    /// Go on with a run that was cut short as if it were this one: a failure undoes both
-    #[arg(long)]
-    pub resume: bool,
-    /// How it is carried out.
-    #[command(flatten)]
-    pub run: Run,
-}
-
-/// Options of `down`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Down {
-    /// Delete the named volumes too, with all that is on them
-    #[arg(long)]
-    pub volumes: bool,
-    /// Do not ask, also where data is deleted
-    #[arg(short, long)]
-    pub yes: bool,
-    /// How it is carried out.
-    #[command(flatten)]
-    pub run: Run,
+  vmcompose version
+  vmcompose version --format json | jq -r .libvirt")]
+    Version(Version),
 }
 
 /// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:

@@ -107,9 +107,12 @@ pub struct Validate {
 /// Options of `schema`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Schema {
-    /// For editors, or for people
+    /// For editors, or for people; what is printed for people is the compose file's language
     #[arg(long, default_value = "json")]
     pub format: SchemaFormat,
+    /// Of what
+    #[arg(long, value_name = "WHAT", default_value = "file", conflicts_with = "format")]
+    pub of: SchemaOf,
 }
 
 /// Options of `graph`.
@@ -156,6 +159,15 @@ pub enum SchemaFormat {
     Json,
     /// Every key with type, default and example
     Markdown,
+}
+
+/// What has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// The compose file
+    File,
+    /// What `plan --format json` prints
+    Plan,
 }
 
 /// Formats of a graph.

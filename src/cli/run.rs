@@ -3,11 +3,57 @@
 //! Owns what can be typed. What it means for a run is the engine's.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
-use super::TableFormat;
+use super::{Choice, TableFormat};
+
+/// Options of `up`.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub struct Up {
+    /// Do not ask, also where data is deleted
+    #[arg(short, long)]
+    pub yes: bool,
+    /// What is meant.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Carry out a plan that `plan --out` saved, or nothing where it would be another one by now
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(conflicts_with_all = ["vms", "replace", "force_recreate", "remove_orphans"])]
+    pub plan: Option<PathBuf>,
+    /// Refuse images that vmcompose.lock does not mention, or that differ from it
+    #[arg(long)]
+    pub locked: bool,
+    /// What a failure or an interrupt entails
+    #[arg(long, value_name = "WHAT", default_value = "rollback")]
+    pub on_failure: OnFailure,
+    /// What decides when a vm may start
+    #[arg(long, value_name = "HOW", default_value = "ready")]
+    pub schedule: Schedule,
+    /// Go on with a run that was cut short as if it were this one: a failure undoes both
+    #[arg(long)]
+    pub resume: bool,
+    /// How it is carried out.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// Options of `down`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Down {
+    /// Delete the named volumes too, with all that is on them
+    #[arg(long)]
+    pub volumes: bool,
+    /// Do not ask, also where data is deleted
+    #[arg(short, long)]
+    pub yes: bool,
+    /// How it is carried out.
+    #[command(flatten)]
+    pub run: Run,
+}
 
 /// How a run is carried out.
 #[derive(Debug, Clone, PartialEq, Args)]

@@ -111,12 +111,17 @@ pub(super) fn to(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, made: Opt
     })?;
     let keys = Keys::of(project, &uri)?;
     let login = vm.ssh.as_deref().cloned().unwrap_or_default();
+    // On a wire it has an address that only its neighbours reach.
+    let (address, port) = match vm.hardware.uplink {
+        None => (address, login.port()),
+        Some(_) => hypervisor.entrance(project, &vm.name, login.port()).map(|way| (*way.ip(), way.port()))?,
+    };
     Ok(Way {
         project: project.clone(),
         vm: vm.name.clone(),
         address,
         user: login.user().to_owned(),
-        port: login.port(),
+        port,
         key: key(&keys, vm)?,
         known_hosts: keys.known_hosts(&vm.name, made)?,
         jump: jump(&uri),

@@ -21,12 +21,15 @@ mod media;
 mod network;
 mod plan;
 mod pool;
+mod port;
 mod power;
 mod preflight;
 mod ps;
 mod recover;
 mod run;
+mod run_command;
 mod saved;
+mod service;
 mod show;
 mod signals;
 mod snapshot;
@@ -35,6 +38,7 @@ mod stage;
 mod unfinished;
 mod up;
 mod volume;
+mod wait;
 
 pub use completion::answer_shell;
 
@@ -62,8 +66,13 @@ pub fn run(cli: Cli) -> Exit {
         Command::Restart(options) => power::restart(&global, &options),
         Command::Pause(options) => power::pause(&global, &options),
         Command::Unpause(options) => power::unpause(&global, &options),
+        Command::Suspend(options) => power::suspend(&global, &options),
+        Command::Resume(options) => power::resume(&global, &options),
         Command::Kill(options) => power::kill(&global, &options),
         Command::Snapshot(command) => snapshot::snapshot(&global, &command),
+        Command::Wait(options) => wait::wait(&global, &options),
+        Command::Run(options) => run_command::run(&global, &options),
+        Command::Port(options) => port::port(&global, &options),
         Command::Exec(options) => exec::exec(&global, &options),
         Command::Ssh(options) => ssh::ssh(&global, &options),
         Command::SshConfig(options) => ssh::config(&global, &options),
@@ -77,11 +86,12 @@ pub fn run(cli: Cli) -> Exit {
         Command::Network(command) => network::network(&global, &command),
         Command::Volume(command) => volume::volume(&global, &command),
         Command::Pool(command) => pool::pool(&global, &command),
+        Command::Service => service::service(&global),
         Command::Init => init::init(&global),
         Command::Ls(options) => ls::ls(&global, &options),
         Command::Completion(options) => completion::completion(&options),
         Command::Man(options) => man::man(&options),
-        Command::Version => show::version(&global),
+        Command::Version(options) => show::version(&global, &options),
     };
     result.unwrap_or_else(|error| {
         report(&error, global.verbose > 0);

@@ -42,6 +42,16 @@ pub(super) fn unpause(global: &Global, options: &Forwards) -> Result<Exit, Error
     power(global, Power::Unpause, &options.vms, needed(options.no_deps))
 }
 
+/// Puts vms to sleep, with what they have in memory.
+pub(super) fn suspend(global: &Global, options: &Backwards) -> Result<Exit, Error> {
+    power(global, Power::Suspend, &options.vms, dependents(options))
+}
+
+/// Lets suspended vms go on.
+pub(super) fn resume(global: &Global, options: &Forwards) -> Result<Exit, Error> {
+    power(global, Power::Wake, &options.vms, needed(options.no_deps))
+}
+
 /// Switches vms off.
 pub(super) fn kill(global: &Global, options: &Backwards) -> Result<Exit, Error> {
     power(global, Power::Kill, &options.vms, dependents(options))
@@ -72,8 +82,8 @@ fn power(global: &Global, power: Power, vms: &[VmName], company: Company) -> Res
     }
     // What is being started can be undone as `up` is; a guest that has shut down is not started again for another's sake.
     let on_failure = match power {
-        Power::Start | Power::Restart(_) | Power::Unpause => OnFailure::Rollback,
-        Power::Stop(_) | Power::Pause | Power::Kill => OnFailure::Continue,
+        Power::Start | Power::Restart(_) | Power::Unpause | Power::Wake => OnFailure::Rollback,
+        Power::Stop(_) | Power::Pause | Power::Suspend | Power::Kill => OnFailure::Continue,
     };
     run::run(global, sight, &plan, run::How::of(word(power), on_failure))
 }
@@ -85,6 +95,8 @@ fn word(power: Power) -> &'static str {
         Power::Restart(_) => "restart",
         Power::Pause => "pause",
         Power::Unpause => "unpause",
+        Power::Suspend => "suspend",
+        Power::Wake => "resume",
         Power::Kill => "kill",
     }
 }
@@ -116,5 +128,7 @@ fn already(power: Power, vms: &[VmName]) -> String {
         Power::Stop(_) | Power::Kill => format!("{who} is stopped already"),
         Power::Pause => format!("{who} is paused or stopped already"),
         Power::Unpause => format!("{who} is not paused"),
+        Power::Suspend => format!("{who} is suspended or stopped already"),
+        Power::Wake => format!("{who} is not suspended"),
     }
 }

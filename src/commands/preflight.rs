@@ -82,7 +82,14 @@ mod tests {
 
     fn survey() -> Survey {
         let pools = vec![(Pool::Images, PoolState::Active { free: Bytes::gib(2) }), (Pool::Disks, PoolState::Missing)];
-        Survey { test: false, local: true, memory: Bytes::gib(4), acceleration: Acceleration::None, pools }
+        Survey {
+            test: false,
+            local: true,
+            rootless: false,
+            memory: Bytes::gib(4),
+            acceleration: Acceleration::None,
+            pools,
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) fn save(
         let what = format!("the plan cannot be saved: what {} holds is unknown", image.id());
         return Err(Error::Refused { what, hint: "`vmcompose image pull` downloads it".to_owned() });
     }
-    let saved = Saved::new(plan.clone(), options, sight.hypervisor.uri(), desired, &sight.actual);
+    let saved = Saved::new(plan, options, sight.hypervisor.uri(), desired, &sight.actual);
     let failed = |source| Error::Io { path: path.to_owned(), source };
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));

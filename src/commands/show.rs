@@ -3,7 +3,10 @@
 use crate::backend::libvirt::Libvirt;
 use serde_json::json;
 
-use crate::cli::{Config, ConfigFormat, Global, Graph, Part, PlanFormat, Schema, SchemaFormat, Validate};
+use crate::cli::{
+    Config, ConfigFormat, Global, Graph, Part, PlanFormat, Schema, SchemaFormat, SchemaOf, TableFormat, Validate,
+    Version,
+};
 use crate::commands::{print, request, stage};
 use crate::compose::{self, Parsed};
 use crate::error::{Error, Exit};
@@ -72,8 +75,11 @@ pub(super) fn validate(global: &Global, options: &Validate) -> Result<Exit, Erro
     Ok(Exit::Done)
 }
 
-/// Prints the language of the compose file.
+/// Prints the language of the compose file, or the shape of a plan.
 pub(super) fn schema(options: &Schema) -> Result<Exit, Error> {
+    if options.of == SchemaOf::Plan {
+        return print(render::plan::schema()).map(|()| Exit::Done);
+    }
     let schema = compose::json_schema();
     match options.format {
         SchemaFormat::Json => print(&format!("{schema:#}"))?,
@@ -90,14 +96,33 @@ pub(super) fn graph(global: &Global, options: &Graph) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// Prints the versions of vmcompose and, where it can be reached, of the hypervisor.
-pub(super) fn version(global: &Global) -> Result<Exit, Error> {
-    let hypervisor = match Libvirt::connect(global.connect.as_deref()).and_then(|libvirt| libvirt.versions()) {
-        Ok(versions) => {
-            format!("libvirt {}\n{} {}", versions.libvirt, versions.driver, versions.hypervisor)
-        }
-        Err(error) => format!("no hypervisor: {error}"),
+/// Prints the versions of vmcompose and, where it can be reached, of the hypervisor. For programs, in this shape, where
+/// what cannot be reached is null:
+///
+/// ```json
+/// { "version": 1, "vmcompose": "0.1.0", "libvirt": "11.3.0", "driver": "QEMU", "hypervisor": "10.0.2" }
+/// ```
+pub(super) fn version(global: &Global, options: &Version) -> Result<Exit, Error> {
+    let own = env!("CARGO_PKG_VERSION");
+    let found = Libvirt::connect(global.connect.as_deref()).and_then(|libvirt| libvirt.versions());
+    let shape = || {
+        let found = found.as_ref().ok();
+        json!({
+            "version": 1,
+            "vmcompose": own,
+            "libvirt": found.map(|found| &found.libvirt),
+            "driver": found.map(|found| &found.driver),
+            "hypervisor": found.map(|found| &found.hypervisor),
+        })
     };
-    print(&format!("vmcompose {}\n{hypervisor}", env!("CARGO_PKG_VERSION")))?;
+    let text = match (options.format, &found) {
+        (TableFormat::Table, Ok(found)) => {
+            format!("vmcompose {own}\nlibvirt {}\n{} {}", found.libvirt, found.driver, found.hypervisor)
+        }
+        (TableFormat::Table, Err(error)) => format!("vmcompose {own}\nno hypervisor: {error}"),
+        (TableFormat::Json, _) => format!("{:#}", shape()),
+        (TableFormat::Yaml, _) => serde_yaml::to_string(&shape()).expect("every key is a string"),
+    };
+    print(&text)?;
     Ok(Exit::Done)
 }

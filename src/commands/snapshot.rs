@@ -18,13 +18,10 @@ use crate::execute::OnFailure;
 use crate::model::{self, Moment, Was};
 use crate::names::{ProjectName, ResourceId, SnapshotName, VmName};
 use crate::plan::Plan;
-use crate::plan::snapshot::{self, Taking};
+use crate::plan::snapshot::{self, Taking, Whole};
 use crate::render::snapshots::{self, SnapshotStatus};
 use crate::render::{Answer, Palette, ask, message, output};
 use crate::state::ActualState;
-
-/// A snapshot, and what is kept of each of its vms.
-type Whole = (model::Snapshot, BTreeMap<VmName, Moment>);
 
 /// Runs one of them.
 pub(super) fn snapshot(global: &Global, command: &Snapshot) -> Result<Exit, Error> {

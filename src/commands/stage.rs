@@ -126,6 +126,7 @@ pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(D
     }
     let mut desired = DesiredState::up(&project, &images).map_err(PlanError::from)?;
     settle_keys(&mut desired, &sight, reach)?;
+    desired.join_by_wires(&sight.actual);
     let secrets = Secrets::new(project.secrets, sources.environment().clone());
     Ok((desired, sight.with_secrets(secrets)))
 }

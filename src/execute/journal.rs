@@ -358,7 +358,7 @@ fn inverse(action: Action) -> Action {
         Action::Delete => Action::Create,
         Action::Start => Action::Stop,
         Action::Stop => Action::Start,
-        Action::Pause => Action::Resume,
+        Action::Pause | Action::Suspend => Action::Resume,
         Action::Resume => Action::Pause,
         Action::Freeze => Action::Thaw,
         Action::Thaw => Action::Freeze,

@@ -18,6 +18,8 @@ pub struct Patience {
     pub pause: Duration,
     /// How often a call is tried again where the connection is gone.
     pub reconnects: u32,
+    /// How long after the first of these attempts the last one may begin: each takes its time where a hypervisor hangs.
+    pub reconnecting: Duration,
     /// How often where the hypervisor is busy.
     pub retries: u32,
 }
@@ -25,7 +27,13 @@ pub struct Patience {
 impl Default for Patience {
     /// A daemon that is restarted is back within half a minute; a loaded host under software emulation takes its time.
     fn default() -> Self {
-        Self { call: Duration::from_mins(5), pause: Duration::from_millis(250), reconnects: 8, retries: 5 }
+        Self {
+            call: Duration::from_mins(5),
+            pause: Duration::from_millis(250),
+            reconnects: 8,
+            reconnecting: Duration::from_mins(1),
+            retries: 5,
+        }
     }
 }
 
@@ -42,9 +50,11 @@ impl Patience {
             // The script's own time, and some for the guest to take it and to answer.
             Operation::Provision(provision) => provision.task.timeout.0.saturating_mul(2),
             // Memory goes to a disk, or comes from it; how much, only the hypervisor knows.
-            Operation::CreateSnapshot { .. } | Operation::RestoreSnapshot { .. } | Operation::DeleteSnapshot { .. } => {
-                Duration::from_mins(30)
-            }
+            Operation::CreateSnapshot { .. }
+            | Operation::RestoreSnapshot { .. }
+            | Operation::DeleteSnapshot { .. }
+            | Operation::SaveVm(_)
+            | Operation::RestoreVm(_) => Duration::from_mins(30),
             Operation::UploadImage(image) => Duration::from_secs(image.length.0 / SLOWEST),
             _ => Duration::ZERO,
         };

@@ -136,7 +136,9 @@ struct Miss {
 /// Makes a call, and makes it again where that can help: operations are harmless when repeated.
 async fn insist<H: Hypervisor>(shop: &Shop<H>, place: Place, operation: &Operation) -> Result<Change, Miss> {
     let mut doubtful = false;
+    let mut missed: Option<Instant> = None;
     for attempt in 1.. {
+        let began = Instant::now();
         if shop.breaker.is_open() {
             return Err(Miss { error: Breaker::refusal(), doubtful });
         }
@@ -149,7 +151,10 @@ async fn insist<H: Hypervisor>(shop: &Shop<H>, place: Place, operation: &Operati
             Err(error) => error,
         };
         doubtful |= error.kind == ErrorKind::Unreachable;
-        let Some(pause) = shop.patience.pause(&error, attempt) else {
+        // Nobody waits a second time for what did not answer in all the time that it had.
+        let hangs = began.elapsed() >= shop.patience.deadline(operation);
+        let over = missed.get_or_insert_with(Instant::now).elapsed() >= shop.patience.reconnecting;
+        let Some(pause) = shop.patience.pause(&error, attempt).filter(|_| !hangs && !over) else {
             shop.breaker.note(Some(&error));
             return Err(Miss { error, doubtful });
         };

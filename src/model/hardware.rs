@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,9 @@ pub struct Hardware {
     /// Upper limits of what it may use of the host.
     #[serde(skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+    /// Its way to the host and the world, where it is on wires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uplink: Option<Uplink>,
     /// A fragment of the hypervisor's own language, merged into the definition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xml: Option<String>,
@@ -62,6 +66,17 @@ pub struct Hardware {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !*value
+}
+
+/// A card of its own by which a vm reaches what is not on its wires, and is reached by its host: no bridge does that for
+/// an ordinary user.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Uplink {
+    /// Whether it leads outside, and not only to the host.
+    pub outside: bool,
+    /// The names of those on its wires, where no name server is.
+    pub hosts: BTreeMap<IpAddr, Vec<String>>,
 }
 
 /// Model, arrangement and place of the processors.

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +112,8 @@ impl Volume {
 pub enum Boot {
     /// A root disk that is an overlay of an image.
     Image(ImageRef),
+    /// A root disk that is empty, and a disc that installs something on it.
+    Cdrom(ImageRef),
     /// A kernel that the hypervisor loads itself.
     Kernel {
         /// The kernel.
@@ -123,10 +126,15 @@ pub enum Boot {
 }
 
 impl Boot {
+    /// Whether the vm has a root disk.
+    pub fn has_disk(&self) -> bool {
+        matches!(self, Self::Image(_) | Self::Cdrom(_))
+    }
+
     /// The images it refers to.
     pub fn images(&self) -> impl Iterator<Item = &ImageRef> {
         let (first, second) = match self {
-            Self::Image(image) => (image, None),
+            Self::Image(image) | Self::Cdrom(image) => (image, None),
             Self::Kernel { kernel, initrd, .. } => (kernel, initrd.as_ref()),
         };
         std::iter::once(first).chain(second)
@@ -135,7 +143,7 @@ impl Boot {
     /// The same, to be filled in.
     pub fn images_mut(&mut self) -> impl Iterator<Item = &mut ImageRef> {
         let (first, second) = match self {
-            Self::Image(image) => (image, None),
+            Self::Image(image) | Self::Cdrom(image) => (image, None),
             Self::Kernel { kernel, initrd, .. } => (kernel, initrd.as_mut()),
         };
         std::iter::once(first).chain(second)
@@ -250,6 +258,9 @@ pub struct Interface {
     /// The largest packet, where the network has another than usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// The subnet of the wire that it is on, where an ordinary user's vms are joined by such. Nobody but us tells the guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<Ipv4Net>,
 }
 
 /// What a vm requires of another.
@@ -337,6 +348,11 @@ impl Vm {
         self.cloud_init.is_some() || self.ignition.is_some()
     }
 
+    /// Whether it has a card of its own to the host, besides those to its networks.
+    pub fn has_own_card(&self) -> bool {
+        !self.ports.is_empty() || self.hardware.uplink.is_some()
+    }
+
     fn requires(&self) -> Vec<(ResourceId, Condition)> {
         // What lies in a pool of the user's own is nothing that anybody here makes.
         let ours = self.boot.images().filter(|image| image.volume.is_none());
@@ -346,7 +362,7 @@ impl Vm {
             Disk::Volume { volume } => ResourceId::Volume(volume.clone()),
             Disk::Own { .. } => ResourceId::Pool(Pool::Disks),
         });
-        let stored = matches!(self.boot, Boot::Image(_)) || self.has_seed();
+        let stored = self.boot.has_disk() || self.has_seed();
         let stored = stored.then_some(ResourceId::Pool(Pool::Disks));
         let exists = images.chain(networks).chain(disks).chain(stored).map(|id| (id, Condition::Started));
         let vms = self.depends_on.iter().map(|(name, on)| (ResourceId::Vm(name.clone()), on.condition));

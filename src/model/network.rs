@@ -38,6 +38,9 @@ pub struct NetworkSettings {
     /// What of the host it is joined to: a bridge, or the interface that the vms share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// It has neither bridge nor servers: an ordinary user's vms are joined by a wire.
+    #[serde(skip_serializing_if = "is_default")]
+    pub wire: bool,
     /// The router of a network that the host has already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Ipv4Addr>,
@@ -138,9 +141,14 @@ impl Network {
         matches!(self.mode, NetworkMode::Bridge | NetworkMode::Direct)
     }
 
+    /// Whether the hypervisor serves it: is its router, and tells names and, mostly, addresses.
+    pub fn is_served(&self) -> bool {
+        !self.is_foreign() && !self.settings.wire
+    }
+
     /// Whether a guest asks for its address; otherwise it has to be told.
     pub fn has_dhcp(&self) -> bool {
-        !self.is_foreign() && !self.settings.dhcp.off
+        self.is_served() && !self.settings.dhcp.off
     }
 
     /// All that its name server knows: one entry for each address, with all names of that.

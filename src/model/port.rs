@@ -31,6 +31,11 @@ pub const PUBLISHING: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0),
 /// The vm's own address there.
 pub const PUBLISHED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 15);
 
+/// Who answers there where it leads outside, and who knows names: QEMU's own router gives itself these addresses.
+pub const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+/// See [`ROUTER`].
+pub const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 3);
+
 /// The hardware address of the vm's card there. Nobody but the vm is on that wire, so all may have the same.
 pub const PUBLISHED_MAC: Mac = Mac([0x52, 0x54, 0x00, 0xc0, 0x02, 0x0f]);
 

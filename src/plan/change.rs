@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 
 use crate::model::{Disk, Interface, Spec, Task, Vm};
-use crate::plan::diff::{FieldChange, changes};
+use crate::plan::diff::{FieldChange, changes, drifted};
 use crate::plan::effects::{Class, Lans, class};
 use crate::plan::operation::{Device, Operation, VmDisk, VmSeed};
 use crate::plan::recipe::{done, provisioning, replacement, same_tasks};
 use crate::plan::{Action, Cause, Effect};
+use crate::state::fixed::Fixed;
 use crate::state::seen::{Difference, comparable, disk_name};
 use crate::state::{Actual, Phase, Shape};
 
@@ -27,9 +28,16 @@ pub(super) struct Change {
 fn differences(from: &Vm, to: &Vm, actual: &Actual, lans: Lans<'_>) -> (Vec<FieldChange>, Vec<FieldChange>) {
     let wanted = wanted(from, to, lans);
     let drift = actual.seen.as_ref().map(|seen| seen.drift(from)).unwrap_or_default();
-    let fresh = |(field, ..): &Difference| !wanted.iter().any(|change| change.field == *field);
-    let drift = drift.into_iter().filter(fresh);
-    let drift = drift.map(|(field, old, new)| FieldChange { field, old, new, drift: true }).collect();
+    let changed = |(field, old, new): Difference| FieldChange { field, old, new, drift: true };
+    let shapes = actual.seen.iter().flat_map(|seen| seen.running.iter().chain([&seen.defined]));
+    let mut fixed: Vec<FieldChange> = Vec::new();
+    for change in shapes.flat_map(|shape| drifted(&shape.fixed, &Fixed::of(from))) {
+        if !fixed.iter().any(|known| known.field == change.field) {
+            fixed.push(change);
+        }
+    }
+    let fresh = |change: &FieldChange| !wanted.iter().any(|own| own.field == change.field);
+    let drift = drift.into_iter().map(changed).chain(fixed).filter(fresh).collect();
     (wanted, drift)
 }
 
@@ -120,9 +128,12 @@ pub(super) fn change(
     Some(Change { action, cause, changes: wanted.into_iter().chain(drift).collect(), effect: Some(effect), operations })
 }
 
-/// What somebody gave a guest in processors can be taken back only by a reboot.
+/// What somebody gave a guest in processors can be taken back only by a reboot, and what he had it started as too.
 fn drift_class(from: &Vm, to: &Vm, running: Option<&Shape>, lans: Lans<'_>) -> Class {
     let cpus = running.filter(|shape| shape.cpus != from.cpus);
+    if running.is_some_and(|shape| shape.fixed != Fixed::of(from)) {
+        return Class::Reboot;
+    }
     if cpus.is_some() { class("cpus", from, to, running, lans) } else { Class::Live }
 }
 
@@ -194,7 +205,7 @@ fn live(from: &Vm, to: &Vm, running: Option<&Shape>) -> Vec<Operation> {
     operations.extend(unplugged.cloned().map(Device::Interface).map(detach));
     let missing = |disk: &&Disk| !is.disks.contains(&disk_name(disk));
     operations.extend(to.disks.iter().filter(missing).cloned().map(Device::Disk).map(attach));
-    let unplugged = |nic: &&Interface| !is.interfaces.contains(&nic.mac);
+    let unplugged = |nic: &&Interface| nic.wire.is_none() && !is.interfaces.contains(&nic.mac);
     operations.extend(to.interfaces.iter().filter(unplugged).cloned().map(Device::Interface).map(attach));
     let astray = to.interfaces.iter().filter(|nic| is.astray.contains_key(&nic.mac)).cloned();
     operations.extend(astray.map(|interface| Operation::Plug { vm: vm.clone(), interface, on: true }));

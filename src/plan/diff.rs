@@ -55,6 +55,15 @@ pub fn changes(old: &Spec, new: &Spec) -> Vec<FieldChange> {
     found
 }
 
+/// From one value to another, in which somebody else's hand is seen.
+pub(super) fn drifted(is: &impl Serialize, recorded: &impl Serialize) -> Vec<FieldChange> {
+    let value = |value: serde_json::Result<Value>| value.expect("it has no map with keys that are not strings");
+    let mut found = Vec::new();
+    let (is, recorded) = (value(serde_json::to_value(is)), value(serde_json::to_value(recorded)));
+    walk(String::new(), Some(&is), Some(&recorded), &mut found);
+    found.into_iter().map(|change| FieldChange { drift: true, ..change }).collect()
+}
+
 fn fields(spec: &Spec) -> Value {
     let value = match spec {
         Spec::Pool(_) => return Value::Null,

@@ -45,11 +45,11 @@ impl Class {
 pub type Entry = (&'static str, Class, &'static str);
 
 /// Every field of a vm's spec but its name.
-pub const TABLE: [Entry; 36] = [
+pub const TABLE: [Entry; 37] = [
     ("accel", Class::Reboot, ""),
     ("annotations", Class::Recorded, "recorded with the vm"),
     ("autostart", Class::Live, ""),
-    ("boot", Class::Replace, "another image; a kernel, initrd or command line at a reboot"),
+    ("boot", Class::Replace, "another image; a kernel, initrd, command line or disc at a reboot"),
     ("cloud_init", Class::Replace, "a guest reads its seed at its first boot only"),
     ("cpu", Class::Reboot, ""),
     ("cpus", Class::Live, "more, within `max_cpus` as it was when the vm was started; else at a reboot"),
@@ -85,6 +85,11 @@ pub const TABLE: [Entry; 36] = [
     ("ssh", Class::Recorded, "recorded with the vm"),
     ("stop_grace_period", Class::Recorded, "recorded with the vm"),
     ("tpm", Class::Reboot, ""),
+    (
+        "uplink",
+        Class::Replace,
+        "the way out of a VM of `qemu:///session`, which follows from its networks; at a reboot where the guest has no seed",
+    ),
     ("watchdog", Class::Reboot, ""),
     ("xml", Class::Reboot, ""),
 ];
@@ -162,19 +167,22 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>, lan
     // A field that the table does not have is a mistake that a test finds; nothing is risked for it.
     let listed = entry.map_or(Class::Impossible, |(_, class, _)| *class);
     match top {
-        "boot" if only_kernel(&from.boot, &to.boot) => Class::Reboot,
+        "boot" if keeps_disk(&from.boot, &to.boot) => Class::Reboot,
         "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
         "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,
         "interfaces" => interfaces(from, to, lans),
-        "ports" if from.ports.is_empty() && to.cloud_init.is_some() => Class::Replace,
+        "ports" if !from.has_own_card() && to.cloud_init.is_some() => Class::Replace,
+        "uplink" if path.starts_with("uplink.hosts") => Class::Recorded,
+        "uplink" if to.cloud_init.is_none() => Class::Reboot,
         // Its growth is an operation of its own.
         "disks" if path.ends_with(".own.size") => Class::Recorded,
         _ => listed,
     }
 }
 
-fn only_kernel(from: &Boot, to: &Boot) -> bool {
-    matches!((from, to), (Boot::Kernel { .. }, Boot::Kernel { .. }))
+/// Whether what is on the vm's disks has nothing to do with what it boots.
+fn keeps_disk(from: &Boot, to: &Boot) -> bool {
+    matches!((from, to), (Boot::Kernel { .. }, Boot::Kernel { .. }) | (Boot::Cdrom(_), Boot::Cdrom(_)))
 }
 
 /// Whether the vm, as it was started, can have that while it runs. A processor is taken away only by a reboot: guests do
@@ -200,6 +208,12 @@ fn interfaces(from: &Vm, to: &Vm, lans: Lans<'_>) -> Class {
             Class::Live
         }
     };
+    // Another wire is another card of the machine.
+    let wires =
+        |vm: &Vm| -> Vec<_> { vm.interfaces.iter().filter(|nic| nic.wire.is_some()).map(|nic| nic.mac).collect() };
+    if wires(from) != wires(to) {
+        return if seed { Class::Replace } else { Class::Reboot };
+    }
     let stays = |new: &Interface| from.interfaces.iter().find(|old| old.mac == new.mac);
     let goes = |old: &&Interface| !to.interfaces.iter().any(|nic| nic.mac == old.mac);
     // Its hardware address may follow from its address, and a guest that is told looks for that.

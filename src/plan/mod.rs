@@ -4,10 +4,12 @@
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
 mod anew;
+pub mod awaiting;
 mod change;
 mod deletion;
 mod delivery;
 pub mod diff;
+pub mod downtime;
 mod draft;
 pub mod effects;
 mod follow;
@@ -30,12 +32,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use diff::FieldChange;
+pub use downtime::Downtime;
 pub use obstacle::{Obstacle, PlanError};
 pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
 pub use power::{Company, Power, Selection, power};
 
-use crate::model::{Healthcheck, Origin, Probe};
+use crate::model::{Healthcheck, Origin, Probe, TaskAction};
 use crate::names::{ProjectName, ResourceId, VmName};
 
 /// What will be done to a project.
@@ -124,6 +127,8 @@ pub enum Action {
     Pause,
     /// Let go on after it was held.
     Resume,
+    /// What it has in memory put on a disk, and it switched off.
+    Suspend,
     /// Its file systems brought to rest.
     Freeze,
     /// Its file systems let go on.
@@ -145,13 +150,12 @@ impl Action {
     pub fn sign(self) -> char {
         match self {
             Self::Create => '+',
-            Self::Start => '>',
+            Self::Start | Self::Resume | Self::Thaw => '>',
             Self::Update => '~',
             Self::Restart => '↻',
             Self::Replace => '±',
             Self::Stop => '<',
-            Self::Pause | Self::Freeze => '|',
-            Self::Resume | Self::Thaw => '>',
+            Self::Pause | Self::Freeze | Self::Suspend => '|',
             Self::Snapshot => '*',
             Self::Restore => '↺',
             Self::Delete | Self::Forget => '-',
@@ -170,6 +174,7 @@ impl Action {
             Self::Stop => "stop",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Suspend => "suspend",
             Self::Freeze => "freeze",
             Self::Thaw => "thaw",
             Self::Snapshot => "snapshot",
@@ -300,6 +305,17 @@ impl Gate {
     }
 }
 
+impl Gate {
+    /// What a vm has reached once it is open, in one word.
+    pub fn reaches(&self) -> &'static str {
+        match self {
+            Self::None => "started",
+            Self::Healthy { .. } if self.is_completion() => "completed",
+            Self::Healthy { .. } => "healthy",
+        }
+    }
+}
+
 impl fmt::Display for Gate {
     /// Begins with the word for what is reached: "healthy (tcp :5432)".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -339,6 +355,25 @@ impl Plan {
     pub fn is_preliminary(&self) -> bool {
         let mut operations = self.steps().flat_map(|step| &step.operations).peekable();
         operations.peek().is_some() && operations.all(|operation| matches!(operation, Operation::StartPool(_)))
+    }
+
+    /// The same without what its tasks do inside guests: that may be nobody else's business. What tells one task from
+    /// another is recorded beside it.
+    #[must_use]
+    pub fn without_content(&self) -> Self {
+        let mut plan = self.clone();
+        let steps = plan.waves.iter_mut().flat_map(|wave| &mut wave.steps);
+        for operation in steps.flat_map(|step| step.operations.iter_mut().chain(&mut step.finish)) {
+            let Operation::Provision(provision) = operation else { continue };
+            match &mut provision.task.action {
+                TaskAction::Run { script, env, .. } => {
+                    script.clear();
+                    env.clear();
+                }
+                TaskAction::File { content, .. } => content.clear(),
+            }
+        }
+        plan
     }
 
     /// How many steps have this action.

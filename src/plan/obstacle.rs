@@ -68,11 +68,15 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
-    /// An ordinary user's hypervisor makes no networks.
-    #[error("network `{network}` cannot be made by an ordinary user's own hypervisor (`qemu:///session`)")]
+    /// An ordinary user's hypervisor makes no bridges, and a wire cannot do everything.
+    #[error(
+        "network `{network}` asks for `{key}`, which an ordinary user's own hypervisor (`qemu:///session`) cannot do"
+    )]
     Rootless {
         /// Which network.
         network: NetworkName,
+        /// What it asks for, as the file has it.
+        key: &'static str,
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
@@ -119,6 +123,16 @@ pub enum Obstacle {
         reason: String,
         /// What the user could do about it.
         hint: String,
+    },
+    /// What snapshots keep of a vm is on the disks that it would lose.
+    #[error("{resource} would be replaced, and its snapshots would go with its disks: {}", quoted(.snapshots))]
+    Snapshots {
+        /// Which.
+        resource: ResourceId,
+        /// The names of its snapshots.
+        snapshots: Vec<String>,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
     },
     /// `protect: true` forbids it.
     #[error("{resource} is protected and would be replaced")]
@@ -175,6 +189,7 @@ impl Obstacle {
             | Self::Rootless { origin, .. }
             | Self::Unchangeable { origin, .. }
             | Self::Replaced { origin, .. }
+            | Self::Snapshots { origin, .. }
             | Self::NotOffered { origin, .. }
             | Self::Shrinks { origin, .. }
             | Self::Pool { origin, .. }
@@ -182,6 +197,10 @@ impl Obstacle {
             Self::Snapshot { .. } => None,
         }
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn fields(changes: &[FieldChange]) -> String {
@@ -241,10 +260,15 @@ pub(super) fn obstacle(
         return None;
     }
     if let (Spec::Vm(from), Spec::Vm(to)) = (&found.recorded, spec)
-        && from.protect
         && from.generation != to.generation
     {
-        return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
+        if from.protect {
+            return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
+        }
+        let snapshots = found.seen.as_ref().map(|seen| seen.all_snapshots()).unwrap_or_default();
+        if !snapshots.is_empty() {
+            return Some(Obstacle::Snapshots { resource: id.clone(), snapshots, origin: origin() });
+        }
     }
     if let (Some(from), Some(to)) = (found.recorded.as_vm(), spec.as_vm())
         && let Some(busy) = surroundings::port(to, &from.ports, actual, origin())

@@ -154,7 +154,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
     let mut verified = awaited(desired, &drafts);
     verified.extend(proven(desired, &formers, &drafts));
     // Whoever wants no dependencies does not want to wait for them either.
-    drafts.extend(verified.into_iter().filter(|(id, _)| !options.no_deps || chosen.has(id)));
+    drafts.extend(verified.into_iter().filter(|(id, _)| chosen.has(id)));
     connect(&desired.graph, &mut drafts);
     let unchanged =
         |id: &&ResourceId| chosen.has(id) && drafts.get(*id).is_none_or(|draft| draft.action == Action::Verify);

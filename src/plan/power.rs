@@ -13,7 +13,7 @@ use crate::plan::draft::{Draft, connect, number};
 use crate::plan::obstacle::PlanError;
 use crate::plan::operation::{Operation, VmSeed};
 use crate::plan::planner::{awaited, gate, networks};
-use crate::plan::recipe::starting;
+use crate::plan::recipe::{starting, waking};
 use crate::plan::{Action, Cause, Milestone, Plan};
 use crate::state::{ActualState, DesiredState, Phase};
 use crate::units::Span;
@@ -31,6 +31,10 @@ pub enum Power {
     Pause,
     /// What is held goes on.
     Unpause,
+    /// What they have in memory is put on a disk, and they are switched off.
+    Suspend,
+    /// What is suspended goes on.
+    Wake,
     /// The plug is pulled at once.
     Kill,
 }
@@ -65,7 +69,7 @@ pub fn power(
     let desired = recorded(project, actual)?;
     let chosen = chosen(&desired, power, selection);
     let networks = networks(&desired.specs);
-    let forwards = matches!(power, Power::Start | Power::Restart(_) | Power::Unpause);
+    let forwards = matches!(power, Power::Start | Power::Restart(_) | Power::Unpause | Power::Wake);
     let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
     for (id, cause) in chosen {
         let Some(found) = actual.resources.get(&id) else { continue };
@@ -123,7 +127,7 @@ fn company(desired: &DesiredState, id: &ResourceId, power: Power, company: Compa
     let dependents = || desired.graph.dependents(id).into_iter().filter(|(other, _)| other.as_vm().is_some());
     let needed: Vec<ResourceId> = match power {
         _ if company == Company::Nobody => return Vec::new(),
-        Power::Start | Power::Unpause => {
+        Power::Start | Power::Unpause | Power::Wake => {
             desired.graph.requirements(id).into_iter().map(|(other, _)| other.clone()).collect()
         }
         Power::Restart(_) => {
@@ -132,7 +136,7 @@ fn company(desired: &DesiredState, id: &ResourceId, power: Power, company: Compa
             let follows = |id: &ResourceId| desired.specs[id].as_vm().is_some_and(follows);
             dependents().map(|(other, _)| other).filter(|other| follows(other)).cloned().collect()
         }
-        Power::Stop(_) | Power::Pause | Power::Kill => Vec::new(),
+        Power::Stop(_) | Power::Pause | Power::Suspend | Power::Kill => Vec::new(),
     };
     let all = (company == Company::Dependents).then(|| dependents().map(|(other, _)| other.clone()));
     needed.into_iter().chain(all.into_iter().flatten()).collect()
@@ -142,7 +146,7 @@ fn company(desired: &DesiredState, id: &ResourceId, power: Power, company: Compa
 fn operations(recorded: &Spec, phase: Phase, power: Power) -> Option<(Action, Vec<Operation>)> {
     let Spec::Vm(vm) = recorded else {
         // A network that is down, for a vm that starts.
-        let start = if power == Power::Start { starting(recorded, phase) } else { Vec::new() };
+        let start = if matches!(power, Power::Start | Power::Wake) { starting(recorded, phase) } else { Vec::new() };
         return (!start.is_empty()).then_some((Action::Start, start));
     };
     let off = matches!(phase, Phase::Stopped | Phase::Completed | Phase::Crashed | Phase::Saved);
@@ -160,7 +164,9 @@ fn operations(recorded: &Spec, phase: Phase, power: Power) -> Option<(Action, Ve
         (Power::Restart(grace), _) => (Action::Restart, vec![stop(grace), Operation::StartVm(vm.name.clone())]),
         (Power::Pause, Phase::Running) => (Action::Pause, vec![Operation::PauseVm(vm.name.clone())]),
         (Power::Unpause, Phase::Paused) => (Action::Start, vec![Operation::ResumeVm(vm.name.clone())]),
-        (Power::Pause | Power::Unpause, _) => return None,
+        (Power::Suspend, Phase::Running | Phase::Paused) => (Action::Suspend, vec![Operation::SaveVm(vm.name.clone())]),
+        (Power::Wake, Phase::Saved) => (Action::Resume, waking(&vm.name)),
+        (Power::Pause | Power::Unpause | Power::Suspend | Power::Wake, _) => return None,
     })
 }
 

@@ -3,6 +3,7 @@
 //! Owns the recipes. Whether one is wanted is decided before; knows nothing of other resources.
 
 use crate::model::{Spec, Task, Vm};
+use crate::names::VmName;
 use crate::plan::diff::FieldChange;
 use crate::plan::operation::{Operation, Provision, VmDisk, VmSeed};
 use crate::state::{Actual, Phase};
@@ -84,10 +85,15 @@ pub(super) fn starting(spec: &Spec, phase: Phase) -> Vec<Operation> {
         Spec::Pool(pool) => vec![Operation::StartPool(*pool)],
         Spec::Network(network) => vec![Operation::StartNetwork(network.name.clone())],
         Spec::Vm(vm) if phase == Phase::Paused => vec![Operation::ResumeVm(vm.name.clone())],
-        Spec::Vm(vm) if phase == Phase::Saved => vec![Operation::RestoreVm(vm.name.clone())],
+        Spec::Vm(vm) if phase == Phase::Saved => waking(&vm.name),
         Spec::Vm(vm) => vec![Operation::StartVm(vm.name.clone())],
         Spec::Image(_) | Spec::Volume(_) => Vec::new(),
     }
+}
+
+/// Lets a saved vm go on; its guest does not know how much time has passed.
+pub(super) fn waking(vm: &VmName) -> Vec<Operation> {
+    vec![Operation::RestoreVm(vm.clone()), Operation::SetClock(vm.clone())]
 }
 
 /// Changes a resource in place; `None` where nothing differs, or nothing can be done. Changes of vms and networks are more

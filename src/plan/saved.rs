@@ -84,11 +84,17 @@ fn list(resources: &[ResourceId]) -> String {
 
 impl Saved {
     /// A plan with all that it depends on.
-    pub fn new(plan: Plan, options: Options, hypervisor: String, desired: &DesiredState, actual: &ActualState) -> Self {
-        let touched = touched(&plan, desired, actual).into_iter();
+    pub fn new(
+        plan: &Plan,
+        options: Options,
+        hypervisor: String,
+        desired: &DesiredState,
+        actual: &ActualState,
+    ) -> Self {
+        let touched = touched(plan, desired, actual).into_iter();
         let fingerprints = touched.map(|id| (id.clone(), actual.fingerprint(&id))).collect();
         let (version, made_by, project) = (VERSION, env!("CARGO_PKG_VERSION").to_owned(), plan.project.clone());
-        Self { version, made_by, project, hypervisor, options, fingerprints, plan }
+        Self { version, made_by, project, hypervisor, options, fingerprints, plan: plan.without_content() }
     }
 
     /// As text.
@@ -121,7 +127,8 @@ impl Saved {
 
     /// Whether a plan that was made just now is the saved one.
     pub fn is(&self, now: &Plan) -> Result<(), Stale> {
-        let (was, is) = (by_resource(&self.plan), by_resource(now));
+        let now = now.without_content();
+        let (was, is) = (by_resource(&self.plan), by_resource(&now));
         let ids: BTreeSet<&ResourceId> = was.keys().chain(is.keys()).copied().collect();
         let same = |id: &&ResourceId| match (was.get(*id), is.get(*id)) {
             (Some(was), Some(is)) => fits(was, is),

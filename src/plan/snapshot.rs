@@ -23,9 +23,12 @@ pub struct Taking {
     pub freeze: bool,
 }
 
-/// The snapshots that a project has, the oldest first, each with what is kept of each of its vms.
-pub fn snapshots(actual: &ActualState) -> Vec<(Snapshot, BTreeMap<VmName, Moment>)> {
-    let mut found: BTreeMap<(u64, SnapshotName, String), (Snapshot, BTreeMap<VmName, Moment>)> = BTreeMap::new();
+/// A snapshot, and what is kept of each of its vms.
+pub type Whole = (Snapshot, BTreeMap<VmName, Moment>);
+
+/// The snapshots that a project has, the oldest first.
+pub fn snapshots(actual: &ActualState) -> Vec<Whole> {
+    let mut found: BTreeMap<(u64, SnapshotName, String), Whole> = BTreeMap::new();
     for (vm, moment) in moments(actual) {
         let of = &moment.snapshot;
         let whole = found.entry((of.taken_at, of.name.clone(), of.id.clone()));
@@ -162,7 +165,7 @@ impl Found<'_> {
     }
 }
 
-fn found<'a>(actual: &'a ActualState, chosen: impl Fn(&VmName) -> bool) -> impl Iterator<Item = Found<'a>> {
+fn found(actual: &ActualState, chosen: impl Fn(&VmName) -> bool) -> impl Iterator<Item = Found<'_>> {
     let vms = actual.resources.values().filter_map(|found| Some(Found { vm: found.recorded.as_vm()?, found }));
     vms.filter(move |one| chosen(&one.vm.name))
 }
@@ -189,11 +192,16 @@ fn untakable(one: &Found<'_>, actual: &ActualState) -> impl Iterator<Item = Obst
         },
         Disk::Own { .. } => None,
     };
+    let asleep = (one.found.phase == Phase::Saved).then(|| {
+        let reason = "it is suspended, and what it had in memory is not on its own disks".to_owned();
+        one.obstacle(reason, format!("`vmcompose resume {}` lets it go on", one.vm.name))
+    });
     let raw: Vec<_> = one.vm.disks.iter().filter_map(raw).collect();
-    raw.into_iter().map(|volume| {
+    let shared = raw.into_iter().map(|volume| {
         let reason = format!("its volume `{volume}` is shared, and therefore raw: only qcow2 has snapshots inside");
         one.obstacle(reason, "name the vms that are to be in the snapshot".to_owned())
-    })
+    });
+    asleep.into_iter().chain(shared.collect::<Vec<_>>())
 }
 
 /// Why what a vm has in memory cannot be kept, and what can be done; `None` where it can.

@@ -26,6 +26,7 @@ pub mod progress;
 pub mod projects;
 pub mod reference;
 pub mod runs;
+pub mod service;
 pub mod snapshots;
 pub mod storage;
 pub mod style;

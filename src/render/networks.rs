@@ -35,6 +35,8 @@ pub struct NetworkStatus {
     pub gateway: Ipv4Addr,
     /// The interface of the host that it is on.
     pub device: Option<String>,
+    /// It is a wire between an ordinary user's vms: the host is not on it.
+    pub wire: bool,
     /// The domain of its names; `None` where it has no name server of ours.
     pub domain: Option<String>,
     /// Who is on it.
@@ -76,7 +78,8 @@ impl NetworkStatus {
             subnet6: network.settings.subnet6,
             gateway: network.gateway(),
             device,
-            domain: (!network.is_foreign()).then(|| network.domain(project)),
+            wire: network.settings.wire,
+            domain: network.is_served().then(|| network.domain(project)),
             vms: vms.collect(),
             hosts: network.settings.dns.hosts.clone(),
         }
@@ -106,7 +109,7 @@ struct One<'a> {
 ///   "project": "shop",
 ///   "networks": [ {
 ///     "network": "front", "state": "running", "mode": "nat", "subnet": "10.20.0.0/24", "subnet6": null,
-///     "gateway": "10.20.0.1", "device": "vmc-front-x3f2a", "domain": "shop.internal",
+///     "gateway": "10.20.0.1", "device": "vmc-front-x3f2a", "wire": false, "domain": "shop.internal",
 ///     "vms": [ { "vm": "db", "ip": "10.20.0.9", "ip6": null, "mac": "52:54:00:12:34:56", "names": ["db"] } ],
 ///     "hosts": { "registry": "10.20.0.5" }
 ///   } ]
@@ -199,7 +202,7 @@ pub fn resolved(rows: &[NetworkStatus], undo: bool) -> String {
 /// Lines for `/etc/hosts`: the addresses with all their names, each with its domain and without.
 pub fn hosts_file(rows: &[NetworkStatus]) -> String {
     let mut text = Text::default();
-    for row in rows {
+    for row in rows.iter().filter(|row| !row.wire) {
         let domain = row.domain.as_ref().map(|domain| format!(".{domain}")).unwrap_or_default();
         for member in &row.vms {
             let Some(name) = member.names.first() else { continue };

@@ -29,7 +29,7 @@ pub struct About<'a> {
 }
 
 /// What can be reached, in the order in which it is told.
-const WORDS: [&str; 12] = [
+const WORDS: [&str; 13] = [
     "restored",
     "snapshotted",
     "completed",
@@ -41,6 +41,7 @@ const WORDS: [&str; 12] = [
     "verified",
     "stopped",
     "paused",
+    "suspended",
     "deleted",
 ];
 

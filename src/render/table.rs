@@ -2,7 +2,7 @@
 //!
 //! Owns what is told of a vm and its shape. What is true of it was found out before; knows nothing of hypervisors.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -83,6 +83,8 @@ pub struct Address {
     pub network: NetworkName,
     /// The address.
     pub ip: Ipv4Addr,
+    /// The IPv6 address.
+    pub ip6: Option<Ipv6Addr>,
 }
 
 impl From<Phase> for State {
@@ -142,7 +144,7 @@ struct Shape<'a> {
 ///     "state": "running",
 ///     "health": "unhealthy",
 ///     "answer": "http :8080/healthz: connection refused",
-///     "addresses": [ { "network": "front", "ip": "10.20.0.11" } ],
+///     "addresses": [ { "network": "front", "ip": "10.20.0.11", "ip6": null } ],
 ///     "ports": [ { "address": "127.0.0.1", "host": 8080, "guest": 80 } ],
 ///     "image": "debian",
 ///     "cpus": 1,
@@ -152,7 +154,7 @@ struct Shape<'a> {
 /// }
 /// ```
 ///
-/// `state` is one of `running`, `paused`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
+/// `state` is one of `running`, `paused`, `suspended`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
 /// does not run), `none` (no healthcheck). A port has `"udp": true` where it is
 /// one, and no `address` where it is published on all. `answer` and `age_s` are null where there is none.
 pub fn vms(project: &ProjectName, vms: &[VmStatus], format: TableFormat, palette: &Palette) -> String {
@@ -200,7 +202,8 @@ fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
     };
     let none = || "-".to_owned();
     let word = if status.health == Health::None { none() } else { status.health.as_str().to_owned() };
-    let addresses: Vec<String> = status.addresses.iter().map(|address| address.ip.to_string()).collect();
+    let both = |address: &Address| [Some(IpAddr::V4(address.ip)), address.ip6.map(IpAddr::V6)];
+    let addresses: Vec<String> = status.addresses.iter().flat_map(both).flatten().map(|ip| ip.to_string()).collect();
     let ports: Vec<String> = status.ports.iter().map(ToString::to_string).collect();
     vec![
         paint(palette.strong, &status.vm),

@@ -80,6 +80,7 @@ pub(super) fn done(action: Action, resource: &ResourceId, gate: &str) -> &'stati
         (Action::Stop, _) => "stopped",
         (Action::Pause, _) => "paused",
         (Action::Resume, _) => "resumed",
+        (Action::Suspend, _) => "suspended",
         (Action::Freeze, _) => "frozen",
         (Action::Thaw, _) => "thawed",
         (Action::Snapshot, _) => "snapshotted",

@@ -17,6 +17,7 @@ mod user_data;
 mod yaml;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -40,6 +41,9 @@ pub struct Machine {
     pub nics: Vec<Nic>,
     /// Disks that it formats, if they are empty, and mounts.
     pub disks: Vec<DataDisk>,
+    /// Names that no name server tells it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<IpAddr, Vec<String>>,
 }
 
 /// The files of a seed.
@@ -63,14 +67,14 @@ const NETWORK_CONFIG: &str = "network-config";
 
 /// Writes down what a guest is told.
 ///
-/// The instance-id follows from the user-data, the host name, the keys, the further meta-data and the machine's
+/// The instance-id follows from the user-data but for the names of neighbours, the host name, the keys, the further meta-data and the machine's
 /// identity. It does not follow from the network: a guest takes a change of that at its next boot, and need not run
 /// everything again, with new SSH host keys, because it got one more interface.
 pub fn make(settings: &CloudInit, machine: &Machine) -> Seed {
-    let user_data = user_data::make(settings, &machine.disks);
+    let user_data = user_data::make(settings, &machine.disks, &machine.hosts);
     let mut meta = meta_data(settings, machine);
     // By settings as they are recorded: whoever makes this seed from a record again makes the same guest's.
-    let recorded = user_data::make(&settings.recorded(), &machine.disks);
+    let recorded = user_data::make(&settings.recorded(), &machine.disks, &BTreeMap::new());
     let instance_id = instance_id(&machine.identity, &recorded, &meta);
     meta.insert("instance-id".to_owned(), instance_id.clone().into());
     let mut files = BTreeMap::from([

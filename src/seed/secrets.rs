@@ -43,7 +43,7 @@ pub fn filled(
 ) -> Result<Zeroizing<Vec<u8>>, FillError> {
     let plain = make(settings, machine);
     let mut files = plain.files.clone();
-    files.insert(USER_DATA.to_owned(), user_data::make(&put_in(settings, values)?, &machine.disks));
+    files.insert(USER_DATA.to_owned(), user_data::make(&put_in(settings, values)?, &machine.disks, &machine.hosts));
     if !settings.secrets.is_empty() {
         files.insert(SECRETS.to_owned(), lines(&settings.secrets, values)?);
     }

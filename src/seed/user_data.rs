@@ -2,6 +2,9 @@
 //!
 //! Owns the translation of each setting, and how parts are put together. Knows nothing of the disk they end up on.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 
 use super::{digest, json, secrets};
@@ -12,8 +15,8 @@ pub(super) const CLOUD_CONFIG: &str = "#cloud-config\n";
 
 /// The settings alone are cloud-config. The user's own part alone stays as it is, to the byte. Otherwise it is a MIME
 /// message of the user's parts and, last, the settings.
-pub(super) fn make(settings: &CloudInit, disks: &[DataDisk]) -> Vec<u8> {
-    let asked = asked(settings, disks);
+pub(super) fn make(settings: &CloudInit, disks: &[DataDisk], hosts: &BTreeMap<IpAddr, Vec<String>>) -> Vec<u8> {
+    let asked = asked(settings, disks, hosts);
     match settings.user_data.as_slice() {
         [] => cloud_config(with_defaults(settings, asked)).into_bytes(),
         [Part { content, content_type: None }] if asked.is_empty() => content.clone().into_bytes(),
@@ -41,7 +44,7 @@ fn with_defaults(settings: &CloudInit, mut config: Map<String, Value>) -> Map<St
 }
 
 /// The keys of cloud-config that the settings ask for.
-fn asked(settings: &CloudInit, disks: &[DataDisk]) -> Map<String, Value> {
+fn asked(settings: &CloudInit, disks: &[DataDisk], hosts: &BTreeMap<IpAddr, Vec<String>>) -> Map<String, Value> {
     let mut config = Map::new();
     let mut put = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -58,9 +61,10 @@ fn asked(settings: &CloudInit, disks: &[DataDisk]) -> Map<String, Value> {
     put(
         "bootcmd",
         list(
-            disks
+            hosts
                 .iter()
-                .map(prepare)
+                .map(know)
+                .chain(disks.iter().map(prepare))
                 .chain(settings.shares.iter().map(share))
                 .chain(secrets::place(&settings.secrets))
                 .chain(commands(&settings.bootcmd)),
@@ -186,6 +190,12 @@ fn share(share: &ShareMount) -> Value {
     let options = if share.read_only { "ro" } else { "rw" };
     let words = [SCRIPT, &share.tag, &share.path, options].map(quoted).join(" ");
     json!(format!("sh -c {words} || exit 1"))
+}
+
+/// Puts an address and its names where a guest looks before it asks anybody, once.
+fn know((address, names): (&IpAddr, &Vec<String>)) -> Value {
+    let line = quoted(&format!("{address} {}", names.join(" ")));
+    json!(format!("grep -qxF {line} /etc/hosts || echo {line} >>/etc/hosts"))
 }
 
 /// A word for the shell that means itself.

@@ -3,16 +3,18 @@
 //! Owns both states; a backend fills in the actual one, the planner compares them. Knows nothing of files or libvirt.
 
 mod fingerprint;
+pub mod fixed;
 mod keys;
 pub mod network;
 pub mod offer;
 pub mod record;
 pub mod seen;
+mod wires;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{CycleError, Graph};
-use crate::model::{Boot, Digest, Disk, Image, Origin, Project, Spec, Surroundings, Task, Vm, Volume};
+use crate::model::{Digest, Disk, Image, Origin, Project, Spec, Surroundings, Task, Vm, Volume};
 use crate::names::{Generation, ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::units::Bytes;
 
@@ -80,7 +82,7 @@ impl DesiredState {
 }
 
 fn has_disk(vm: &Vm) -> bool {
-    let stored = matches!(vm.boot, Boot::Image(_)) || vm.has_seed();
+    let stored = vm.boot.has_disk() || vm.has_seed();
     stored || vm.disks.iter().any(|disk| matches!(disk, Disk::Own { .. }))
 }
 

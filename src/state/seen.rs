@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::fixed::Fixed;
 use crate::model::hardware::Limits;
 use crate::model::{Disk, Mac, Moment, Vm};
 use crate::units::Bytes;
@@ -14,6 +15,8 @@ use crate::units::Bytes;
 /// What a hypervisor has of a vm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
+    /// Defined, so that it is there when it is off.
+    pub persistent: bool,
     /// Started with the hypervisor.
     pub autostart: bool,
     /// As it will be at its next start.
@@ -26,7 +29,7 @@ pub struct Seen {
     pub other_snapshots: Vec<String>,
 }
 
-/// What of a vm's hardware can change while it runs.
+/// What of a vm can be seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
     /// Memory.
@@ -47,6 +50,8 @@ pub struct Shape {
     pub astray: BTreeMap<Mac, String>,
     /// Disks and interfaces that somebody else gave it.
     pub foreign: Vec<Foreign>,
+    /// What only a start can change.
+    pub fixed: Fixed,
 }
 
 /// A device that vmcompose did not attach.
@@ -77,9 +82,11 @@ impl Shape {
             max_cpus: vm.hardware.max_cpus.unwrap_or(vm.cpus),
             limits: comparable(&vm.hardware.limits),
             disks: vm.disks.iter().map(disk_name).collect(),
-            interfaces: vm.interfaces.iter().map(|interface| interface.mac).collect(),
+            // A wire is nothing that a hypervisor counts among interfaces.
+            interfaces: vm.interfaces.iter().filter(|nic| nic.wire.is_none()).map(|nic| nic.mac).collect(),
             astray: BTreeMap::new(),
             foreign: Vec::new(),
+            fixed: Fixed::of(vm),
         }
     }
 }
@@ -109,7 +116,13 @@ pub fn comparable(limits: &Limits) -> Limits {
 pub type Difference = (String, Option<String>, Option<String>);
 
 impl Seen {
-    /// What somebody else changed since `recorded` was applied.
+    /// The names of all its snapshots, whoever took them.
+    pub fn all_snapshots(&self) -> Vec<String> {
+        let own = self.snapshots.iter().map(|moment| moment.snapshot.name.to_string());
+        own.chain(self.other_snapshots.iter().cloned()).collect()
+    }
+
+    /// What somebody else changed since `recorded` was applied, but for what only a start can change.
     pub fn drift(&self, recorded: &Vm) -> Vec<Difference> {
         let wanted = Shape::of(recorded);
         let mut found = Vec::new();
@@ -118,6 +131,7 @@ impl Seen {
                 found.push((field.to_owned(), Some(seen), Some(recorded)));
             }
         };
+        note("defined", yes_or_no(self.persistent), yes_or_no(true));
         note("autostart", self.autostart.to_string(), recorded.autostart.to_string());
         for shape in self.running.iter().chain([&self.defined]) {
             // A guest need not give back at once what it shall have less, or at all: only less than recorded is drift.
@@ -132,6 +146,10 @@ impl Seen {
         }
         found
     }
+}
+
+fn yes_or_no(yes: bool) -> String {
+    if yes { "yes" } else { "no" }.to_owned()
 }
 
 fn words(limits: &Limits) -> String {

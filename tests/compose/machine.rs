@@ -70,6 +70,7 @@ fn every_key_arrives() {
             download: Some(Bytes::mib(10)),
             upload: Some(Bytes::mib(1)),
         },
+        uplink: None,
         xml: Some("<on_reboot>destroy</on_reboot>".to_owned()),
     };
     let web = machine(keys);

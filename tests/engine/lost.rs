@@ -14,8 +14,13 @@ use vmcompose::units::Span;
 
 use crate::rig::{operations, rig};
 
-const HASTY: Patience =
-    Patience { call: Duration::from_mins(1), pause: Duration::from_millis(1), reconnects: 3, retries: 2 };
+const HASTY: Patience = Patience {
+    call: Duration::from_mins(1),
+    pause: Duration::from_millis(1),
+    reconnects: 3,
+    reconnecting: Duration::from_mins(1),
+    retries: 2,
+};
 
 fn hasty() -> Options {
     Options { parallel: 8, patience: HASTY, ..Options::default() }
@@ -92,7 +97,7 @@ fn a_call_that_hangs_ends_at_its_deadline() {
     });
     let before = rig.observe();
     let began = Instant::now();
-    let patience = Patience { call: Duration::from_millis(500), reconnects: 0, ..HASTY };
+    let patience = Patience { call: Duration::from_millis(500), ..HASTY };
     let (outcome, _) = rig.carry_out(&rig.plan(), &Options { patience, ..hasty() });
     assert!(began.elapsed() < Duration::from_secs(30));
     // The effect was there, and only the answer was not: so it could be undone.

@@ -1,5 +1,6 @@
 //! The engine on libvirt's own test driver: order, gates, rollback with a fault at every operation.
 
+mod faults;
 mod interrupts;
 mod lost;
 mod networks;

@@ -64,7 +64,7 @@ fn an_image_with_another_content_replaces_its_vms_and_goes_when_they_stand() {
     let after = rig.observe();
     tidy(&after, Generation(1));
     assert!(vmcompose::plan::plan(&desired, &after, &UP).expect("a plan").is_empty());
-    // A rollback that takes them down again takes all of them.
+    // The way down knows what they are called by now.
     assert_eq!(rig.down().0, Outcome::Completed);
     assert!(rig.observe().resources.keys().all(|id| matches!(id, ResourceId::Pool(_))));
 }
@@ -77,7 +77,7 @@ fn a_fault_at_any_operation_puts_the_old_vms_back() {
     let desired = changed(&rig, &before);
     let plan = plan(&desired, &before, &UP).expect("a plan");
     let all: usize = plan.steps().map(|step| step.operations.len()).sum();
-    let way_back = all - former(&plan) + 1;
+    let way_back = all - former(&plan);
     assert!(way_back > 20, "{way_back} operations only");
     for fault in 0..way_back {
         rig.hypervisor.fail(rig.hypervisor.calls() + fault);
@@ -95,7 +95,7 @@ fn once_something_old_is_gone_the_new_stays_and_the_next_run_removes_the_rest() 
         let before = rig.observe();
         let plan = plan(&changed(&rig, &before), &before, &UP).expect("a plan");
         let all: usize = plan.steps().map(|step| step.operations.len()).sum();
-        all - former(&plan) + 1..all
+        all - former(&plan)..all
     };
     assert!(count.len() > 4);
     for fault in count {
@@ -106,7 +106,8 @@ fn once_something_old_is_gone_the_new_stays_and_the_next_run_removes_the_rest() 
         let plan = plan(&desired, &before, &UP).expect("a plan");
         rig.hypervisor.fail(rig.hypervisor.calls() + fault);
         let outcome = one_by_one(&rig, &plan);
-        assert!(matches!(outcome, Outcome::Stuck { .. }), "fault at {fault}: {outcome:?}");
+        // Where it is the first of several at once, it depends on whether another of them was faster.
+        assert!(!matches!(outcome, Outcome::Completed), "fault at {fault}: {outcome:?}");
         let running = rig.observe();
         let vms = running.resources.iter().filter(|(id, _)| id.as_vm().is_some());
         assert!(vms.clone().all(|(_, found)| found.phase == Phase::Running), "fault at {fault}");

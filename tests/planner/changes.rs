@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use vmcompose::model::hardware::{
-    Cpu, CpuMode, Firmware, Graphics, GraphicsProtocol, Hardware, HostDevice, Hugepages, Restart, Watchdog,
+    Cpu, CpuMode, Firmware, Graphics, GraphicsProtocol, Hardware, HostDevice, Hugepages, Restart, Uplink, Watchdog,
 };
 use vmcompose::model::{
     Accel, Boot, CloudInit, Condition, Disk, Interface, Login, Mac, Port, Provisioned, Share, Spec, Vm,
@@ -45,6 +45,7 @@ fn full() -> Vm {
         devices: vec![HostDevice::Usb { vendor: 1, product: 2 }],
         restart: Restart::Always,
         limits: vmcompose::model::hardware::Limits { cpu_shares: Some(5), ..Default::default() },
+        uplink: Some(Uplink::default()),
         xml: Some("<a/>".to_owned()),
     };
     *full
@@ -91,6 +92,7 @@ fn changed(field: &str) -> Vm {
         "ssh" => vm.ssh = Some(Box::new(Login { user: Some("ada".to_owned()), port: None })),
         "stop_grace_period" => vm.stop_grace_period = Span::secs(1),
         "tpm" => hardware.tpm = false,
+        "uplink" => hardware.uplink = Some(Uplink { outside: true, ..Uplink::default() }),
         "watchdog" => hardware.watchdog = None,
         "xml" => hardware.xml = None,
         other => panic!("the table has `{other}`, which no vm has"),
@@ -113,7 +115,7 @@ fn other_image() -> vmcompose::model::ImageRef {
 fn another_interface() -> Interface {
     let mac = Mac([0x52, 0x54, 0, 0, 0, 7]);
     let ip = std::net::Ipv4Addr::new(10, 0, 0, 7);
-    Interface { network: name("net"), mac, ip, ip6: None, default_route: false, mtu: None }
+    Interface { network: name("net"), mac, ip, ip6: None, default_route: false, mtu: None, wire: None }
 }
 
 /// What is there after these were applied, as a hypervisor shows it.
@@ -129,6 +131,7 @@ fn running(vms: &[Vm]) -> ActualState {
 
 fn seen(vm: &Vm) -> Seen {
     Seen {
+        persistent: true,
         autostart: vm.autostart,
         defined: Shape::of(vm),
         running: Some(Shape::of(vm)),

@@ -2,9 +2,12 @@
 
 mod changes;
 mod combined;
+mod devices;
 mod laws;
 mod networks;
+mod part;
 mod power;
+mod replacement;
 mod secrets;
 mod seeds;
 mod snapshots;

@@ -39,6 +39,7 @@ fn shown(desired: &DesiredState) -> ActualState {
     for found in actual.resources.values_mut() {
         if let Spec::Vm(vm) = &found.recorded {
             found.seen = Some(Box::new(Seen {
+                persistent: true,
                 autostart: false,
                 defined: Shape::of(vm),
                 running: Some(Shape::of(vm)),

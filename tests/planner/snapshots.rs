@@ -75,7 +75,7 @@ fn photographed(mut actual: ActualState, vm: &str, moment: &Moment) -> ActualSta
     let running = Some(Shape::of(&spec));
     let (autostart, defined, other_snapshots) = (false, Shape::of(&spec), vec!["by-hand".to_owned()]);
     let snapshots = vec![moment.clone()];
-    found.seen = Some(Box::new(Seen { autostart, defined, running, snapshots, other_snapshots }));
+    found.seen = Some(Box::new(Seen { persistent: true, autostart, defined, running, snapshots, other_snapshots }));
     actual
 }
 

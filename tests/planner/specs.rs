@@ -48,6 +48,7 @@ pub(crate) fn vm(called: &str, waits_for: &[(&str, Condition)]) -> Spec {
             ip6: None,
             default_route: false,
             mtu: None,
+            wire: None,
         }],
         depends_on: waits_for.iter().map(on).collect(),
         healthcheck: Some(Healthcheck::of(vec![Probe::Agent], Healthcheck::START_PERIOD)),

@@ -57,6 +57,31 @@ vms:
   web: { boot: { kernel: kernel }, networks: [front], depends_on: [db] }
 ";
 
+/// A project with a vm that has a disk of its own, and a disk and a volume on another.
+pub(crate) const PAIR: &str = "\
+name: shop
+networks: { front: {} }
+volumes: { data: { size: 1MiB } }
+vms:
+  db: { boot: { kernel: kernel }, networks: [front], disks: [{ volume: data }, { name: scratch, size: 1MiB }] }
+  web: { boot: { kernel: kernel }, networks: [front], disks: [{ name: cache, size: 1MiB }], depends_on: [db] }
+";
+
+/// The same with changes of memory, processors, disks and interfaces.
+pub(crate) const LARGER: &str = "\
+name: shop
+networks: { front: {}, side: {} }
+volumes: { data: { size: 1MiB } }
+vms:
+  db:
+    boot: { kernel: kernel }
+    networks: [front, side]
+    disks: [{ volume: data }, { name: more, size: 1MiB }]
+    memory: 2GiB
+    cpus: 2
+  web: { boot: { kernel: kernel }, networks: [front], disks: [{ name: cache, size: 1MiB }], depends_on: [db] }
+";
+
 /// A vm that is told secrets. On the test driver nobody says when it has read them, so that its run is always undone.
 pub(crate) const TOLD: &str = "\
 name: shop

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::desk::{Desk, Ended, SHOP};
+use crate::desk::{CHANGED, Desk, Ended, SHOP};
 use crate::support::qemu::enabled;
 
 /// Its gate never opens.
@@ -201,4 +201,46 @@ fn doctor_says_what_is_wrong_and_what_mends_it() {
     assert!(refused.stderr.contains("pool `disks` is stopped"), "{}", refused.stderr);
     let nowhere = desk.ends(3, "-c qemu+unix:///system?socket=/nonexistent doctor");
     assert!(nowhere.stdout.contains("bad") && nowhere.stdout.contains("hint: "), "{}", nowhere.stdout);
+}
+
+/// Carries out what a run that got stuck says that one should type.
+fn type_it(stuck: &Ended) -> usize {
+    let commands: Vec<&str> = stuck.stderr.lines().filter_map(|line| line.strip_prefix("  virsh ")).collect();
+    for command in &commands {
+        let run = Command::new("sh").args(["-c", &format!("virsh {command}")]).output().expect("a shell");
+        assert!(run.status.success(), "`virsh {command}`: {}\n{}", String::from_utf8_lossy(&run.stderr), stuck.stderr);
+    }
+    commands.len()
+}
+
+#[test]
+fn the_commands_that_a_stuck_run_prints_clean_up() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::new(SHOP);
+    let nothing = desk.world();
+    let bad = "  bad:\n    boot: { kernel: kernel }\n    depends_on: [web]\n    healthcheck: { tcp: { host: 127.0.0.1, port: 1 }, interval: 10ms, \
+               retries: 1, start_period: 0s }\n";
+    desk.write(&format!("{SHOP}{bad}"));
+    let stuck = desk.ends(7, "up --on-failure keep");
+    assert!(type_it(&stuck) > 10, "{}", stuck.stderr);
+    assert!(desk.daemon.inventory().iter().all(|line| !line.contains("shop")), "{:?}", desk.daemon.inventory());
+    // The pools are everybody's, and go with the run's journal.
+    desk.ends(0, "recover --yes");
+    assert_eq!(desk.world(), nothing);
+    // What a vm was given while it runs is taken back; its definition goes back with the journal.
+    desk.write(SHOP);
+    desk.ends(0, "up");
+    let before = desk.world();
+    desk.write(&format!("{CHANGED}{bad}"));
+    let stuck = desk.ends(7, "up --on-failure keep --yes");
+    assert!(
+        stuck.stderr.contains(" setvcpus shop-db 1 ") && stuck.stderr.contains(" setmem shop-db 131072 "),
+        "{}",
+        stuck.stderr
+    );
+    assert!(type_it(&stuck) > 5, "{}", stuck.stderr);
+    desk.ends(0, "recover --yes");
+    assert_eq!(desk.world(), before);
 }

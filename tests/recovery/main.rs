@@ -6,11 +6,12 @@
 
 mod desk;
 mod ends;
+mod lost;
 mod real;
 #[path = "../support/mod.rs"]
 mod support;
 
-use desk::{CHANGED, Desk, SHOP, TOLD};
+use desk::{CHANGED, Desk, LARGER, PAIR, SHOP, TOLD};
 use support::qemu::enabled;
 
 /// Kills `line` at each point in turn, and has `after` look at what that leaves, until it says that the run was over by
@@ -99,6 +100,50 @@ fn an_update_that_is_killed_anywhere_is_undone_or_gone_on_with() {
         Over::No
     });
     assert!(points > 40, "{points} points only");
+}
+
+#[test]
+fn a_replacement_that_is_killed_anywhere_leaves_the_old_vm_or_the_new_one() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::new(PAIR);
+    desk.ends(0, "up");
+    let before = desk.world();
+    desk.write(LARGER);
+    let own = |desk: &Desk| -> Vec<String> {
+        let lines = desk.daemon.inventory().into_iter();
+        lines.filter(|line| line.contains("cache") || line.contains("scratch") || line.contains("more")).collect()
+    };
+    let (mut back, mut beyond) = (0, 0);
+    let points = at_every_point(&desk, "up --replace web --yes --parallel 1", |point| {
+        if point % 2 == 0 {
+            let recovered = desk.run("recover --yes");
+            if recovered.code == Some(0) {
+                if over_or_same(&desk, "plan --exit-code", &before, &format!("up, killed at {point}")) == Over::Yes {
+                    return Over::Yes;
+                }
+                back += 1;
+                return Over::No;
+            }
+            // Something of the old is gone, and so the new stays.
+            assert_eq!(recovered.code, Some(7), "killed at {point}: {}", recovered.stderr);
+            assert!(recovered.stderr.contains("delete disk `"), "killed at {point}: {}", recovered.stderr);
+            beyond += 1;
+        }
+        desk.ends(0, "up --yes");
+        desk.ends(0, "plan --exit-code");
+        let disks = own(&desk);
+        let whole = disks.len() == 2 && disks.iter().any(|disk| disk.contains("more"));
+        assert!(whole, "killed at {point}: {disks:?}");
+        desk.ends(0, "down --volumes --yes");
+        desk.write(PAIR);
+        desk.ends(0, "up");
+        desk.write(LARGER);
+        same(&desk.world(), &before, &format!("up, killed at {point}, gone on with, and made anew"));
+        Over::No
+    });
+    assert!(points > 40 && back > 15 && beyond > 0, "{points} points, {back} times back, {beyond} times beyond");
 }
 
 #[test]

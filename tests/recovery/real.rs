@@ -40,6 +40,50 @@ fn an_up_that_is_killed_on_qemu_is_undone_without_a_trace_or_gone_on_with() {
     stack.run(&["plan", "--exit-code"]).expect(0);
 }
 
+#[test]
+fn an_update_that_is_killed_on_qemu_is_taken_back_from_the_guest_that_runs() {
+    if !enabled() {
+        return;
+    }
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose-examples/quickstart/guest");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("vmcompose.yaml");
+    let write = |networks: &str, keys: &str| {
+        let text = format!(
+            "networks: {{ front: {{}}, back: {{}} }}\nvms:\n  db:\n    boot: {{ kernel: {0}/vmlinuz, initrd: {0}/initrd.img, cmdline: console=ttyS0 quiet \
+             no_timer_check }}\n    memory: 160MiB\n    networks: {networks}\n    healthcheck: {{ agent: true, interval: 1s, start_period: 10m }}\n{keys}",
+            guest.display()
+        );
+        std::fs::write(&file, text).expect("written");
+    };
+    let plain = || write("[front]", "");
+    let changed = || {
+        write("[front, back]", "    disks: [{ name: one, size: 16MiB }]\n    limits: { cpu: { shares: 512 } }\n    autostart: true\n");
+    };
+    plain();
+    let stack = Stack::new(&[&file]);
+    stack.run(&["up"]).expect(0);
+    let before = stack.belongings();
+    let mut killed = 0;
+    // One point in each operation, and one between any two.
+    for point in (6..).step_by(5) {
+        changed();
+        let mut command = stack.command(&["up", "--yes", "--parallel", "1"]);
+        let output = command.env("VMCOMPOSE_TEST_KILL_AT", point.to_string()).output().expect("the binary runs");
+        if output.status.code() == Some(0) {
+            break;
+        }
+        assert_eq!(output.status.code(), None, "{}", String::from_utf8_lossy(&output.stderr));
+        killed += 1;
+        stack.run(&["recover", "--yes"]).expect(0);
+        // The same vm, and as it was recorded: whatever it had more would be seen as somebody else's doing.
+        plain();
+        stack.run(&["plan", "--exit-code"]).expect(0);
+        assert_eq!(stack.belongings(), before, "killed at {point}");
+    }
+    assert!(killed > 5, "{killed} points only");
+}
+
 /// Runs of one project that share nothing but the hypervisor: each has locks of its own.
 struct Machines {
     stack: Stack,

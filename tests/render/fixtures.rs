@@ -8,7 +8,7 @@ use vmcompose::model::{
     Accel, Boot, Condition, Dependency, Digest, Disk, Healthcheck, Image, ImageFormat, ImageRef, Interface, Mac,
     Network, NetworkMode, Origin, Probe, Spec, Vm, Volume,
 };
-use vmcompose::names::{ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
+use vmcompose::names::{Generation, ImageName, NetworkName, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use vmcompose::plan::operation::VmDisk;
 use vmcompose::plan::{Action, Cause, Effect, FieldChange, Gate, Milestone, Operation, Plan, Step, StepId, Wave};
 use vmcompose::units::{Bytes, Span};
@@ -64,6 +64,7 @@ fn interface(network: &str, ip: [u8; 4]) -> Interface {
         ip6: None,
         default_route: false,
         mtu: None,
+        wire: None,
     }
 }
 
@@ -291,6 +292,39 @@ pub(crate) fn change_plan() -> Plan {
     ];
     let orphans = vec![network_id("legacy"), vm_id("older")];
     Plan { unchanged: vec![network_id("back"), network_id("front"), vm_id("db")], orphans, ..plan(steps) }
+}
+
+/// A vm that is made anew, and one that is restarted along with it.
+pub(crate) fn replacement_plan() -> Plan {
+    let old = db();
+    let new = Vm { generation: Generation(1), hostname: "other".to_owned(), ..db() };
+    let stop = |vm: &Vm| Operation::StopVm { name: vm.name.clone(), grace: vm.stop_grace_period };
+    let disks = VmDisk::of(&new).into_iter().map(Operation::CreateDisk);
+    let redefine = Operation::RedefineVm { from: Box::new(old.clone()), to: Box::new(new.clone()) };
+    let operations = disks.chain([stop(&old), redefine, Operation::StartVm(new.name.clone())]).collect();
+    let anew = step(0, vm_id("db"), Action::Replace, Cause::Changed, operations);
+    let hostname = FieldChange {
+        field: "hostname".to_owned(),
+        old: Some("db".to_owned()),
+        new: Some("other".to_owned()),
+        drift: false,
+    };
+    let again = vec![stop(&web()), Operation::StartVm(web().name)];
+    let along = step(1, vm_id("web"), Action::Restart, Cause::Along { with: vm_id("db") }, again);
+    let gone = VmDisk::of(&old).into_iter().map(Operation::DeleteDisk).collect();
+    let former = step(2, ResourceId::FormerVm(old.name.clone()), Action::Delete, Cause::Superseded, gone);
+    let passed = |ids: &[usize]| after(&ids.iter().map(|id| (*id, Milestone::Passed)).collect::<Vec<_>>());
+    plan(vec![
+        vec![Step {
+            origin: Some(at(14)),
+            changes: vec![hostname],
+            effect: Some(Effect::Replace),
+            gate: gate(&new),
+            ..anew
+        }],
+        vec![Step { origin: Some(at(31)), effect: Some(Effect::Reboot), after: passed(&[0]), ..along }],
+        vec![Step { effect: Some(Effect::DataLoss), after: passed(&[0, 1]), ..former }],
+    ])
 }
 
 /// The way down of one vm on one network.

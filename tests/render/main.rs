@@ -11,6 +11,7 @@ mod help;
 mod outcome;
 mod plan;
 mod progress;
+mod service;
 mod stream;
 mod table;
 

@@ -3,7 +3,7 @@
 use vmcompose::plan::Plan;
 use vmcompose::render::{Palette, plan};
 
-use crate::fixtures::{change_plan, creation_plan, empty_plan, removal_plan, vm_id};
+use crate::fixtures::{change_plan, creation_plan, empty_plan, removal_plan, replacement_plan, vm_id};
 use crate::golden;
 
 fn text(plan: &Plan) -> String {
@@ -57,11 +57,49 @@ fn json_has_the_shape_that_is_documented() {
     let pretty = |plan: &Plan| format!("{}\n", serde_json::to_string_pretty(&plan::json(plan)).unwrap());
     golden("plan-change.json", &pretty(&change_plan()));
     golden("plan-down.json", &pretty(&removal_plan(true)));
+    golden("plan-replace.json", &pretty(&replacement_plan()));
     let created = plan::json(&creation_plan());
     assert_eq!(created["version"], plan::VERSION);
     assert_eq!(created["summary"]["create"], 10);
     assert_eq!(created["waves"][2]["steps"][0]["spec"]["spec"]["memory"], "2GiB");
     assert_eq!(created["waves"][2]["steps"][0]["gate"]["healthcheck"]["retries"], 15);
+}
+
+#[test]
+fn every_plan_is_valid_by_its_schema_and_nonsense_is_not() {
+    let schema: serde_json::Value = serde_json::from_str(plan::schema()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let plans = [
+        creation_plan(),
+        change_plan(),
+        replacement_plan(),
+        removal_plan(true),
+        removal_plan(false),
+        empty_plan(Vec::new()),
+    ];
+    for made in plans.map(|made| plan::json(&made)) {
+        let errors: Vec<String> =
+            validator.iter_errors(&made).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{errors:#?}\n{made:#}");
+        for key in made.as_object().unwrap().keys() {
+            assert!(schema["properties"].get(key).is_some(), "`{key}` is not in the schema");
+            let mut without = made.clone();
+            without.as_object_mut().unwrap().remove(key);
+            assert!(!validator.is_valid(&without), "`{key}` may be left out");
+        }
+        for step in made["waves"].as_array().unwrap().iter().flat_map(|wave| wave["steps"].as_array().unwrap()) {
+            let known = &schema["$defs"]["step"]["properties"];
+            assert!(step.as_object().unwrap().keys().all(|key| known.get(key).is_some()), "{step:#}");
+        }
+    }
+    let mut odd = plan::json(&creation_plan());
+    odd["waves"][0]["steps"][0]["action"] = "explode".into();
+    assert!(!validator.is_valid(&odd));
+}
+
+#[test]
+fn a_plan_that_makes_a_vm_anew_says_who_is_off_until_when() {
+    golden("plan-replace.txt", &text(&replacement_plan()));
 }
 
 #[test]

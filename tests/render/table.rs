@@ -18,7 +18,11 @@ fn status(name: &str, state: State, health: Health) -> VmStatus {
         state,
         health,
         answer: (health == Health::Unhealthy).then(|| "http :8080/healthz: connection refused".to_owned()),
-        addresses: vec![Address { network: NetworkName::new("front").unwrap(), ip: "10.20.0.11".parse().unwrap() }],
+        addresses: vec![Address {
+            network: NetworkName::new("front").unwrap(),
+            ip: "10.20.0.11".parse().unwrap(),
+            ip6: None,
+        }],
         ports: Vec::new(),
         image: ImageName::new("debian").unwrap(),
         cpus: 1,
@@ -28,7 +32,11 @@ fn status(name: &str, state: State, health: Health) -> VmStatus {
 }
 
 fn shop() -> Vec<VmStatus> {
-    let back = Address { network: NetworkName::new("back").unwrap(), ip: "10.20.1.11".parse().unwrap() };
+    let back = Address {
+        network: NetworkName::new("back").unwrap(),
+        ip: "10.20.1.11".parse().unwrap(),
+        ip6: "fd00:20::11".parse().ok(),
+    };
     let mut api = status("api-1", State::Running, Health::Unhealthy);
     api.addresses.push(back);
     let local = Port { address: Some("127.0.0.1".parse().unwrap()), host: 8080, guest: 80, udp: false };

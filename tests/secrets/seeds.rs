@@ -12,7 +12,13 @@ use vmcompose::seed::{self, FillError, Machine, SECTOR, filled, holds_secrets, s
 use crate::name;
 
 fn machine() -> Machine {
-    Machine { identity: "shop/web".to_owned(), hostname: "web".to_owned(), nics: Vec::new(), disks: Vec::new() }
+    Machine {
+        identity: "shop/web".to_owned(),
+        hostname: "web".to_owned(),
+        nics: Vec::new(),
+        disks: Vec::new(),
+        hosts: BTreeMap::new(),
+    }
 }
 
 fn file(source: &str, path: &str, owner: Option<&str>) -> SecretFile {

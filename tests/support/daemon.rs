@@ -26,6 +26,10 @@ impl Daemon {
         }
         let conf = "unix_sock_dir = \"/run/libvirt\"\nauth_unix_rw = \"none\"\nlog_outputs = \"4:stderr\"\n";
         fs::write(dir.path().join("conf"), conf).expect("its configuration");
+        // Whatever it starts is its own user's, and known to nobody else.
+        let qemu = "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\nstdio_handler = \"file\"\nnamespaces = []\n\
+                    cgroup_controllers = []\n";
+        fs::write(dir.path().join("etc/qemu.conf"), qemu).expect("its configuration");
         let mut daemon = Self { process: spawn(dir.path()), keeper: None, dir };
         daemon.wait();
         daemon
@@ -34,6 +38,44 @@ impl Daemon {
     /// What to connect to.
     pub(crate) fn uri(&self) -> String {
         format!("test+unix:///default?socket={}", self.socket().display())
+    }
+
+    /// The same daemon's QEMU.
+    pub(crate) fn qemu(&self) -> String {
+        format!("qemu+unix:///system?socket={}", self.socket().display())
+    }
+
+    /// Kills it. What it keeps on disk stays, and so do its vms on QEMU.
+    pub(crate) fn kill(&mut self) {
+        self.keeper = None;
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("it ends");
+    }
+
+    /// Starts it again.
+    pub(crate) fn start_again(&mut self) {
+        self.process = spawn(self.dir.path());
+        self.wait();
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.process.id().to_string()]).status();
+        assert!(sent.expect("kill").success());
+    }
+
+    /// The domains that run on its QEMU, with their process ids. Known without asking it.
+    pub(crate) fn running(&self) -> Vec<(String, u32)> {
+        let entries = fs::read_dir(self.dir.path().join("run/libvirt/qemu")).into_iter().flatten().flatten();
+        let pids = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "pid"));
+        let of = |path: PathBuf| {
+            let pid: u32 = fs::read_to_string(&path).ok()?.trim().parse().ok()?;
+            let runs = fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty());
+            runs.then(|| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), pid))
+        };
+        let mut found: Vec<_> = pids.filter_map(of).filter(|(name, _)| name != "driver").collect();
+        found.sort();
+        found
     }
 
     fn socket(&self) -> PathBuf {
@@ -80,6 +122,9 @@ impl Drop for Daemon {
         self.keeper = None;
         let _ = self.process.kill();
         let _ = self.process.wait();
+        for (_, vm) in self.running() {
+            let _ = Command::new("kill").args(["-KILL", &vm.to_string()]).status();
+        }
     }
 }
 

@@ -149,6 +149,7 @@ pub(crate) fn interface(network: &Network, vm: &str) -> Interface {
         ip6: host.ip6,
         default_route: false,
         mtu: None,
+        wire: None,
     }
 }
 

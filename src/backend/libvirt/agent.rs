@@ -22,6 +22,8 @@ use crate::seed;
 pub(super) enum AgentError {
     /// Not now; in words.
     NotYet(String),
+    /// The agent itself said no; in its words.
+    Refused(String),
     /// This hypervisor has no agents at all.
     Unsupported,
     /// The vm is not there or does not run.
@@ -56,6 +58,9 @@ impl Exit {
         if complaint.trim().is_empty() { text(&self.stdout) } else { complaint }
     }
 }
+
+/// What is said of a command whose end nobody saw.
+pub(super) const FORGOTTEN: &str = "the guest, or its agent, was restarted before the command ended";
 
 #[derive(Deserialize)]
 struct Answer<T> {
@@ -127,8 +132,14 @@ pub(super) fn start_with(
 /// How a command ended; `None` while it runs.
 pub(super) fn status(domain: &Domain, pid: i64, timeout: Duration) -> Result<Option<Exit>, AgentError> {
     let request = json!({ "execute": "guest-exec-status", "arguments": { "pid": pid } });
-    let status: Status = call(domain, &request, timeout)?;
-    Ok(status.exited.then(|| exit(&status)))
+    match call::<Status>(domain, &request, timeout) {
+        Ok(status) => Ok(status.exited.then(|| exit(&status))),
+        // It forgets its commands only when it is started anew, and mostly the guest with it.
+        Err(AgentError::Refused(_)) => {
+            Ok(Some(Exit { end: End::Unknown, stdout: Vec::new(), stderr: FORGOTTEN.into() }))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Waits for a command to end; `None` when it has not by then.
@@ -189,7 +200,10 @@ fn explain(error: &Error) -> AgentError {
             not_yet("the guest agent did not answer in time")
         }
         // libvirt quotes the agent: "unable to execute QEMU agent command 'guest-exec': …".
-        _ => AgentError::NotYet(words.split_once("': ").map_or(words.as_str(), |(_, rest)| rest).to_owned()),
+        _ => match words.split_once("': ") {
+            Some((_, rest)) if words.contains("QEMU agent command") => AgentError::Refused(rest.to_owned()),
+            _ => AgentError::NotYet(words),
+        },
     }
 }
 

@@ -3,8 +3,10 @@
 //! Owns their words. Whether an object is still there is not known here.
 
 use super::names::{self, Stored};
+use crate::model::hardware::Firmware;
 use crate::names::{Pool, ProjectName};
 use crate::plan::Operation;
+use crate::plan::operation::Device;
 
 /// The command that does by hand what an operation would have done; `None` where there is no short way to say it.
 /// `connect` is the hypervisor as the user named it.
@@ -25,7 +27,18 @@ fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
         Operation::StartVm(name) => format!("start {}", domain(name)),
         Operation::ResumeVm(name) => format!("resume {}", domain(name)),
         Operation::PauseVm(name) => format!("suspend {}", domain(name)),
+        // libvirt wants to be told that the firmware's variables go too.
+        Operation::UndefineVm(vm) if vm.hardware.firmware == Some(Firmware::Uefi) => {
+            format!("undefine {} --nvram", domain(&vm.name))
+        }
+        Operation::SaveVm(name) => format!("managedsave {}", domain(name)),
+        Operation::RestoreVm(name) => format!("start {}", domain(name)),
         Operation::UndefineVm(vm) => format!("undefine {}", domain(&vm.name)),
+        Operation::SetMemory { vm, to, .. } => format!("setmem {} {} --live", domain(vm), to.kib_ceil()),
+        Operation::SetCpus { vm, to, .. } => format!("setvcpus {} {to} --live", domain(vm)),
+        Operation::Detach { vm, device: Device::Interface(nic), .. } => {
+            format!("detach-interface {} network --mac {} --live", domain(vm), nic.mac)
+        }
         Operation::DeleteDisk(disk) => delete(&Stored::disk(disk)),
         Operation::DeleteSeed { vm, generation } => delete(&Stored::Seed(vm.clone(), *generation)),
         // A guest starts without anything on it too, and the next `up` writes it anew.

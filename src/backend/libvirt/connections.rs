@@ -4,9 +4,10 @@
 //! lets the sixth wait unseen; here it waits where it can be counted, and takes the next connection first. Knows nothing
 //! of what is called.
 
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use virt::connect::Connect;
 
@@ -23,6 +24,11 @@ const CONNECTIONS: usize = 3;
 /// under software emulation can be slow to answer, so this is generous.
 const KEEPALIVE: (i32, u32) = (10, 6);
 
+/// How long the first connection may take: somebody may have to type a password.
+const FIRST: Duration = Duration::from_mins(2);
+/// How long a further one may take. A daemon that hangs takes connections and never answers on them.
+const FURTHER: Duration = Duration::from_secs(30);
+
 /// The connection on which events come: the first, which is always used first.
 const LISTENING: usize = 0;
 
@@ -34,9 +40,17 @@ pub(super) struct Connections {
     calls: Mutex<Vec<usize>>,
     freed: Condvar,
     limit: usize,
-    open: Vec<Mutex<Option<Open>>>,
+    open: Vec<Mutex<Slot>>,
     /// Those who want to know what the hypervisor tells by itself; nobody is registered before somebody does.
     ear: OnceLock<Arc<Ear>>,
+}
+
+/// A place for a connection.
+#[derive(Default)]
+struct Slot {
+    open: Option<Open>,
+    /// When it last could not be opened, and why.
+    failed: Option<(Instant, HypervisorError)>,
 }
 
 /// An open connection, and what is registered on it.
@@ -74,10 +88,11 @@ impl Connections {
         }
         virt::error::clear_error_callback();
         run_event_loop();
-        let first = connect(uri)?;
+        let first = connect(uri, FIRST)?;
         let reported = first.get_uri().map_err(error::failed("cannot ask the hypervisor for its URI"))?;
         let (count, limit) = room(uri.unwrap_or(&reported));
-        let open = std::iter::once(Some(Open::new(first))).chain((1..count).map(|_| None)).map(Mutex::new).collect();
+        let first = Slot { open: Some(Open::new(first)), failed: None };
+        let open = std::iter::once(first).chain((1..count).map(|_| Slot::default())).map(Mutex::new).collect();
         let (calls, ear) = (Mutex::new(vec![0; count]), OnceLock::new());
         Ok(Self { uri: uri.map(ToOwned::to_owned), reported, calls, freed: Condvar::new(), limit, open, ear })
     }
@@ -111,19 +126,32 @@ impl Connections {
     fn lease(&self) -> Result<Lease<'_>, HypervisorError> {
         let index = self.wait_for_room();
         // From here on the place is taken; an error has to give it back.
-        let mut slot = lock(&self.open[index]);
-        if slot.is_none() {
-            match connect(self.uri.as_deref()) {
-                Ok(connect) => *slot = Some(Open::new(connect)),
-                Err(error) => {
-                    self.give_back(index);
-                    return Err(error);
-                }
+        match self.opened(index) {
+            Ok(connect) => Ok(Lease { of: self, index, connect }),
+            Err(error) => {
+                self.give_back(index);
+                Err(error)
             }
         }
-        let open = slot.as_mut().expect("it was opened just now");
+    }
+
+    fn opened(&self, index: usize) -> Result<Arc<Connect>, HypervisorError> {
+        let asked = Instant::now();
+        let mut slot = lock(&self.open[index]);
+        if slot.open.is_none() {
+            // Who waited while another call tried in vain does not try as long once more.
+            if let Some((at, error)) = &slot.failed
+                && *at >= asked
+            {
+                return Err(error.clone());
+            }
+            let opened = connect(self.uri.as_deref(), FURTHER);
+            let connect = opened.inspect_err(|error| slot.failed = Some((Instant::now(), error.clone())))?;
+            slot.open = Some(Open::new(connect));
+        }
+        let open = slot.open.as_mut().expect("it was opened just now");
         self.register(index, open);
-        Ok(Lease { of: self, index, connect: Arc::clone(&open.connect) })
+        Ok(Arc::clone(&open.connect))
     }
 
     /// What the hypervisor tells by itself of a project, from now on; `None` where it tells nothing.
@@ -131,7 +159,7 @@ impl Connections {
         let notices = self.ear.get_or_init(Arc::default).listen(project);
         let mut slot = lock(&self.open[LISTENING]);
         // One that is to be opened anew is registered then.
-        let Some(open) = slot.as_mut() else { return Some(notices) };
+        let Some(open) = slot.open.as_mut() else { return Some(notices) };
         self.register(LISTENING, open);
         open.registration.is_some().then_some(notices)
     }
@@ -165,8 +193,8 @@ impl Connections {
 
     fn forget(&self, lease: &Lease<'_>) {
         let mut slot = lock(&self.open[lease.index]);
-        if slot.as_ref().is_some_and(|open| Arc::ptr_eq(&open.connect, &lease.connect)) {
-            *slot = None;
+        if slot.open.as_ref().is_some_and(|open| Arc::ptr_eq(&open.connect, &lease.connect)) {
+            slot.open = None;
         }
     }
 }
@@ -186,8 +214,16 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn connect(uri: Option<&str>) -> Result<Connect, HypervisorError> {
-    let connect = Connect::open(uri).map_err(|cause| error::unreachable(uri, &cause))?;
+fn connect(uri: Option<&str>, within: Duration) -> Result<Connect, HypervisorError> {
+    let (send, opened) = sync_channel(1);
+    let own = uri.map(ToOwned::to_owned);
+    // Opening has no deadline of its own, and cannot be broken off. One that comes too late is closed at once.
+    let open = move || drop(send.send(Connect::open(own.as_deref())));
+    let started = thread::Builder::new().name("libvirt-open".to_owned()).spawn(open);
+    let silent = || error::silent(uri, within);
+    started.map_err(|_| silent())?;
+    let opened = opened.recv_timeout(within).map_err(|_| silent())?;
+    let connect = opened.map_err(|cause| error::unreachable(uri, &cause))?;
     // A driver without a wire, or an old daemon, has no keepalive; then a dead peer is noticed by the kernel alone.
     let _ = connect.set_keep_alive(KEEPALIVE.0, KEEPALIVE.1);
     Ok(connect)

@@ -3,6 +3,8 @@
 //! Owns the classes: which code of libvirt's means what to the engine, and the hint that belongs to it. Knows nothing of
 //! the calls that fail.
 
+use std::time::Duration;
+
 use virt::error::{Error, ErrorNumber};
 
 use crate::backend::{ErrorKind, HypervisorError};
@@ -74,6 +76,14 @@ pub(super) fn unreachable(uri: Option<&str>, error: &Error) -> HypervisorError {
     let message = format!("cannot connect to {place}: {}", reason(error));
     let hint = connect_hint(error).map(ToOwned::to_owned);
     HypervisorError { detail: Some(error.to_string()), hint, ..HypervisorError::new(ErrorKind::Unreachable, message) }
+}
+
+/// The error of a hypervisor that takes a connection and says nothing on it.
+pub(super) fn silent(uri: Option<&str>, within: Duration) -> HypervisorError {
+    let place = uri.map_or_else(|| "the default hypervisor".to_owned(), |uri| format!("`{uri}`"));
+    let within = humantime::format_duration(within);
+    HypervisorError::new(ErrorKind::Unreachable, format!("{place} gave no answer within {within}"))
+        .with_hint("see whether libvirt's daemon or its storage hangs; `virsh` with the same URI would too")
 }
 
 fn connect_hint(error: &Error) -> Option<&'static str> {

@@ -33,6 +33,10 @@ pub(super) fn exec(
     let id = ResourceId::Vm(vm.clone());
     make_sure_it_runs(connections, project, vm)?;
     match probe::run(connections, project, vm, Instant::now() + EVER, command, input)? {
+        Ok(Exit { stderr, .. }) if stderr == agent::FORGOTTEN.as_bytes() => Err(HypervisorError::new(
+            ErrorKind::Rejected,
+            format!("nobody knows how this ended in {id}: {}", agent::FORGOTTEN),
+        )),
         Ok(Exit { end, stdout, stderr }) => Ok(Ran { end, stdout, stderr }),
         Err(words) => Err(HypervisorError::new(ErrorKind::Rejected, format!("cannot run this in {id}: {words}"))),
     }

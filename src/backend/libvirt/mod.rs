@@ -8,10 +8,12 @@
 mod agent;
 mod by_hand;
 mod capabilities;
+mod cards;
 mod claim;
 mod cloud_init;
 mod connections;
 mod console;
+mod entrance;
 mod error;
 mod events;
 mod grow;
@@ -21,6 +23,7 @@ mod host;
 mod host_network;
 mod inventory;
 mod live;
+mod machine_seen;
 mod merge;
 mod names;
 mod network_seen;
@@ -47,6 +50,7 @@ mod templates;
 mod transfer;
 mod update;
 mod upload;
+mod versions;
 mod vms;
 mod volumes;
 mod xml;
@@ -68,6 +72,7 @@ pub use self::guest::{FileMode, GuestFile};
 use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
+pub use self::versions::Versions;
 use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Notices, Ran};
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
@@ -109,17 +114,6 @@ impl Call<'_> {
     }
 }
 
-/// What is at the other end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Versions {
-    /// libvirt's version there, as `11.3.0`.
-    pub libvirt: String,
-    /// The driver: `QEMU`, `TEST`, …
-    pub driver: String,
-    /// The hypervisor's version, as `10.0.2`.
-    pub hypervisor: String,
-}
-
 impl Libvirt {
     /// Connects. `None` is libvirt's own choice: `LIBVIRT_DEFAULT_URI`, its configuration file, what it finds.
     ///
@@ -159,24 +153,15 @@ impl Libvirt {
         claim::claim(&self.connections, project, holder, waiting)
     }
 
-    /// The interface of the host that a network is on.
-    pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
-        let own = || names::bridge(project, &network.name);
-        if network.is_foreign() { network.settings.device.clone() } else { Some(own()) }
+    /// Whether it is one user's own.
+    pub fn is_session(&self) -> bool {
+        self.place.session
     }
 
-    /// What is at the other end, and in which version.
-    pub fn versions(&self) -> Result<Versions, HypervisorError> {
-        // libvirt packs a version into one number: 1,000,000 × major + 1,000 × minor + release.
-        let dotted = |n: u32| format!("{}.{}.{}", n / 1_000_000, n / 1000 % 1000, n % 1000);
-        self.connections.with(|connect| {
-            let asked = || error::failed("cannot ask the hypervisor for its version");
-            Ok(Versions {
-                libvirt: dotted(connect.get_lib_version().map_err(asked())?),
-                driver: connect.get_type().map_err(asked())?,
-                hypervisor: dotted(connect.get_hyp_version().map_err(asked())?),
-            })
-        })
+    /// The interface of the host that a network is on; a wire is on none.
+    pub fn device(&self, project: &ProjectName, network: &Network) -> Option<String> {
+        let own = || names::bridge(project, &network.name);
+        if network.is_served() { Some(own()) } else { network.settings.device.clone() }
     }
 
     /// The projects that have anything here: a vm, a network or a volume.
@@ -273,7 +258,7 @@ impl Hypervisor for Libvirt {
 
     fn probe(&self, project: &ProjectName, attempt: &Attempt) -> Result<Health, HypervisorError> {
         // A guest may say anything, its secrets too.
-        match probe::probe(&self.connections, project, attempt) {
+        match probe::probe(&self.connections, &self.place, project, attempt) {
             Ok(Health::Failing(words)) if words == agent::ABSENT => Ok(Health::Awaiting(words)),
             Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
             Ok(health) => Ok(health),
@@ -386,7 +371,9 @@ impl Libvirt {
             Operation::SetClock(vm) => on(&|call| stillness::set_clock(call, vm)),
             Operation::CreateSnapshot { vm, moment } => on(&|call| snapshots::create(call, vm, moment)),
             Operation::DeleteSnapshot { vm, moment } => on(&|call| snapshots::delete(call, vm, moment)),
-            Operation::RestoreSnapshot { vm, to, .. } => on(&|call| snapshots::restore(call, vm, to)),
+            Operation::RestoreSnapshot { vm, to, from } => {
+                on(&|call| snapshots::restore(call, vm, to, from.as_deref()))
+            }
             // Waits for a guest, and takes a connection only when it looks.
             Operation::StopVm { name, grace } => {
                 vms::stop(connections, place, project, name, grace.0).map(|done| change.set(done))

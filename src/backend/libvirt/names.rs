@@ -4,6 +4,8 @@
 //! their names are plain; they are owned by their metadata. Volumes have no metadata: their names use a separator that
 //! no name may contain, so that each leads back to exactly one resource of exactly one project. Asks libvirt nothing.
 
+use std::net::Ipv4Addr;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{Digest, Image, ImageFormat, Volume};
@@ -46,6 +48,14 @@ pub(super) fn bridge(project: &ProjectName, network: &NetworkName) -> String {
     let short = short.trim_end_matches(['-', '_']);
     let tail = base32(&hash(&["bridge", project.as_str(), network.as_str()]), 5);
     format!("vmc-{short}-{tail}")
+}
+
+/// The multicast group and the port that a wire of a user's is: of the addresses that are for one organisation alone
+/// (RFC 2365), and of the ports that nobody gets by chance. `home` tells one user from another.
+pub(super) fn wire(home: &str, project: &ProjectName, network: &NetworkName) -> (Ipv4Addr, u16) {
+    let [a, b, c, d, e, ..] = hash(&["wire", home, project.as_str(), network.as_str()]);
+    let port = 16_384 + (u16::from_be_bytes([d, e]) & 0x3fff);
+    (Ipv4Addr::new(239, 192 | (a & 3), b, c), port)
 }
 
 /// Name of a pool; all projects of a hypervisor share it.

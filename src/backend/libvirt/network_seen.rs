@@ -43,10 +43,6 @@ pub(super) fn found(xml: &str, project: &ProjectName, recorded: &Network, option
     Found { network, odd }
 }
 
-fn text(text: impl ToString) -> Option<String> {
-    Some(text.to_string())
-}
-
 fn all<'a, 'input>(parent: Node<'a, 'input>, name: &'static str) -> impl Iterator<Item = Node<'a, 'input>> {
     parent.children().filter(move |node| node.has_tag_name(name))
 }
@@ -61,7 +57,7 @@ fn mode(root: Node<'_, '_>, network: &mut Network, odd: &mut Vec<Difference>) {
         Some("bridge") if child(root, "bridge").is_some() => NetworkMode::Bridge,
         Some("bridge") => NetworkMode::Direct,
         Some(other) => {
-            odd.push(("mode".to_owned(), text(other), text(network.mode)));
+            odd.push(("mode".to_owned(), Some(other.to_string()), Some(network.mode.to_string())));
             network.mode
         }
     };
@@ -100,16 +96,16 @@ fn addresses(root: Node<'_, '_>, network: &mut Network, odd: &mut Vec<Difference
             network.subnet = net.trunc();
             let gateway = address::first_host(network.subnet);
             if net.addr() != gateway && net.addr() != recorded {
-                odd.push(("gateway".to_owned(), text(net.addr()), text(gateway)));
+                odd.push(("gateway".to_owned(), Some(net.addr().to_string()), Some(gateway.to_string())));
             }
         }
-        _ => odd.push(("subnet".to_owned(), None, text(network.subnet))),
+        _ => odd.push(("subnet".to_owned(), None, Some(network.subnet.to_string()))),
     }
     network.settings.subnet6 = match six {
         Some(IpNet::V6(net)) => Some(net.trunc()),
         _ => None,
     };
-    odd.extend(mine.iter().map(|net| ("subnet".to_owned(), text(format!("{net} besides")), None)));
+    odd.extend(mine.iter().map(|net| ("subnet".to_owned(), Some(format!("{net} besides")), None)));
 }
 
 fn own(
@@ -189,7 +185,7 @@ fn dhcp(root: Node<'_, '_>, recorded: &Network, network: &mut Network, odd: &mut
         Some(range) => network.settings.dhcp.range = Some((range.first, range.last)),
         None => odd.push(("dhcp.range".to_owned(), None, expected.map(|range| range.to_string()))),
     }
-    odd.extend(ranges.iter().skip(1).map(|range| ("dhcp.range".to_owned(), text(format!("{range} besides")), None)));
+    odd.extend(ranges.iter().skip(1).map(|range| ("dhcp.range".to_owned(), Some(format!("{range} besides")), None)));
     if recorded.has_dhcp() {
         hosts(&reservations(root), network, odd);
     }
@@ -198,7 +194,7 @@ fn dhcp(root: Node<'_, '_>, recorded: &Network, network: &mut Network, odd: &mut
 fn hosts(reserved: &[DhcpHost<'_>], network: &mut Network, odd: &mut Vec<Difference>) {
     let ours = |mac: &str, hosts: &BTreeMap<_, Host>| hosts.values().any(|host| host.mac.to_string() == mac);
     let foreign = reserved.iter().filter(|entry| !ours(&entry.mac, &network.hosts));
-    odd.extend(foreign.map(|entry| (format!("hosts.{}", entry.mac), text(entry.ip), None)));
+    odd.extend(foreign.map(|entry| (format!("hosts.{}", entry.mac), Some(entry.ip.to_string()), None)));
     let mut gone = Vec::new();
     for (vm, host) in &mut network.hosts {
         match reserved.iter().find(|entry| entry.mac == host.mac.to_string()) {
@@ -207,7 +203,7 @@ fn hosts(reserved: &[DhcpHost<'_>], network: &mut Network, odd: &mut Vec<Differe
         }
     }
     // It may still have its names; but whoever asks for its address gets another.
-    odd.extend(gone.into_iter().map(|(vm, ip)| (format!("hosts.{vm}.ip"), None, text(ip))));
+    odd.extend(gone.into_iter().map(|(vm, ip)| (format!("hosts.{vm}.ip"), None, Some(ip.to_string()))));
 }
 
 fn names(root: Node<'_, '_>, recorded: &Network, network: &mut Network) {

@@ -103,7 +103,7 @@ struct ForeignXml<'a> {
 
 /// A network.
 pub(super) fn network(record: &Record, network: &Network) -> Result<String, HypervisorError> {
-    if network.is_foreign() { foreign(record, network) } else { own(record, network) }
+    if network.is_served() { own(record, network) } else { foreign(record, network) }
 }
 
 fn own(record: &Record, network: &Network) -> Result<String, HypervisorError> {
@@ -138,9 +138,11 @@ fn own(record: &Record, network: &Network) -> Result<String, HypervisorError> {
     render("network.xml.j2", context)
 }
 
-/// A network that the host has already: vms are plugged in, and nothing of it is set up.
+/// A network that the host has already: vms are plugged in, and nothing of it is set up. The same is said of a wire, and of
+/// a bridge that nobody has: nothing is plugged in there, but libvirt keeps the record of it, as of any other network.
 fn foreign(record: &Record, network: &Network) -> Result<String, HypervisorError> {
     let (project, settings) = (&record.project, &network.settings);
+    let nobodys = settings.wire.then(|| names::bridge(project, &network.name));
     let device = settings.device.as_deref();
     let context = ForeignXml {
         namespace: record::NAMESPACE,
@@ -148,7 +150,7 @@ fn foreign(record: &Record, network: &Network) -> Result<String, HypervisorError
         project: project.as_str(),
         name: names::network(project, &network.name),
         uuid: names::uuid("network", project, network.name.as_str()),
-        bridge: device.filter(|_| network.mode == NetworkMode::Bridge),
+        bridge: device.filter(|_| network.mode == NetworkMode::Bridge).or(nobodys.as_deref()),
         interface: device.filter(|_| network.mode == NetworkMode::Direct),
         vlan: settings.vlan,
     };
@@ -169,7 +171,7 @@ pub(super) fn dhcp_hosts(network: &Network) -> Vec<DhcpHost<'_>> {
 
 /// The names.
 pub(super) fn dns_hosts(network: &Network) -> Vec<DnsHost<'_>> {
-    if network.is_foreign() {
+    if !network.is_served() {
         return Vec::new();
     }
     network.names().into_iter().map(|(ip, names)| DnsHost { ip, names }).collect()
@@ -181,7 +183,7 @@ pub(super) fn dhcp_host(host: &DhcpHost<'_>) -> Result<String, HypervisorError> 
 }
 
 /// A range by itself, for a live update.
-pub(super) fn range(range: &Range) -> Result<String, HypervisorError> {
+pub(super) fn range(range: Range) -> Result<String, HypervisorError> {
     render("dhcp-range.xml.j2", range)
 }
 

@@ -13,8 +13,8 @@ use virt::domain::Domain;
 use virt::network::Network;
 use virt_sys::{
     VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT, VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,
-    VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED,
-    VIR_DOMAIN_SHUTOFF_CRASHED,
+    VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_CONNECT_LIST_DOMAINS_TRANSIENT, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED,
+    VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
 };
 
 use super::error::{failed, is_absent, present};
@@ -23,6 +23,7 @@ use super::host_network;
 use super::names::{self, Stored};
 use super::plug::Plugs;
 use super::record::{self, Owner};
+use super::seen::Kept;
 use super::{network_seen, others, probe, seeds, seen, snapshots, storage, vms, volumes};
 use crate::backend::HypervisorError;
 use crate::model::{Image, Port, Spec, Vm, Volume};
@@ -187,12 +188,13 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
     // Most domains run, and one list says so of all of them; only the others are asked one by one.
     let running = names(list(VIR_CONNECT_LIST_DOMAINS_RUNNING)?)?;
     let autostarted = names(list(VIR_CONNECT_LIST_DOMAINS_AUTOSTART)?)?;
+    let transient = names(list(VIR_CONNECT_LIST_DOMAINS_TRANSIENT)?)?;
     let saved = names(list(VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)?)?;
     let photographed = names(list(VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)?)?;
     for domain in list(0)? {
         let name = name(&domain)?;
         let Some(vm) = names::vm_of_domain(project, &name) else {
-            published(&domain, running.contains(&name), state);
+            published(&domain, state);
             continue;
         };
         let id = ResourceId::Vm(vm);
@@ -202,9 +204,11 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
                 let phase = if running.contains(&name) { Some(Phase::Running) } else { phase(&domain, &id)? };
                 let Some(phase) = phase else { continue };
                 let phase = if saved.contains(&name) && phase == Phase::Stopped { Phase::Saved } else { phase };
-                let autostart = autostarted.contains(&name);
+                let persistent = !transient.contains(&name);
+                // One without a definition has nothing to be started with.
+                let kept = Kept { persistent, autostart: autostarted.contains(&name) };
                 let applied_at = Some(record.applied_at);
-                let Some((mut seen, definition)) = seen::seen(&domain, plugs, &record.spec, autostart, phase)? else {
+                let Some((mut seen, definition)) = seen::seen(&domain, plugs, &record.spec, kept, phase)? else {
                     continue;
                 };
                 if photographed.contains(&name) {
@@ -214,7 +218,7 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
                 state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
             }
             owner => {
-                published(&domain, running.contains(&name), state);
+                published(&domain, state);
                 state.foreign.extend(owner.describe("domain", &name).map(|words| (id, words)));
             }
         }
@@ -222,11 +226,9 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
     Ok(())
 }
 
-/// Notes the ports that a vm of another project's has.
-fn published(domain: &Domain, running: bool, state: &mut ActualState) {
-    let Some(Record { project, spec: Spec::Vm(vm), .. }) = running.then(|| record::anybodys(domain)).flatten() else {
-        return;
-    };
+/// Notes the ports that a vm of another project's has, whether it runs or not: it could not be started any more.
+fn published(domain: &Domain, state: &mut ActualState) {
+    let Some(Record { project, spec: Spec::Vm(vm), .. }) = record::anybodys(domain) else { return };
     let holder = format!("vm `{}` of project `{project}`", vm.name);
     state.surroundings.ports.extend(vm.ports.iter().map(|port| (*port, holder.clone())));
 }

@@ -97,23 +97,21 @@ pub(super) fn plug(call: Call<'_>, vm: &VmName, interface: &Interface, on: bool)
     match plugs.astray(device, interface) {
         None => call.nothing(),
         Some(_) if source != network => update(&network, true),
-        Some(_) => by_way_of(call, &found, &format!("{network}.{mac}"), &domain, &update, &network),
+        Some(_) => by_way_of(call, &format!("{network}.{mac}"), &domain, &update, &network),
     }
 }
 
-/// libvirt takes an interface to another bridge only where its network's name changes. So it goes there and back: to a
-/// name that lends it the same bridge, and is gone afterwards.
+/// libvirt moves an interface only from one bridge to another, and believes that it is on the one of this name still. So it
+/// goes there and back: to a bridge of its own, which is gone afterwards.
 fn by_way_of(
     call: Call<'_>,
-    network: &Handle,
     name: &str,
     domain: &Domain,
     update: &dyn Fn(&str, bool) -> Result<(), HypervisorError>,
     home: &str,
 ) -> Result<(), HypervisorError> {
     let cannot = || format!("cannot plug anything into network `{home}`");
-    let bridge = network.get_bridge_name().map_err(failed(cannot()))?;
-    let xml = format!("<network><name>{name}</name><forward mode=\"bridge\"/><bridge name=\"{bridge}\"/></network>");
+    let xml = format!("<network><name>{name}</name><bridge stp=\"off\" delay=\"0\"/></network>");
     // One of that name was left by somebody who was cut short.
     let way = match Handle::lookup_by_name(call.connect, name) {
         Ok(left) => left,

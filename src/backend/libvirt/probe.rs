@@ -2,6 +2,7 @@
 //!
 //! Owns what is tried and the words for what came back. Patience is not here: an attempt that fails says so at once.
 
+use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use virt_sys::{
@@ -12,7 +13,8 @@ use virt_sys::{
 use super::agent::{self, AgentError, Exit};
 use super::cloud_init::{self, Verdict};
 use super::connections::Connections;
-use super::vms;
+use super::host::Place;
+use super::{entrance, vms};
 use crate::backend::reach;
 use crate::backend::{Attempt, End, ErrorKind, Health, HypervisorError};
 use crate::model::Probe;
@@ -21,6 +23,7 @@ use crate::names::{ProjectName, ResourceId, VmName};
 /// Makes the attempt.
 pub(super) fn probe(
     connections: &Connections,
+    place: &Place,
     project: &ProjectName,
     attempt: &Attempt,
 ) -> Result<Health, HypervisorError> {
@@ -39,9 +42,38 @@ pub(super) fn probe(
         Probe::CloudInit => cloud_init(connections, project, attempt, deadline),
         Probe::Completed => Ok(Health::Failing("the vm still runs".to_owned())),
         Probe::Tcp { .. } | Probe::Http(_) | Probe::Ssh { .. } | Probe::Host(_) => {
-            Ok(words(reach::reach(project, attempt, deadline)))
+            let entered = if place.rootless() { entered(connections, project, attempt)? } else { None };
+            match entered {
+                None => Ok(words(reach::reach(project, attempt, deadline))),
+                Some((Attempt { probe: Probe::Tcp { .. }, .. }, way)) => {
+                    entrance::was_taken(connections, project, &attempt.vm, way, deadline).map(words)
+                }
+                Some((entered, _)) => Ok(words(reach::reach(project, &entered, deadline))),
+            }
         }
     }
+}
+
+/// The same attempt on what stands for the vm on this machine, where it is on wires.
+fn entered(
+    connections: &Connections,
+    project: &ProjectName,
+    attempt: &Attempt,
+) -> Result<Option<(Attempt, SocketAddrV4)>, HypervisorError> {
+    let mut entered = attempt.clone();
+    let port = match &mut entered.probe {
+        Probe::Tcp { host: None, port } | Probe::Ssh { host: None, port } => port,
+        Probe::Http(http) if http.host.is_none() => &mut http.port,
+        _ => return Ok(None),
+    };
+    let way = connections.with(|connect| {
+        let domain = vms::find_running(connect, project, &attempt.vm)?;
+        entrance::find_or_make(&domain, &attempt.vm, *port)
+    })?;
+    let Some(way) = way else { return Ok(None) };
+    *port = way.port();
+    entered.address = Some(*way.ip());
+    Ok(Some((entered, way)))
 }
 
 /// An error where the vm does not run, a failure where it does so only later, `None` where it runs. Of a vm whose end
@@ -90,6 +122,8 @@ fn why_off(reason: u32) -> &'static str {
 
 /// How long an agent may take for one answer.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long an agent that has started a command may say nothing at all: a guest that reboots is back by then.
+const SILENT: Duration = Duration::from_mins(5);
 
 /// One request to the agent. The outer error is for good, the inner one for now.
 pub(super) fn agent_call<T>(
@@ -107,7 +141,7 @@ pub(super) fn agent_call<T>(
         let domain = vms::find(connect, project, vm)?.ok_or_else(gone)?;
         match call(&domain, left) {
             Ok(answer) => Ok(Ok(answer)),
-            Err(AgentError::NotYet(words)) => Ok(Err(words)),
+            Err(AgentError::NotYet(words) | AgentError::Refused(words)) => Ok(Err(words)),
             Err(AgentError::NotRunning) => Err(gone()),
             Err(AgentError::Unsupported) => {
                 let message = format!("this hypervisor has no guest agent to ask about {id}");
@@ -143,10 +177,17 @@ pub(super) fn to_its_end(
         Err(words) => return Ok(Err(words)),
     };
     let mut for_now = None;
-    let end = agent::wait(deadline, |left| {
-        let look = |domain: &virt::domain::Domain, _| agent::status(domain, pid, left);
+    let mut silent_since: Option<Instant> = None;
+    let end = agent::wait(deadline, |_| {
+        let look = |domain: &virt::domain::Domain, left| agent::status(domain, pid, left);
         let answer = agent_call(connections, project, vm, deadline, look)?;
-        Ok::<_, HypervisorError>(answer.unwrap_or_else(|words| {
+        if answer.is_ok() {
+            silent_since = None;
+        } else if silent_since.get_or_insert_with(Instant::now).elapsed() > SILENT {
+            let message = format!("the guest agent of {} does not answer any more", ResourceId::Vm(vm.clone()));
+            return Err(HypervisorError::new(ErrorKind::Rejected, message));
+        }
+        Ok(answer.unwrap_or_else(|words| {
             for_now = Some(words);
             None
         }))

@@ -13,6 +13,7 @@ use virt_sys::VIR_DOMAIN_XML_INACTIVE;
 use super::error::present;
 use super::hardware::PERIOD;
 use super::host::child;
+use super::machine_seen;
 use super::names::Stored;
 use super::plug::Plugs;
 use crate::backend::{ErrorKind, HypervisorError};
@@ -26,12 +27,21 @@ use crate::units::Bytes;
 /// libvirt's word for "no limit of memory": nothing above it is one.
 const UNLIMITED_KIB: u64 = 9_007_199_254_740_991;
 
+/// What lists of domains say of one.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    /// It has a definition, and is there when it is off.
+    pub(super) persistent: bool,
+    /// It is started with the hypervisor.
+    pub(super) autostart: bool,
+}
+
 /// What there is of a vm; `None` where it is gone by now.
 pub(super) fn seen(
     domain: &Domain,
     plugs: &Plugs<'_>,
     recorded: &Spec,
-    autostart: bool,
+    Kept { persistent, autostart }: Kept,
     phase: Phase,
 ) -> Result<Option<(Box<Seen>, Digest)>, HypervisorError> {
     let Spec::Vm(vm) = recorded else { return Ok(None) };
@@ -41,10 +51,10 @@ pub(super) fn seen(
         Phase::Running | Phase::Paused => present(domain.get_xml_desc(0), cannot())?,
         _ => None,
     };
-    let running = running.map(|xml| shape(&xml, plugs, vm)).transpose()?;
+    let running = running.map(|xml| shape(&xml, plugs, vm, true)).transpose()?;
     let (snapshots, other_snapshots) = (Vec::new(), Vec::new());
-    let found = shape(&defined, &plugs.of_definitions(), vm)?;
-    let seen = Seen { autostart, defined: found, running, snapshots, other_snapshots };
+    let found = shape(&defined, &plugs.of_definitions(), vm, false)?;
+    let seen = Seen { persistent, autostart, defined: found, running, snapshots, other_snapshots };
     Ok(Some((Box::new(seen), digest(&defined))))
 }
 
@@ -55,7 +65,7 @@ pub(super) fn digest(xml: &str) -> Digest {
 
 /// What a domain's XML says. `vm` is what was recorded: of values that its devices have each by itself, one that differs
 /// from it is taken.
-pub(super) fn shape(xml: &str, plugs: &Plugs<'_>, vm: &Vm) -> Result<Shape, HypervisorError> {
+pub(super) fn shape(xml: &str, plugs: &Plugs<'_>, vm: &Vm, running: bool) -> Result<Shape, HypervisorError> {
     let project = plugs.project;
     let unreadable = |error: String| {
         HypervisorError::new(ErrorKind::Rejected, format!("the definition of vm `{}` cannot be read: {error}", vm.name))
@@ -75,6 +85,7 @@ pub(super) fn shape(xml: &str, plugs: &Plugs<'_>, vm: &Vm) -> Result<Shape, Hype
         interfaces: BTreeSet::new(),
         astray: BTreeMap::new(),
         foreign: Vec::new(),
+        fixed: machine_seen::fixed(root, project, vm, running),
     };
     for device in devices(root) {
         match device.tag_name().name() {
@@ -90,12 +101,12 @@ pub(super) fn devices<'a, 'input>(root: Node<'a, 'input>) -> impl Iterator<Item 
     child(root, "devices").into_iter().flat_map(|devices| devices.children()).filter(Node::is_element)
 }
 
-fn number<T: std::str::FromStr>(node: Node<'_, '_>) -> Option<T> {
+pub(super) fn number<T: std::str::FromStr>(node: Node<'_, '_>) -> Option<T> {
     node.text()?.trim().parse().ok()
 }
 
 /// A size with its unit, KiB unless it says otherwise.
-fn size(node: Node<'_, '_>) -> Option<Bytes> {
+pub(super) fn size(node: Node<'_, '_>) -> Option<Bytes> {
     let shift = match node.attribute("unit") {
         Some("b" | "bytes") => 0,
         Some("M" | "MiB") => 20,

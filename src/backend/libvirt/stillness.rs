@@ -52,7 +52,7 @@ fn is_frozen(domain: &Domain) -> bool {
 
 fn ask(domain: &Domain, command: &str, timeout: Duration) -> Result<(), String> {
     agent::call::<Value>(domain, &json!({ "execute": command }), timeout).map(|_| ()).map_err(|error| match error {
-        AgentError::NotYet(words) => words,
+        AgentError::NotYet(words) | AgentError::Refused(words) => words,
         AgentError::Unsupported => "this hypervisor has no guest agents".to_owned(),
         AgentError::NotRunning => "it does not run".to_owned(),
     })

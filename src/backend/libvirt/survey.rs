@@ -21,6 +21,8 @@ pub struct Survey {
     pub test: bool,
     /// It is this machine.
     pub local: bool,
+    /// It has no more rights than an ordinary user.
+    pub rootless: bool,
     /// All memory of the host.
     pub memory: Bytes,
     /// Whether its processor runs guests itself.
@@ -70,6 +72,7 @@ impl Libvirt {
             Ok(Survey {
                 test: self.place.test,
                 local: self.place.local,
+                rootless: self.place.rootless(),
                 memory: Bytes(node.memory << 10),
                 acceleration: match self.offer(connect)?.kvm(Accel::Auto)? {
                     true => Acceleration::Works,

@@ -103,7 +103,7 @@ fn opposite(command: u32) -> u32 {
 
 fn apply(network: &Handle, command: u32, entry: &Entry<'_>, id: &ResourceId) -> Result<(), HypervisorError> {
     let (section, xml) = match entry {
-        Entry::Range(range) => (VIR_NETWORK_SECTION_IP_DHCP_RANGE, network_xml::range(range)?),
+        Entry::Range(range) => (VIR_NETWORK_SECTION_IP_DHCP_RANGE, network_xml::range(*range)?),
         Entry::Dhcp(host) => (VIR_NETWORK_SECTION_IP_DHCP_HOST, network_xml::dhcp_host(host)?),
         Entry::Dns(host) => {
             let named = command != VIR_NETWORK_UPDATE_COMMAND_DELETE;

@@ -9,9 +9,10 @@ use std::{iter, thread};
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt_sys::{
-    VIR_DOMAIN_CRASHED, VIR_DOMAIN_NONE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
-    VIR_DOMAIN_SHUTDOWN_GUEST_AGENT, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA,
-    VIR_DOMAIN_UNDEFINE_MANAGED_SAVE, VIR_DOMAIN_UNDEFINE_NVRAM, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
+    VIR_DOMAIN_CRASHED, VIR_DOMAIN_NONE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_STARTING_UP, VIR_DOMAIN_PMSUSPENDED,
+    VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT, VIR_DOMAIN_SHUTOFF,
+    VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA, VIR_DOMAIN_UNDEFINE_MANAGED_SAVE, VIR_DOMAIN_UNDEFINE_NVRAM,
+    VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
 };
 
 use super::connections::Connections;
@@ -135,8 +136,13 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
         let medium = volumes::image(call, image)?;
         path_of(&medium.volume, &ResourceId::Image(image.name.clone()).to_string())
     };
+    let mut cdrom = None;
     let (root, kernel) = match &vm.boot {
         Boot::Image(_) => (Some(disk_path(root_name())?), None),
+        Boot::Cdrom(disc) => {
+            cdrom = Some(image_path(disc)?);
+            (Some(disk_path(root_name())?), None)
+        }
         Boot::Kernel { kernel, initrd, cmdline } => {
             let initrd = initrd.as_ref().map(image_path).transpose()?;
             (None, Some(Kernel { path: image_path(kernel)?, initrd, cmdline: cmdline.clone() }))
@@ -160,7 +166,8 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
         volumes::path(call, &Stored::Ignition(vm.name.clone(), vm.generation), &what)
     });
     let (seed, ignition, share) = (seed.transpose()?, ignition.transpose()?, shares::way(call.place));
-    let with = Fittings { root, disks, seed, ignition, share, kernel, ..Fittings::default() };
+    let home = call.place.state()?.display().to_string();
+    let with = Fittings { root, disks, seed, ignition, share, kernel, cdrom, home, ..Fittings::default() };
     if call.place.test {
         return Ok(Fittings { driver: "test", ..with });
     }
@@ -191,8 +198,12 @@ pub(super) fn start(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> 
     let id = ResourceId::Vm(vm.clone());
     let gone = || HypervisorError::new(ErrorKind::NotFound, format!("{id} is not defined on the hypervisor"));
     let found = find(call.connect, call.project, vm)?.ok_or_else(gone)?;
-    let (state, _) = state(&found, &id)?.ok_or_else(gone)?;
+    let (state, reason) = state(&found, &id)?.ok_or_else(gone)?;
     let done = match state {
+        // It may yet fail; and a daemon that was killed over it kills it too, once it is there again.
+        VIR_DOMAIN_PAUSED if reason.cast_unsigned() == VIR_DOMAIN_PAUSED_STARTING_UP => {
+            return Err(HypervisorError::new(ErrorKind::Busy, format!("{id} is just being started")));
+        }
         // Somebody let it keep its memory to look at, and now wants it back.
         VIR_DOMAIN_CRASHED => found.destroy().and_then(|()| found.create()).map(|_| ()),
         state if is_off(state) => found.create().map(|_| ()),

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::cards::{self, Card};
 use super::hardware::{Hardware, PERIOD, Tuning};
 use super::shares::Way;
 use super::templates::render;
@@ -15,7 +16,7 @@ use crate::backend::storage::NewPool;
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::model::cloud_init::disk_serial;
 use crate::model::hardware::Limits;
-use crate::model::{Disk, ImageFormat, Interface, Port, Share, Vm, port};
+use crate::model::{Disk, ImageFormat, Interface, Share, Vm};
 use crate::names::ProjectName;
 use crate::state::record::Record;
 
@@ -42,6 +43,10 @@ pub(super) struct Fittings {
     pub(super) share: Way,
     /// Paths of kernel and initrd.
     pub(super) kernel: Option<Kernel>,
+    /// Path of the disc in its drive.
+    pub(super) cdrom: Option<String>,
+    /// Whose wires the vm is on.
+    pub(super) home: String,
 }
 
 /// The file that a disk is.
@@ -96,29 +101,6 @@ struct DomainInterface {
     mtu: Option<u32>,
 }
 
-/// Options of QEMU's for the card by which ports are published. libvirt has no words for it: its own user networking has
-/// no forwarded ports but with passt, which not every host has, and which routes the guest's traffic as well.
-#[derive(Serialize)]
-struct Publishing {
-    netdev: String,
-    device: String,
-}
-
-fn publishing(ports: &[Port]) -> Option<Publishing> {
-    let forward = |port: &Port| {
-        let address = port.address.map(|ip| ip.to_string()).unwrap_or_default();
-        let protocol = if port.udp { "udp" } else { "tcp" };
-        format!(",hostfwd={protocol}:{address}:{}-:{}", port.host, port.guest)
-    };
-    let forwards: String = ports.iter().map(forward).collect();
-    let (net, own, mac) = (port::PUBLISHING, port::PUBLISHED, port::PUBLISHED_MAC);
-    // Restricted, the guest reaches nothing this way, and is offered no route.
-    let netdev = format!("user,id=vmcompose-ports,restrict=on,ipv6=off,net={net},dhcpstart={own}{forwards}");
-    // libvirt knows nothing of this card, and hands out the slots from the other end. It boots nothing.
-    let device = format!("virtio-net-pci,netdev=vmcompose-ports,mac={mac},addr=0x1c,disable-legacy=on,romfile=");
-    (!ports.is_empty()).then_some(Publishing { netdev, device })
-}
-
 #[derive(Serialize)]
 struct DomainXml<'a> {
     namespace: &'static str,
@@ -135,13 +117,14 @@ struct DomainXml<'a> {
     arch: Option<String>,
     machine: Option<String>,
     kernel: Option<Kernel>,
+    cdrom: Option<String>,
     disks: Vec<DomainDisk>,
     seed: Option<DomainSeed>,
     ignition: Option<String>,
     virtiofs: bool,
     shares: Vec<DomainShare<'a>>,
     interfaces: Vec<DomainInterface>,
-    publishing: Option<Publishing>,
+    cards: Vec<Card>,
 }
 
 /// A domain.
@@ -168,14 +151,15 @@ pub(super) fn domain<'a>(record: &'a Record, vm: &'a Vm, with: Fittings) -> Resu
         x86,
         seed: with.seed.map(|path| DomainSeed { path, target: names::target(disks.len()) }),
         disks,
+        cdrom: with.cdrom,
         ignition: with.ignition,
         virtiofs: with.share == Way::Virtiofs,
         shares: vm.shares.iter().map(share).collect(),
-        interfaces: vm.interfaces.iter().map(interface).collect(),
-        publishing: publishing(&vm.ports),
+        interfaces: vm.interfaces.iter().filter(|nic| nic.wire.is_none()).map(interface).collect(),
+        cards: cards::of(project, vm, &with.home),
         arch: with.arch,
         machine,
-        kernel: with.kernel,
+        kernel: with.kernel.map(|kernel| Kernel { cmdline: cards::told(vm, kernel.cmdline), ..kernel }),
     };
     let xml = render("domain.xml.j2", context)?;
     match &vm.hardware.xml {

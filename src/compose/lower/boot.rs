@@ -73,7 +73,13 @@ impl Images {
     ) -> Option<Boot> {
         match (&instance.spec.image, &instance.spec.boot) {
             (Some(image), None) => self.image(scope, instance, image, mistakes).map(Boot::Image),
+            (None, Some(boot)) if boot.cdrom.is_some() => self.disc(scope, instance, boot, mistakes),
             (None, Some(boot)) => {
+                if boot.kernel.is_none() {
+                    let lacks =
+                        Diagnostic::error(format!("`boot` of {} lacks a `kernel` or a `cdrom`", subject(instance)));
+                    mistakes.push(lacks.at(boot.place, "boots what?").hint("write `boot: {kernel: PATH}`"));
+                }
                 if let Some(disk) = &instance.spec.disk {
                     let root = Diagnostic::error(format!("{} boots a kernel and has no root disk", subject(instance)));
                     mistakes.push(
@@ -177,16 +183,39 @@ impl Images {
 
     fn kernel(&mut self, scope: &Scope<'_>, boot: &file::Boot, mistakes: &mut Vec<Diagnostic>) -> Option<Boot> {
         let mut find = |text| located(scope, text, None, ImageRole::Kernel, mistakes);
-        let kernel = find(&boot.kernel);
+        let kernel = boot.kernel.as_ref().map(|text| (find(text), text));
         let initrd = boot.initrd.as_ref().map(|text| (find(text), text));
         let mut named =
             |text: &At<String>, found| ImageRef::unseen(self.in_place(text, found, ImageRole::Kernel, text.place));
-        let kernel = named(&boot.kernel, kernel?);
+        let (found, text) = kernel?;
+        let kernel = named(text, found?);
         let initrd = match initrd {
             Some((found, text)) => Some(named(text, found?)),
             None => None,
         };
         Some(Boot::Kernel { kernel, initrd, cmdline: boot.cmdline.clone().unwrap_or_default() })
+    }
+
+    /// A disc, and an empty disk to install something on.
+    fn disc(
+        &mut self,
+        scope: &Scope<'_>,
+        instance: &Instance<file::Vm>,
+        boot: &At<file::Boot>,
+        mistakes: &mut Vec<Diagnostic>,
+    ) -> Option<Boot> {
+        let text = boot.cdrom.as_ref()?;
+        if boot.kernel.is_some() || boot.initrd.is_some() || boot.cmdline.is_some() {
+            let both = Diagnostic::error(format!("{} boots both a disc and a kernel", subject(instance)));
+            mistakes.push(both.at(boot.place, "which of them?").hint("a disc brings its own kernel"));
+        }
+        if instance.spec.disk.is_none() {
+            let nothing =
+                Diagnostic::error(format!("{} boots a disc and has no disk to install on", subject(instance)));
+            mistakes.push(nothing.at(text.place, "installs where?").hint("give the vm an empty one: `disk: 20GiB`"));
+        }
+        let found = located(scope, text, None, ImageRole::Kernel, mistakes)?;
+        Some(Boot::Cdrom(ImageRef::unseen(self.in_place(text, found, ImageRole::Kernel, text.place))))
     }
 
     /// The image at a place, named after it. The same place is the same image.

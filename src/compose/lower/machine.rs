@@ -61,6 +61,7 @@ pub(super) fn lower(instance: &Instance<Vm>, cpus: u32, memory: Bytes, mistakes:
         devices: spec.devices.iter().filter_map(|device| host_device(device, mistakes)).collect(),
         restart: spec.restart.unwrap_or(Restart::No),
         limits: spec.limits.as_ref().map(|given| limits(given, mistakes)).unwrap_or_default(),
+        uplink: None,
         xml: spec.xml.as_ref().map(|fragment| checked_xml(fragment, mistakes)),
     }
 }

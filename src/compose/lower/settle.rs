@@ -102,7 +102,7 @@ pub(crate) fn settle(
             network.spec.hosts.insert(vm.clone(), Host { mac, ip, ip6, names: names(member) });
             let default_route = member.default_route().is_some();
             let mtu = network.spec.settings.mtu;
-            let interface = Interface { network: name.clone(), mac, ip, ip6, default_route, mtu };
+            let interface = Interface { network: name.clone(), mac, ip, ip6, default_route, mtu, wire: None };
             slots.entry(vm.clone()).or_default().push((member.slot, interface));
         }
     }

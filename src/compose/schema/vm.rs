@@ -26,7 +26,7 @@ pub(crate) struct Vm {
     /// The image that its root disk is an overlay of: a name under `images`, a path, a URL, or a well-known
     /// name. Either this or `boot` must be given. Example: `image: debian:12`
     pub(crate) image: Option<At<String>>,
-    /// A kernel that the hypervisor loads itself, in place of an image.
+    /// A kernel that the hypervisor loads itself, or an installation disc, in place of an image.
     pub(crate) boot: Option<At<Boot>>,
     /// Number of virtual CPUs. Default: 1
     pub(crate) cpus: Option<At<u32>>,
@@ -48,7 +48,7 @@ pub(crate) struct Vm {
     pub(crate) healthcheck: Option<At<Healthcheck>>,
     /// How long a shutdown may take before the plug is pulled. Default: 30s
     pub(crate) stop_grace_period: Option<Span>,
-    /// Started with the hypervisor. Default: false
+    /// Started with the hypervisor, by libvirt, which keeps to no order: `vmcompose service` does. Default: false
     pub(crate) autostart: Option<bool>,
     /// How the guest's instructions are run. Default: auto
     pub(crate) accel: Option<Accel>,
@@ -126,18 +126,21 @@ pub(crate) struct Lost {
     pub(crate) health: bool,
 }
 
-/// A kernel that the hypervisor loads itself.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// A kernel that the hypervisor loads itself, or a disc that installs something on an empty root disk.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Boot {
     /// The kernel's file: a path or a URL.
-    pub(crate) kernel: At<String>,
+    pub(crate) kernel: Option<At<String>>,
     /// The initial RAM disk's file: a path or a URL.
     #[serde(default)]
     pub(crate) initrd: Option<At<String>>,
     /// The kernel's command line.
     #[serde(default)]
     pub(crate) cmdline: Option<String>,
+    /// In place of a kernel, the disc's file, a path or a URL: the vm has an empty root disk of the size `disk`, starts from
+    /// that where it can, and from the disc until then. Example: `cdrom: ./debian-12-netinst.iso`
+    pub(crate) cdrom: Option<At<String>>,
 }
 
 /// A further disk: either `volume`, or `size` with an optional `name`.

@@ -19,9 +19,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Entry, Journal, Recorder};
 use crate::model::Digest;
-use crate::model::provision::TaskAction;
 use crate::names::ProjectName;
-use crate::plan::{Operation, Plan};
+use crate::plan::Plan;
 
 /// The form that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
@@ -138,7 +137,7 @@ impl Journals {
         let path = folder.join(format!("{}.jsonl", header.run));
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
         let journal = JournalFile { path, file, written: Mutex::new(0), synced: Mutex::new(0) };
-        let begun = journal.append(&json(header)?).and_then(|_| journal.append(&json(&without_content(plan))?));
+        let begun = journal.append(&json(header)?).and_then(|_| journal.append(&json(&plan.without_content())?));
         let safe = begun.and_then(|_| journal.file.sync_all()).and_then(|()| File::open(&folder)?.sync_all());
         if let Err(error) = safe {
             let _ = fs::remove_file(&journal.path);
@@ -235,23 +234,6 @@ impl Recorder for JournalFile {
         fault::point();
         Ok(())
     }
-}
-
-/// A plan without what its tasks do inside guests: no undo needs it, and it may be nobody else's business.
-fn without_content(plan: &Plan) -> Plan {
-    let mut plan = plan.clone();
-    let steps = plan.waves.iter_mut().flat_map(|wave| &mut wave.steps);
-    for operation in steps.flat_map(|step| step.operations.iter_mut().chain(&mut step.finish)) {
-        let Operation::Provision(provision) = operation else { continue };
-        match &mut provision.task.action {
-            TaskAction::Run { script, env, .. } => {
-                script.clear();
-                env.clear();
-            }
-            TaskAction::File { content, .. } => content.clear(),
-        }
-    }
-    plan
 }
 
 fn json(value: &impl Serialize) -> io::Result<String> {

@@ -59,24 +59,28 @@ pub fn nics(vm: &Vm, networks: &BTreeMap<NetworkName, Network>) -> Vec<Nic> {
         |i: &Interface| networks.get(&i.network).is_none_or(|network| network.mode != NetworkMode::Isolated);
     let told = vm.interfaces.iter().position(|interface| interface.default_route);
     let route = told.or_else(|| vm.interfaces.iter().position(leads_out));
+    // A wire leads nowhere.
+    let route = route.filter(|index| vm.interfaces[*index].wire.is_none());
     let nic = |(index, interface)| nic(interface, networks, Some(index) == route);
-    vm.interfaces.iter().enumerate().map(nic).chain(publishing(vm)).collect()
+    vm.interfaces.iter().enumerate().map(nic).chain(own_card(vm, route.is_none())).collect()
 }
 
-/// The card by which ports are published: nothing else comes or goes by it.
-fn publishing(vm: &Vm) -> Option<Nic> {
+/// The card by which ports are published. Nothing else comes or goes by it, unless it is the vm's uplink as well.
+fn own_card(vm: &Vm, no_other_route: bool) -> Option<Nic> {
     let address = Ipv4Net::new(port::PUBLISHED, port::PUBLISHING.prefix_len()).ok()?;
-    let address = Address::Static { address, gateway: port::PUBLISHING.network(), nameservers: Vec::new() };
+    let uplink = vm.hardware.uplink.as_ref();
+    let outside = uplink.is_some_and(|uplink| uplink.outside);
+    let nameservers = if outside { vec![port::NAME_SERVER] } else { Vec::new() };
     let nic = Nic {
         mac: port::PUBLISHED_MAC,
-        address,
-        default_route: false,
+        address: Address::Static { address, gateway: port::ROUTER, nameservers },
+        default_route: outside && no_other_route,
         router_advertisements: false,
         address6: None,
         routes: Vec::new(),
         name: None,
     };
-    (!vm.ports.is_empty()).then_some(nic)
+    vm.has_own_card().then_some(nic)
 }
 
 fn nic(interface: &Interface, networks: &BTreeMap<NetworkName, Network>, default_route: bool) -> Nic {
@@ -100,7 +104,7 @@ fn nic(interface: &Interface, networks: &BTreeMap<NetworkName, Network>, default
 fn told(interface: &Interface, network: &Network) -> Address {
     let length = network.subnet.prefix_len();
     let address = Ipv4Net::new(interface.ip, length).unwrap_or(network.subnet);
-    let nameservers = if network.is_foreign() {
+    let nameservers = if !network.is_served() {
         network
             .settings
             .dns

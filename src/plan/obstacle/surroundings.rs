@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::Obstacle;
 use crate::compose::nearest;
-use crate::model::{Device, Network, NetworkMode, Origin, Port, Vm};
+use crate::model::{Bandwidth, Device, Network, NetworkMode, Origin, Port, Vm};
 use crate::state::ActualState;
 
 /// What keeps a network from being made.
@@ -14,7 +14,7 @@ pub(super) fn network(network: &Network, actual: &ActualState, origin: Option<Or
     if network.is_foreign() {
         device(network, actual, origin)
     } else if actual.surroundings.rootless {
-        Some(Obstacle::Rootless { network: network.name.clone(), origin })
+        wire(network, origin)
     } else {
         busy(network, actual, origin)
     }
@@ -39,6 +39,20 @@ fn busy(network: &Network, actual: &ActualState, origin: Option<Origin>) -> Opti
     let (subnet, taken, holder) =
         clashes.find(|(subnet, taken, _)| taken.contains(subnet) || subnet.contains(taken))?;
     Some(Obstacle::BusySubnet { network: network.name.clone(), subnet, taken, holder: holder.clone(), origin })
+}
+
+/// The network asks for what vms on a wire cannot have.
+fn wire(network: &Network, origin: Option<Origin>) -> Option<Obstacle> {
+    let settings = &network.settings;
+    let keys = [
+        ("mode: routed", network.mode == NetworkMode::Routed),
+        ("mtu", settings.mtu.is_some()),
+        ("bandwidth", settings.bandwidth != Bandwidth::default()),
+        ("dns.forwarders", !settings.dns.forwarders.is_empty()),
+        ("dhcp.range", settings.dhcp.range.is_some()),
+    ];
+    let (key, _) = keys.into_iter().find(|(_, asked)| *asked)?;
+    Some(Obstacle::Rootless { network: network.name.clone(), key, origin })
 }
 
 /// The bridge or the interface that the network would be joined to is not there, or not what it must be.

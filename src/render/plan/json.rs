@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::fields::spec;
 use crate::names::ResourceId;
-use crate::plan::{Action, Gate, Operation, Plan, Step, Wave};
+use crate::plan::{Action, Downtime, Gate, Operation, Plan, Step, Wave};
 
 /// Version of the shape. Fields may be added without a new version; none is renamed or removed.
 pub const VERSION: u32 = 1;
 
-/// The plan as JSON:
+/// The plan as JSON, in the shape of [`schema`]:
 ///
 /// ```json
 /// {
@@ -32,6 +32,7 @@ pub const VERSION: u32 = 1;
 ///     "gate": { "kind": "healthy", "vm": "db", "address": "10.20.1.10", "healthcheck": {} },
 ///     "spec": { "kind": "vm", "spec": {} }
 ///   } ] } ],
+///   "downtime": [ { "vm": "web", "step": 1, "cause": "differs from the file", "grace": "30s", "until": "healthy" } ],
 ///   "unchanged": [ { "kind": "network", "name": "back" } ],
 ///   "orphans": [],
 ///   "kept": []
@@ -43,7 +44,7 @@ pub const VERSION: u32 = 1;
 /// `gate` and `spec` are null where there is none; `spec` is there where a resource is made; `finish`, only where there
 /// is any, has the calls after the gate. `after` names steps of the same plan; `until` is `applied`
 /// (its operations are done) or `passed` (its gate is open too). `unchanged` holds what the file has and no step makes or
-/// changes, `orphans` what is ours but no longer in the file and is left alone, `kept` the volumes that outlive the plan.
+/// changes, `downtime` the vms that run and are off for a while, `orphans` what is ours but no longer in the file and is left alone, `kept` the volumes that outlive the plan.
 pub fn json(plan: &Plan) -> Value {
     let wave = |(n, wave): (usize, &Wave)| {
         let steps: Vec<Value> = wave.steps.iter().map(step).collect();
@@ -63,10 +64,21 @@ pub fn json(plan: &Plan) -> Value {
             "unchanged": plan.unchanged.len(),
         },
         "waves": waves,
+        "downtime": plan.downtime().iter().map(downtime).collect::<Vec<_>>(),
         "unchanged": resources(&plan.unchanged),
         "orphans": resources(&plan.orphans),
         "kept": resources(&plan.kept),
     })
+}
+
+fn downtime(downtime: &Downtime<'_>) -> Value {
+    let Downtime { vm, step, cause, grace, until } = downtime;
+    json!({ "vm": vm, "step": step, "cause": cause.to_string(), "grace": grace, "until": until.reaches() })
+}
+
+/// The JSON Schema of that shape.
+pub fn schema() -> &'static str {
+    include_str!("schema.json").trim_end()
 }
 
 fn resources(ids: &[ResourceId]) -> Vec<Value> {

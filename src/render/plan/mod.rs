@@ -8,7 +8,7 @@ mod json;
 
 use anstyle::Style;
 
-pub use json::{VERSION, json};
+pub use json::{VERSION, json, schema};
 
 use crate::names::ResourceId;
 use crate::plan::{Action, Effect, Gate, Milestone, Plan, Step};
@@ -40,6 +40,7 @@ pub fn text(plan: &Plan, palette: &Palette) -> String {
             }
         }
     }
+    text.push(&off(plan));
     text.push(&beside(plan, palette));
     if !plan.is_empty() {
         text.line(format_args!("\n{}", paint(palette.strong, summary(plan))));
@@ -63,6 +64,24 @@ fn nothing(plan: &Plan) -> String {
         0 => format!("nothing to do: there is nothing of project `{project}`\n"),
         n => format!("nothing to do: project `{project}` is as the file has it ({} unchanged)\n", count(n, "resource")),
     }
+}
+
+/// The vms that are off for a while, and until when. Empty where there are none.
+fn off(plan: &Plan) -> String {
+    let all = plan.downtime();
+    if all.is_empty() {
+        return String::new();
+    }
+    let names = all.iter().map(|off| width(off.vm.as_str())).max().unwrap_or(0).min(NAMES);
+    let mut text = Text::default();
+    text.line(format_args!("\noff for a while:"));
+    for off in all {
+        let name = pad(off.vm.as_str(), names);
+        let (grace, until) = (off.grace, off.until.reaches());
+        let stop = if grace.0.is_zero() { "switched off".to_owned() } else { format!("up to {grace} to shut down") };
+        text.line(format_args!("  {name}  {stop}, then its boot, until it is {until} ({})", off.cause));
+    }
+    text.end()
 }
 
 /// What the plan does not touch: orphans and kept volumes, each with what deletes them. Empty where there is neither.
@@ -180,13 +199,12 @@ fn reached(other: &Step, milestone: Milestone) -> &'static str {
 
 fn colour(action: Action, palette: &Palette) -> Style {
     match action {
-        Action::Create => palette.good,
-        Action::Start => palette.busy,
-        Action::Update | Action::Restart | Action::Replace => palette.change,
-        Action::Stop | Action::Pause | Action::Freeze | Action::Delete | Action::Forget => palette.bad,
-        Action::Resume | Action::Thaw => palette.busy,
-        Action::Snapshot => palette.good,
-        Action::Restore => palette.change,
+        Action::Create | Action::Snapshot => palette.good,
+        Action::Start | Action::Resume | Action::Thaw => palette.busy,
+        Action::Update | Action::Restart | Action::Replace | Action::Restore => palette.change,
+        Action::Stop | Action::Pause | Action::Suspend | Action::Freeze | Action::Delete | Action::Forget => {
+            palette.bad
+        }
         Action::Verify => Style::new(),
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn lower(
     misplaced(network, mode, mistakes);
     NetworkSettings {
         device: device(network, mode, mistakes),
+        wire: false,
         gateway: spec.gateway.as_ref().map(|gateway| router(gateway, subnet, mistakes)),
         subnet6: spec.subnet6.as_ref().map(|net| net.0),
         mtu: spec.mtu.as_ref().map(|mtu| checked_mtu(mtu, spec.subnet6.is_some(), mistakes)),

@@ -1,0 +1,70 @@
+//! Plans that do nothing but wait: for vms that are there, until they have come as far as somebody asks.
+//!
+//! Owns what that is for each of them. Patience is the gate's.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Healthcheck, Vm};
+use crate::names::{ProjectName, ResourceId, VmName};
+use crate::plan::{Action, Cause, Gate, Plan, Step, StepId, Wave};
+use crate::state::ActualState;
+use crate::units::Span;
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Its healthcheck passes.
+    Healthy,
+    /// It did its work and powered itself off.
+    Completed,
+}
+
+/// Waits for these vms; all where there is none. `within` is instead of each healthcheck's own patience. Of vms without a
+/// healthcheck that are waited for until it passes, the first is returned instead.
+pub fn awaiting(
+    project: &ProjectName,
+    actual: &ActualState,
+    vms: &BTreeSet<VmName>,
+    until: Until,
+    within: Option<Span>,
+) -> Result<Plan, VmName> {
+    let chosen = |vm: &&Vm| if vms.is_empty() { wanted(vm, until) } else { vms.contains(&vm.name) };
+    let found = actual.recorded().filter_map(|spec| spec.as_vm()).filter(chosen);
+    let mut steps = Vec::new();
+    for (number, vm) in found.enumerate() {
+        let healthcheck = match until {
+            Until::Healthy => patient(vm.healthcheck.clone().ok_or_else(|| vm.name.clone())?, within),
+            Until::Completed => Healthcheck::completed(within),
+        };
+        let address = vm.interfaces.first().map(|interface| interface.ip);
+        steps.push(Step {
+            id: StepId(number),
+            resource: ResourceId::Vm(vm.name.clone()),
+            action: Action::Verify,
+            cause: Cause::Asked,
+            origin: None,
+            changes: Vec::new(),
+            effect: None,
+            operations: Vec::new(),
+            after: std::collections::BTreeMap::new(),
+            gate: Gate::Healthy { vm: vm.name.clone(), address, healthcheck },
+            finish: Vec::new(),
+        });
+    }
+    let waves = if steps.is_empty() { Vec::new() } else { vec![Wave { steps }] };
+    let project = project.clone();
+    Ok(Plan { project, waves, unchanged: Vec::new(), orphans: Vec::new(), kept: Vec::new() })
+}
+
+/// Whether a vm that nobody names is meant.
+fn wanted(vm: &Vm, until: Until) -> bool {
+    until == Until::Completed || vm.healthcheck.is_some()
+}
+
+/// Failures count for nothing before the time is over.
+fn patient(healthcheck: Healthcheck, within: Option<Span>) -> Healthcheck {
+    match within {
+        Some(within) => Healthcheck { deadline: Some(within), retries: u32::MAX, ..healthcheck },
+        None => healthcheck,
+    }
+}

@@ -1,0 +1,69 @@
+//! Plans for some of the vms only.
+
+use vmcompose::model::Condition;
+use vmcompose::plan::{Options, plan};
+use vmcompose::state::{ActualState, DesiredState, Phase};
+
+use crate::specs::{UP, applied, desired, edit, id, lines, name, vm};
+
+fn chain() -> DesiredState {
+    desired(&[
+        vm("db", &[]),
+        vm("api", &[("db", Condition::Healthy)]),
+        vm("web", &[("api", Condition::Healthy)]),
+        vm("log", &[]),
+    ])
+}
+
+fn of(vms: &[&str]) -> Options {
+    Options { vms: vms.iter().map(|vm| name(vm)).collect(), ..UP }
+}
+
+#[test]
+fn a_vm_comes_with_what_it_depends_on_and_with_nothing_else() {
+    let made = plan(&chain(), &ActualState::default(), &of(&["api"])).expect("a plan");
+    let vms: Vec<&str> =
+        made.steps().filter(|step| step.resource.as_vm().is_some()).map(|step| step.resource.name()).collect();
+    assert_eq!(vms, ["db", "api"]);
+    assert!(made.orphans.is_empty() && made.unchanged.is_empty(), "{made:#?}");
+}
+
+#[test]
+fn without_dependencies_it_comes_alone_and_waits_for_nobody() {
+    let mut actual = applied(&chain());
+    for stopped in ["db", "api"] {
+        actual.resources.get_mut(&id(stopped)).expect("there").phase = Phase::Stopped;
+    }
+    let alone = Options { no_deps: true, ..of(&["api"]) };
+    assert_eq!(lines(&plan(&chain(), &actual, &alone).expect("a plan")), ["1 > api <- "]);
+    assert_eq!(lines(&plan(&chain(), &actual, &of(&["api"])).expect("a plan")), ["1 > db <- ", "2 > api <- db!"]);
+    // What runs is not even looked at.
+    actual.resources.get_mut(&id("db")).expect("there").phase = Phase::Running;
+    assert_eq!(lines(&plan(&chain(), &actual, &alone).expect("a plan")), ["1 > api <- "]);
+}
+
+#[test]
+fn what_is_wrong_with_the_others_keeps_nobody_from_it() {
+    let protected = || edit(vm("log", &[]), |vm| vm.protect = true);
+    let with = |last| desired(&[vm("db", &[]), last]);
+    let other = edit(protected(), |vm| vm.hostname = "other".to_owned());
+    let told = |spec| edit(spec, |vm| vm.cloud_init = Some(Box::default()));
+    let (before, wanted) = (with(told(protected())), with(told(other)));
+    let mut actual = applied(&before);
+    actual.resources.get_mut(&id("db")).expect("there").phase = Phase::Stopped;
+    assert!(plan(&wanted, &actual, &UP).is_err(), "it is protected");
+    assert_eq!(lines(&plan(&wanted, &actual, &of(&["db"])).expect("a plan")), ["1 > db <- "]);
+}
+
+#[test]
+fn others_that_say_restart_go_along_unless_nobody_shall() {
+    let follower = edit(vm("api", &[("db", Condition::Started)]), |vm| {
+        vm.depends_on.values_mut().for_each(|on| on.restart = true);
+    });
+    let both = desired(&[vm("db", &[]), follower]);
+    let anew = Options { replace: [name("db")].into(), ..of(&["db"]) };
+    let along = plan(&both, &applied(&both), &anew).expect("a plan");
+    assert_eq!(lines(&along), ["1 ± db <- ", "2 ↻ api <- db", "3 - db <- db! api!"]);
+    let alone = plan(&both, &applied(&both), &Options { no_deps: true, ..anew }).expect("a plan");
+    assert_eq!(lines(&alone), ["1 ± db <- ", "2 - db <- db!"]);
+}

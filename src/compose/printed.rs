@@ -140,7 +140,9 @@ fn paths_of_vm(vm: &mut Node, scope: &Scope<'_>, images: &[String]) {
             image(node, scope);
         }
     });
-    with(vm, "boot", |boot| ["kernel", "initrd"].iter().for_each(|key| with(boot, key, |node| image(node, scope))));
+    with(vm, "boot", |boot| {
+        ["kernel", "initrd", "cdrom"].iter().for_each(|key| with(boot, key, |node| image(node, scope)))
+    });
     with(vm, "healthcheck", |check| {
         path_of_authorities(check, scope);
         with(check, "probes", |probes| {

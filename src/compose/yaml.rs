@@ -40,7 +40,9 @@ pub(crate) fn load(file: FileId, text: &str) -> (Vec<Node>, Vec<Diagnostic>) {
             return (Vec::new(), builder.mistakes);
         }
     }
-    (builder.documents, builder.mistakes)
+    // What a merge key did not bring would be missed wherever it belongs.
+    let documents = if builder.whole { builder.documents } else { Vec::new() };
+    (documents, builder.mistakes)
 }
 
 /// A collection that is being read.
@@ -64,6 +66,8 @@ struct Builder<'a> {
     /// Values kept a second time for the sake of anchors.
     copied: usize,
     documents: Vec<Node>,
+    /// Whether nothing is missing that a merge key was to bring.
+    whole: bool,
     /// Whether an alias was followed.
     aliased: bool,
     mistakes: Vec<Diagnostic>,
@@ -80,6 +84,7 @@ impl<'a> Builder<'a> {
             counted: 0,
             copied: 0,
             documents: Vec::new(),
+            whole: true,
             aliased: false,
             mistakes: Vec::new(),
         }
@@ -149,8 +154,11 @@ impl<'a> Builder<'a> {
         };
         node.at.end = if flow { at.end } else { last.unwrap_or(node.at.end) };
         if let Kind::Mapping(entries) = &mut node.kind {
+            self.whole &= !merge_key::is_repeated(entries);
             self.mistakes.extend(merge_key::duplicates(entries));
-            self.mistakes.extend(merge_key::merge(entries));
+            let merged = merge_key::merge(entries);
+            self.whole &= merged.is_empty();
+            self.mistakes.extend(merged);
         }
         self.value(node, anchor, self.counted - counted)
     }

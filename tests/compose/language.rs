@@ -297,7 +297,8 @@ vms:
   a: {image: own, shares: ['./code:/srv/code:ro', {source: etc, target: /srv/etc}]}
   b: {image: debian:12, healthcheck: {http: {port: 443, tls: {ca: ca.pem}}}}
   c: {boot: {kernel: ./vmlinuz, initrd: initrd.img}}
-  d: {image: pool:volume.qcow2}",
+  d: {image: pool:volume.qcow2}
+  e: {boot: {cdrom: ./d.iso}, disk: 1GiB}",
     ] {
         assert_printed_means_the_same(&Fixture::new(text).env("CP", "3"));
     }

@@ -58,7 +58,10 @@ fn an_update_that_is_killed_on_qemu_is_taken_back_from_the_guest_that_runs() {
     };
     let plain = || write("[front]", "");
     let changed = || {
-        write("[front, back]", "    disks: [{ name: one, size: 16MiB }]\n    limits: { cpu: { shares: 512 } }\n    autostart: true\n");
+        write(
+            "[front, back]",
+            "    disks: [{ name: one, size: 16MiB }]\n    limits: { cpu: { shares: 512 } }\n    autostart: true\n",
+        );
     };
     plain();
     let stack = Stack::new(&[&file]);

@@ -115,7 +115,9 @@ fn with_names_of_compose(schema: &mut schemars::Schema) {
     let names = ["service_started", "service_healthy", "service_completed_successfully"];
     let description = "as Compose calls it";
     if let Some(serde_json::Value::Array(forms)) = schema.get_mut("oneOf") {
-        forms.push(serde_json::json!({ "type": "string", "enum": names, "description": description }));
+        forms.extend(
+            names.map(|name| serde_json::json!({ "type": "string", "const": name, "description": description })),
+        );
     }
 }
 

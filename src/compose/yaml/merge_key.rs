@@ -17,6 +17,11 @@ pub(super) fn duplicates(entries: &mut Vec<Entry>) -> Vec<Diagnostic> {
     mistakes
 }
 
+/// Whether `<<` stands there several times.
+pub(super) fn is_repeated(entries: &[Entry]) -> bool {
+    entries.iter().filter(|entry| entry.key.text == "<<").count() > 1
+}
+
 fn repeated(entries: &[Entry]) -> Vec<Diagnostic> {
     if entries.len() <= 8 {
         // Most mappings are short: then comparing all with all is quicker than sorting.

@@ -232,9 +232,7 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } | Obstacle::Snapshot { hint, .. } => {
             format!("nothing was changed; {hint}")
         }
-        Obstacle::Snapshots { .. } => {
-            "nothing was changed; `vmcompose snapshot delete NAME` gives them up".to_owned()
-        }
+        Obstacle::Snapshots { .. } => "nothing was changed; `vmcompose snapshot delete NAME` gives them up".to_owned(),
         Obstacle::Protected { .. } | Obstacle::Replaced { .. } => {
             "nothing was changed; remove `protect: true` from it and run `up` first".to_owned()
         }

@@ -214,6 +214,64 @@ fn ssh_waits_for_the_greeting() {
 }
 
 #[test]
+fn tcp_and_ssh_see_a_server_that_comes_goes_and_comes_back() {
+    let bench = Bench::new();
+    let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a port");
+    let listener = listen(0);
+    let port = listener.local_addr().expect("bound").port();
+    let tcp = || bench.answer(Probe::Tcp { host: None, port });
+    let ssh = || bench.answer(Probe::Ssh { host: None, port });
+    // What the server says does not matter to one, and is all that matters to the other.
+    let garbage = thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().expect("a visitor");
+            let _ = stream.write_all(b"\xff\x00garbage\n");
+        }
+    });
+    assert_eq!((tcp(), ssh()), (Health::Passing, failing("no SSH server")));
+    garbage.join().expect("two visitors");
+    assert_eq!((tcp(), ssh()), (failing("connection refused"), failing("connection refused")));
+    let listener = listen(port);
+    let back = thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().expect("a visitor");
+            let _ = stream.write_all(b"SSH-2.0-back\r\n");
+        }
+    });
+    assert_eq!((tcp(), ssh()), (Health::Passing, Health::Passing));
+    back.join().expect("two visitors");
+}
+
+#[test]
+fn tcp_gives_up_on_a_server_that_does_not_take_its_visitors() {
+    let bench = Bench::new();
+    // Room for one that waits; the kernel answers no further one.
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None);
+    let socket = socket.expect("a socket");
+    rustix::net::bind(&socket, &std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("bound");
+    rustix::net::listen(&socket, 0).expect("it listens");
+    let port = TcpListener::from(socket.try_clone().expect("a copy")).local_addr().expect("bound").port();
+    let tcp = || bench.answer(Probe::Tcp { host: None, port });
+    let held = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("there is room for one");
+    let answers: Vec<Health> = (0..3).map(|_| tcp()).collect();
+    assert!(answers.contains(&failing("no answer in time")), "{answers:?}");
+    drop(held);
+}
+
+#[test]
+fn a_command_on_the_host_that_recovers_passes() {
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = format!(
+        "cat {0} 2>/dev/null | grep -q ready || {{ printf '\\377garbage' >&2; exit 1; }}",
+        folder.path().join("state").display()
+    );
+    assert_eq!(bench.host(&script), failing("exit code 1: \u{fffd}garbage"));
+    std::fs::write(folder.path().join("state"), "ready").expect("written");
+    assert_eq!(bench.host(&script), Health::Passing);
+}
+
+#[test]
 fn a_command_on_the_host_knows_the_vm_and_says_how_it_failed() {
     let bench = Bench::new();
     assert_eq!(

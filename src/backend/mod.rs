@@ -37,6 +37,23 @@ pub trait Hypervisor: Send + Sync + 'static {
     fn notices(&self, _project: &ProjectName) -> Option<Notices> {
         None
     }
+
+    /// What can still be found out about a vm that did not become healthy, before anything of it is undone. Changes
+    /// nothing, and takes a few seconds at most.
+    fn evidence(&self, _project: &ProjectName, _vm: &VmName) -> Vec<Exhibit> {
+        Vec::new()
+    }
+}
+
+/// Something that was found about a vm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exhibit {
+    /// A name for a file: `console.log`.
+    pub name: String,
+    /// All of it, without secrets.
+    pub text: String,
+    /// The one line of it that tells most, with its source in front; `None` where none does.
+    pub telling: Option<String>,
 }
 
 /// What a hypervisor notices, as it comes.

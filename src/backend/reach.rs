@@ -21,7 +21,7 @@ pub(super) fn reach(project: &ProjectName, attempt: &Attempt, deadline: Instant)
         Probe::Ssh { host, port } => greeting(connect(host.as_deref(), *port, attempt, deadline)?, deadline),
         Probe::Http(http) => http::request(http, attempt, deadline),
         Probe::Host(command) => host::run(command, project, attempt, deadline),
-        Probe::Agent | Probe::Exec(_) | Probe::CloudInit | Probe::Completed => {
+        Probe::Agent | Probe::Exec(_) | Probe::CloudInit | Probe::Console(_) | Probe::Completed => {
             Err("this cannot be seen from outside the vm".to_owned())
         }
     }

@@ -80,6 +80,8 @@ pub enum VolumeKind {
     Disk,
     /// What a vm is told at its first boot.
     Seed,
+    /// What the console of a vm said.
+    Console,
     /// A boot medium.
     Image,
 }
@@ -91,6 +93,7 @@ impl VolumeKind {
             Self::Volume => "volume",
             Self::Disk => "disk",
             Self::Seed => "seed",
+            Self::Console => "console",
             Self::Image => "image",
         }
     }

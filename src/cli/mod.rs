@@ -7,6 +7,7 @@ mod day;
 mod global;
 mod guest;
 pub mod image;
+mod logs;
 pub mod network;
 pub mod pool;
 mod power;
@@ -24,6 +25,7 @@ pub use choice::Choice;
 pub use day::{Port, RunCommand, Until, Version, Wait};
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
+pub use logs::{EventFormat, Events, Logs, Why};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
     Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
@@ -278,6 +280,38 @@ Examples:
   vmcompose cp db:/etc - | tar -tf -")]
     Cp(Cp),
 
+    /// Tell why a vm is not there yet, or what became of it
+    ///
+    /// While a run goes on, from another terminal: what the vm waits for, since when, the last answer of each probe, and which
+    /// vms wait for it. After the run: how it ended, what was found, and where all of it is kept.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose why web-1")]
+    Why(Why),
+
+    /// Show what runs do and what the hypervisor notices, as it happens
+    ///
+    /// Goes on until Ctrl-C. Runs of this user on this machine are told of, and what happens to the project's vms by whomever: a
+    /// vm that crashes, one that virsh stops, an agent that connects.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose events
+  vmcompose events --format json | jq -r 'select(.event == \"crashed\").vm'
+  vmcompose events --last           # what the last run told")]
+    Events(Events),
+
+    /// Show what the vms said on their serial consoles
+    ///
+    /// Every console is recorded from the vm's start on, whether anybody watches or not; a new start begins a new record, and
+    /// `down` removes it with its vm. Lines of several vms are told apart by the name in front. --guest shows the guest's
+    /// journal instead. Behind `logs`, -f is --follow, as in Compose; a file is named before it.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose logs -f
+  vmcompose logs --tail 50 db
+  vmcompose logs --guest --since 10m db web-1")]
+    Logs(Logs),
+
     /// Open the serial console of a vm
     ///
     /// Ctrl-] leaves. Where stdin is no terminal, it is copied as it is, until the vm stops.
@@ -398,7 +432,7 @@ Examples:
 /// Reads a command line, the program's name first. What comes back as an error may be the help that was asked for:
 /// see [`exit_code`].
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(arguments)
+    Cli::try_parse_from(logs::following(arguments.into_iter().collect()))
 }
 
 /// 0 for help and version that were asked for, 1 for a command line that cannot be read.

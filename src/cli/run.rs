@@ -10,6 +10,20 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use super::{Choice, TableFormat};
 
+/// How a run is carried out.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Run {
+    /// How many calls of the hypervisor are under way at once
+    #[arg(long, value_name = "N")]
+    pub parallel: Option<NonZeroUsize>,
+    /// How long all of it may take, such as 90s or 10m; then it counts as failed
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Write a page on which each step of the run stands on an axis of time, to be looked at in a browser
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub timings: Option<PathBuf>,
+}
+
 /// Options of `up`.
 #[derive(Debug, Clone, PartialEq, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -53,17 +67,6 @@ pub struct Down {
     /// How it is carried out.
     #[command(flatten)]
     pub run: Run,
-}
-
-/// How a run is carried out.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Run {
-    /// How many calls of the hypervisor are under way at once
-    #[arg(long, value_name = "N")]
-    pub parallel: Option<NonZeroUsize>,
-    /// How long all of it may take, such as 90s or 10m; then it counts as failed
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub timeout: Option<Duration>,
 }
 
 /// What a failure entails.

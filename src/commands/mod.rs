@@ -3,11 +3,13 @@
 //! Owns what the commands share: the request that the options amount to, and how an error ends a command.
 
 mod choice;
+mod chronicle;
 mod completion;
 mod console;
 mod cp;
 mod doctor;
 mod down;
+mod events;
 mod exec;
 mod image;
 mod init;
@@ -15,6 +17,7 @@ mod interrupt;
 mod keys;
 mod lock;
 mod login;
+mod logs;
 mod ls;
 mod man;
 mod media;
@@ -39,6 +42,7 @@ mod unfinished;
 mod up;
 mod volume;
 mod wait;
+mod why;
 
 pub use completion::answer_shell;
 
@@ -77,6 +81,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Ssh(options) => ssh::ssh(&global, &options),
         Command::SshConfig(options) => ssh::config(&global, &options),
         Command::Cp(options) => cp::cp(&global, &options),
+        Command::Why(options) => why::why(&global, &options),
+        Command::Events(options) => events::events(&global, &options),
+        Command::Logs(options) => logs::logs(&global, &options),
         Command::Console(options) => console::console(&global, &options),
         Command::Config(options) => show::config(&global, &options),
         Command::Validate(options) => show::validate(&global, &options),

@@ -167,7 +167,9 @@ fn carry_out(
         return Outcome::Completed;
     }
     let engine = Arc::clone(hypervisor);
-    run::watch(global, &undo.plan, &options, async |events| execute::recover(undo, engine, &options, events).await)
+    run::watch(global, &undo.plan, &options, run::Company::default(), async |events| {
+        execute::recover(undo, engine, &options, events).await
+    })
 }
 
 fn nothing_left(outcome: &Outcome) -> bool {

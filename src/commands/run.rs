@@ -6,13 +6,15 @@
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Global};
+use crate::commands::chronicle::{self, Chronicle};
 use crate::commands::stage::Sight;
 use crate::commands::{recover, unfinished};
 use crate::error::{Error, Exit, exit_of};
@@ -22,7 +24,7 @@ use crate::execute::{self, EventSender, OnFailure, Options, Order, Outcome};
 use crate::names::SecretName;
 use crate::plan::{Action, Operation, Plan};
 use crate::render::outcome::About;
-use crate::render::{self, Answer, Mode, Palette, output};
+use crate::render::{self, Answer, Mode, Palette, message, output};
 use crate::secret::Secrets;
 use crate::state::ActualState;
 
@@ -35,17 +37,35 @@ pub(super) struct How {
     supersedes: bool,
     /// A failure undoes older runs too.
     resume: bool,
+    /// Where to show how long everything took.
+    timings: Option<PathBuf>,
+}
+
+/// What goes along with a run and does not steer it.
+#[derive(Debug, Default)]
+pub(super) struct Company {
+    /// Where it is written down what is told.
+    chronicle: Option<Chronicle>,
+    /// How long it may take, going by earlier runs.
+    expected: Option<Duration>,
+    timings: Option<PathBuf>,
 }
 
 impl How {
     /// A run that is about a part of the project.
     pub(super) fn of(command: &'static str, on_failure: OnFailure) -> Self {
-        Self { command, options: Options { on_failure, ..Options::default() }, supersedes: false, resume: false }
+        Self {
+            command,
+            options: Options { on_failure, ..Options::default() },
+            supersedes: false,
+            resume: false,
+            timings: None,
+        }
     }
 
     /// A run that is about all of it.
     pub(super) fn whole(command: &'static str, on_failure: OnFailure, run: &cli::Run) -> Self {
-        let mut how = Self { supersedes: true, ..Self::of(command, on_failure) };
+        let mut how = Self { supersedes: true, timings: run.timings.clone(), ..Self::of(command, on_failure) };
         how.options.timeout = run.timeout;
         // The backend keeps to what libvirt serves; the default keeps a large project from queueing thousands of calls.
         how.options.parallel = run.parallel.map_or(how.options.parallel, NonZeroUsize::get);
@@ -157,7 +177,10 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
     let options = Options { recorder, ..how.options.until(&lost) };
     let hypervisor = Arc::new(hypervisor);
     let engine = Arc::clone(&hypervisor);
-    let outcome = watch(global, plan, &options, async |events| execute::execute(plan, engine, &options, events).await);
+    let expected = chronicle::past(&plan.project, &hypervisor.uri()).forecast(&execute::summaries(plan));
+    let company = Company { chronicle: Chronicle::begin(&header), expected, timings: how.timings };
+    let outcome =
+        watch(global, plan, &options, company, async |events| execute::execute(plan, engine, &options, events).await);
     match &outcome {
         Outcome::Completed => {
             // From here on nothing of it is to be undone, whatever happens before its file is gone.
@@ -189,11 +212,12 @@ pub(super) fn watch(
     global: &Global,
     plan: &Plan,
     options: &Options,
+    company: Company,
     start: impl AsyncFnOnce(EventSender) -> Outcome,
 ) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime needs only threads");
-    let outcome = runtime.block_on(watched(global, plan, options, start));
+    let outcome = runtime.block_on(watched(global, plan, options, company, start));
     if options.lost.is_cancelled() {
         output::note(&render::outcome::lost(&Palette::stderr()));
     }
@@ -206,13 +230,21 @@ async fn watched(
     global: &Global,
     plan: &Plan,
     options: &Options,
+    company: Company,
     start: impl AsyncFnOnce(EventSender) -> Outcome,
 ) -> Outcome {
     let signals = tokio::spawn(listen(options.interrupt.clone(), options.abort.clone()));
     let (events, stream) = execute::channel();
+    let (stream, written) = match company.chronicle {
+        Some(chronicle) => {
+            let (stream, written) = chronicle.relay(stream);
+            (stream, Some(written))
+        }
+        None => (stream, None),
+    };
     let mode = Mode::choose(global.progress, std::io::stderr().is_terminal());
     // The drawing ends by itself when the run has ended and its channel is closed.
-    let drawing = render::draw(mode, stream);
+    let drawing = render::draw(mode, stream, company.expected);
     let (outcome, progress) = tokio::join!(start(events), drawing);
     signals.abort();
     let about = About { plan, progress: &progress, connect: global.connect.as_deref(), verbose: global.verbose > 0 };
@@ -222,6 +254,20 @@ async fn watched(
     if !silent {
         output::note(&text);
         output::note(&render::plan::beside(plan, &Palette::stderr()));
+    }
+    let found = match written {
+        Some(written) => written.await.ok().flatten(),
+        None => None,
+    };
+    if let Some(folder) = found.filter(|_| mode != Mode::Json) {
+        output::note(&message::note(&format!("all that was found is in {}", folder.display()), &Palette::stderr()));
+    }
+    if let Some(path) = &company.timings {
+        let when = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        if let Err(error) = std::fs::write(path, render::timings::page(&progress, &when)) {
+            let words = format!("cannot write the timings to `{}`: {error}", path.display());
+            output::note(&message::error(&words, &Palette::stderr()));
+        }
     }
     outcome
 }

@@ -42,7 +42,9 @@ pub(super) fn wait(global: &Global, options: &Wait) -> Result<Exit, Error> {
     }
     let engine = Arc::new(sight.hypervisor);
     let how = Options { on_failure: OnFailure::Continue, ..Options::default() };
-    let outcome = run::watch(global, &plan, &how, async |events| execute::execute(&plan, engine, &how, events).await);
+    let alone = run::Company::default();
+    let outcome =
+        run::watch(global, &plan, &how, alone, async |events| execute::execute(&plan, engine, &how, events).await);
     // Nothing was done, so nothing is left.
     Ok(match exit_of(&outcome) {
         Exit::LeftBehind => Exit::Unhealthy,

@@ -6,7 +6,7 @@ use super::diagnostic::Diagnostic;
 use super::node::{Entry, Kind, Node};
 
 /// Paths of keys from the top of the file; `*` stands for any key, `[]` for the items of a list.
-const UNSUPPORTED: &[&str] = &["vms.*.healthcheck.console", "vms.*.healthcheck.probes.[].console"];
+const UNSUPPORTED: &[&str] = &[];
 
 /// Whether a key does something already; its path with any word for a resource's name.
 pub(crate) fn is_supported(path: &[&str]) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! The grammar: the first event is `RunStarted`, the last `RunFinished`. A step is `StepStarted`, then any number of
 //! `OperationStarted`, `OperationFinished` and `GateWaiting`, at most one `StepApplied` once the operations that others wait
-//! for are done, and exactly one `StepFinished`. Operations after its gate come after every `GateWaiting`. `RollbackStarted`
+//! for are done, at most one `EvidenceFound` once its gate has failed, and exactly one `StepFinished`. Operations after its gate come after every `GateWaiting`. `RollbackStarted`
 //! comes at most once, after the last `StepFinished`; then each `UndoStarted` is followed by its `UndoFinished`. Observers
 //! cannot steer: events flow one way.
 
@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, Outcome};
+use crate::backend::Exhibit;
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::{Action, Milestone, StepId};
 
@@ -70,6 +71,16 @@ pub enum EventKind {
         probe: String,
         /// Its last answer.
         answer: String,
+    },
+    /// The gate failed, and this was found out about its vm before anything is undone.
+    EvidenceFound {
+        /// Of which step.
+        step: StepId,
+        /// The lines that tell most.
+        telling: Vec<String>,
+        /// All of it; no part of the stream, because it is long.
+        #[serde(skip)]
+        exhibits: Vec<Exhibit>,
     },
     /// The step is over.
     StepFinished {

@@ -35,7 +35,9 @@ pub use patience::Patience;
 pub use schedule::Order;
 
 use journal::{Check, Entry, Journal, Place, Recorder, Undo, Unrecorded};
-use narrate::{narrate, narrate_undo, summaries};
+pub use narrate::summaries;
+
+use narrate::{narrate, narrate_undo};
 use pass::{Pass, Ran, Told};
 use scope::Scope;
 use scribe::Scribe;
@@ -197,7 +199,7 @@ fn entry(step: &Step, message: &Message) -> Option<Entry> {
         Message::Begun(index) => Entry::Begun(at(index)),
         Message::Applied(index, Change::Made) => Entry::Applied(at(index)),
         Message::Applied(index, Change::None) | Message::Refused(index) => Entry::Void(at(index)),
-        Message::AllApplied | Message::Waiting(_) | Message::Ended(_) => return None,
+        Message::AllApplied | Message::Waiting(_) | Message::Found(_) | Message::Ended(_) => return None,
     })
 }
 

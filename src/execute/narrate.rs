@@ -32,7 +32,7 @@ impl EventSender {
 }
 
 /// The steps of a plan as observers know them.
-pub(super) fn summaries(plan: &Plan) -> Vec<StepSummary> {
+pub fn summaries(plan: &Plan) -> Vec<StepSummary> {
     let waves = plan.waves.iter().enumerate();
     let summary = |(wave, step): (usize, &Step)| StepSummary {
         step: step.id,
@@ -58,6 +58,10 @@ pub(super) fn narrate(events: &EventSender, step: &Step, told: Told) {
         Told::Message(Message::AllApplied) => EventKind::StepApplied { step },
         Told::Message(Message::Waiting(waiting)) => {
             EventKind::GateWaiting { step, attempt: waiting.attempt, probe: waiting.probe, answer: waiting.answer }
+        }
+        Told::Message(Message::Found(exhibits)) => {
+            let telling = exhibits.iter().filter_map(|exhibit| exhibit.telling.clone()).collect();
+            EventKind::EvidenceFound { step, telling, exhibits }
         }
         Told::Message(Message::Ended(ended)) => EventKind::StepFinished { step, result: result(resource, ended) },
     });

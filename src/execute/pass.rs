@@ -107,7 +107,7 @@ impl Pass<'_> {
                                 schedule.reached(id, Milestone::Passed);
                             }
                         }
-                        Message::Begun(_) | Message::Applied(..) | Message::Refused(_) | Message::Waiting(_) => {}
+                        Message::Begun(_) | Message::Applied(..) | Message::Refused(_) | Message::Waiting(_) | Message::Found(_) => {}
                     }
                     tell(steps[id.0], Told::Message(message));
                 }

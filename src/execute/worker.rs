@@ -16,9 +16,9 @@ use super::gate::{Waiting, Watch, wait};
 use super::journal::Place;
 use super::patience::{Breaker, Patience, overdue};
 use super::scribe::Scribe;
-use crate::backend::{Change, ErrorKind, Hypervisor, HypervisorError};
+use crate::backend::{Change, ErrorKind, Exhibit, Hypervisor, HypervisorError};
 use crate::names::ProjectName;
-use crate::plan::{Operation, Step, StepId};
+use crate::plan::{Gate, Operation, Step, StepId};
 
 /// What all workers of a run share.
 pub(super) struct Shop<H> {
@@ -59,6 +59,8 @@ pub(super) enum Message {
     /// All operations are applied.
     AllApplied,
     Waiting(Waiting),
+    /// The gate failed, and this was found.
+    Found(Vec<Exhibit>),
     Ended(Ended),
 }
 
@@ -224,9 +226,25 @@ async fn call<H: Hypervisor>(
 async fn open<H: Hypervisor>(shop: &Shop<H>, step: &Step, tell: impl Fn(Message) + Clone + Send + 'static) -> Ended {
     let watch =
         Watch { hypervisor: Arc::clone(&shop.hypervisor), project: shop.project.clone(), halt: shop.halt.clone() };
-    match wait(&watch, &step.gate, move |waiting| tell(Message::Waiting(waiting))).await {
+    let say = tell.clone();
+    match wait(&watch, &step.gate, move |waiting| say(Message::Waiting(waiting))).await {
         Ok(true) => Ended::Done,
         Ok(false) => Ended::Cancelled,
-        Err(problem) => Ended::Failed(problem),
+        Err(problem) => {
+            let found = evidence(shop, &step.gate).await;
+            if !found.is_empty() {
+                tell(Message::Found(found));
+            }
+            Ended::Failed(problem)
+        }
     }
+}
+
+/// What is known of a vm now that will be gone with it. A hypervisor that hangs must not hold up the way back.
+async fn evidence<H: Hypervisor>(shop: &Shop<H>, gate: &Gate) -> Vec<Exhibit> {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let Gate::Healthy { vm, .. } = gate else { return Vec::new() };
+    let (hypervisor, project, vm) = (Arc::clone(&shop.hypervisor), shop.project.clone(), vm.clone());
+    let looked = tokio::task::spawn_blocking(move || hypervisor.evidence(&project, &vm));
+    tokio::time::timeout(PATIENCE, looked).await.ok().and_then(Result::ok).unwrap_or_default()
 }

@@ -50,10 +50,11 @@ impl Mode {
     }
 }
 
-/// Draws until the channel closes, and returns the run as it was seen.
-pub async fn draw(mode: Mode, events: UnboundedReceiver<Event>) -> Progress {
+/// Draws until the channel closes, and returns the run as it was seen. `expected` is how long it may take, where that is
+/// known.
+pub async fn draw(mode: Mode, events: UnboundedReceiver<Event>, expected: Option<Duration>) -> Progress {
     match mode {
-        Mode::Fancy => fancy(events).await,
+        Mode::Fancy => fancy(events, expected).await,
         Mode::Plain => {
             let mut plain = Plain::default();
             follow(events, |progress, event| plain.line(progress?, event)).await
@@ -86,8 +87,9 @@ fn json(event: &Event) -> String {
 /// Often enough for a spinner to turn, seldom enough for a slow line.
 const FRAME: Duration = Duration::from_millis(80);
 
-async fn fancy(mut events: UnboundedReceiver<Event>) -> Progress {
+async fn fancy(mut events: UnboundedReceiver<Event>, expected: Option<Duration>) -> Progress {
     let mut picture = Picture::new();
+    picture.progress.expected = expected;
     let mut ticks = tokio::time::interval(FRAME);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {

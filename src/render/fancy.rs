@@ -92,7 +92,9 @@ pub(super) fn header(progress: &Progress, now: Duration, palette: &Palette) -> O
         (_, None) => done(),
     };
     let name = paint(palette.strong, format!("project `{project}`"));
-    Some(format!("{name}  {far}  {}", paint(palette.faint, took(now))))
+    let expected = progress.expected.filter(|_| progress.outcome.is_none() && progress.rollback.is_none());
+    let time = expected.map_or_else(|| took(now), |expected| format!("{} of about {}", took(now), took(expected)));
+    Some(format!("{name}  {far}  {}", paint(palette.faint, time)))
 }
 
 /// The line of one step.

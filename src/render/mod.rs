@@ -6,6 +6,7 @@
 //! backends.
 
 mod confirm;
+pub mod course;
 pub mod diagnostic;
 pub mod downloads;
 mod draw;
@@ -16,6 +17,7 @@ pub mod graph;
 pub mod images;
 mod layout;
 mod leftover;
+pub mod lines;
 pub mod message;
 pub mod networks;
 pub mod outcome;
@@ -32,6 +34,8 @@ pub mod storage;
 pub mod style;
 pub mod table;
 pub mod terminal;
+pub mod timings;
+pub mod why;
 mod words;
 
 pub use confirm::{Answer, ask};
@@ -40,3 +44,4 @@ pub use fancy::{Moment, Screen, frame};
 pub use plain::Plain;
 pub use progress::Progress;
 pub use style::Palette;
+pub use words::took as time;

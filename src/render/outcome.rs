@@ -157,7 +157,7 @@ fn reached(progress: &Progress) -> String {
 
 fn failures(causes: &[Failure], about: &About<'_>, palette: &Palette) -> String {
     let real = causes.iter().filter(|failure| failure.problem != Problem::Interrupted);
-    let mut text: String = real.map(|failure| one(failure, about.verbose, palette)).collect();
+    let mut text: String = real.map(|failure| one(failure, about, palette)).collect();
     // Every step that was under way says so; the user pressed one key.
     if causes.iter().any(|failure| failure.problem == Problem::Interrupted) {
         text.push_str(&error("interrupted", palette));
@@ -166,7 +166,7 @@ fn failures(causes: &[Failure], about: &About<'_>, palette: &Palette) -> String 
 }
 
 /// One failure, with its hint.
-fn one(failure: &Failure, verbose: bool, palette: &Palette) -> String {
+fn one(failure: &Failure, about: &About<'_>, palette: &Palette) -> String {
     let resource = &failure.resource;
     let (told, cause) = match &failure.problem {
         Problem::Operation { operation, error } => {
@@ -188,10 +188,21 @@ fn one(failure: &Failure, verbose: bool, palette: &Palette) -> String {
         | Problem::Kept
         | Problem::Irreversible { .. } => (format!("{resource}: {}", problem(failure)), None),
     };
-    let detail = cause.and_then(|error| error.detail.as_deref()).filter(|_| verbose);
+    let detail = cause.and_then(|error| error.detail.as_deref()).filter(|_| about.verbose);
     let detail = detail.map(|words| format!("\nlibvirt: {}", tame(words))).unwrap_or_default();
     let advice = cause.and_then(|error| error.hint.as_deref()).map(|text| hint(text, palette)).unwrap_or_default();
-    format!("{}{advice}", error(&format!("{told}{detail}"), palette))
+    let found = telling(failure, about.progress);
+    format!("{}{advice}", error(&format!("{told}{found}{detail}"), palette))
+}
+
+/// What was found about a vm that did not become healthy, in the few lines that tell most.
+fn telling(failure: &Failure, progress: &Progress) -> String {
+    const MOST: usize = 3;
+    let gate = matches!(failure.problem, Problem::Unhealthy { .. } | Problem::Hopeless { .. });
+    let track = progress.tracks.iter().find(|track| gate && track.summary.resource == failure.resource);
+    track
+        .map(|track| track.telling.iter().take(MOST).map(|line| format!("\n{}", tame(line))).collect())
+        .unwrap_or_default()
 }
 
 /// What a script in a guest printed comes in lines, and stays in them.

@@ -43,6 +43,10 @@ impl Plain {
             EventKind::GateWaiting { step, attempt, probe, answer } => {
                 self.gate(progress, *step, (*attempt, probe, answer))
             }
+            EventKind::EvidenceFound { step, telling, .. } => {
+                let resource = &progress.track(*step)?.summary.resource;
+                (!telling.is_empty()).then(|| format!("{resource}: found: {}", tame(&telling.join("; "))))
+            }
             EventKind::StepFinished { step, result } => finished(progress, *step, result),
             EventKind::RollbackStarted { operations } => {
                 Some(format!("rolling back: {} to undo", count(*operations, "operation")))

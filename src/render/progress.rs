@@ -80,6 +80,7 @@ impl StepState {
             (Self::Gating(_), E::GateWaiting { attempt, probe, answer, .. }) => {
                 Self::Gating(Some(Attempt { number: *attempt, probe: probe.clone(), answer: answer.clone() }))
             }
+            (Self::Gating(last), E::EvidenceFound { .. }) => Self::Gating(last.clone()),
             (Self::Gating(_) | Self::Finishing(None), E::OperationStarted { operation, .. }) => {
                 Self::Finishing(Some(operation.clone()))
             }
@@ -159,6 +160,7 @@ pub(super) fn name(event: &EventKind) -> &'static str {
         EventKind::OperationFinished { .. } => "operation_finished",
         EventKind::StepApplied { .. } => "step_applied",
         EventKind::GateWaiting { .. } => "gate_waiting",
+        EventKind::EvidenceFound { .. } => "evidence_found",
         EventKind::StepFinished { .. } => "step_finished",
         EventKind::RollbackStarted { .. } => "rollback_started",
         EventKind::UndoStarted { .. } => "undo_started",
@@ -178,8 +180,12 @@ pub struct Track {
     pub undo: UndoState,
     /// When it began, since the run began.
     pub began: Option<Duration>,
+    /// When all was applied that others wait for before its gate is open.
+    pub applied: Option<Duration>,
     /// When it was over.
     pub ended: Option<Duration>,
+    /// What was found about a vm that did not become healthy: the lines that tell most.
+    pub telling: Vec<String>,
 }
 
 impl Track {
@@ -202,6 +208,8 @@ pub struct Progress {
     pub outcome: Option<Outcome>,
     /// Time of the last event.
     pub elapsed: Duration,
+    /// How long earlier runs of the same steps took; `None` where there was none.
+    pub expected: Option<Duration>,
 }
 
 /// How far a rollback has come.
@@ -240,6 +248,7 @@ impl Progress {
             | EventKind::OperationFinished { step, .. }
             | EventKind::StepApplied { step }
             | EventKind::GateWaiting { step, .. }
+            | EventKind::EvidenceFound { step, .. }
             | EventKind::StepFinished { step, .. } => self.step(*step, event),
         }
     }
@@ -249,6 +258,11 @@ impl Progress {
             return Err(IllegalTransition { state: "unknown", event: name(&event.kind) });
         };
         track.state = track.state.next(&event.kind)?;
+        match &event.kind {
+            EventKind::EvidenceFound { telling, .. } => track.telling.clone_from(telling),
+            EventKind::StepApplied { .. } => track.applied = Some(event.elapsed),
+            _ => {}
+        }
         match &track.state {
             StepState::Running(None) if track.began.is_none() => track.began = Some(event.elapsed),
             state if state.is_over() => track.ended = Some(event.elapsed),
@@ -300,7 +314,15 @@ impl Progress {
 }
 
 fn pending(summary: &StepSummary) -> Track {
-    Track { summary: summary.clone(), state: StepState::Pending, undo: UndoState::Untouched, began: None, ended: None }
+    Track {
+        summary: summary.clone(),
+        state: StepState::Pending,
+        undo: UndoState::Untouched,
+        began: None,
+        applied: None,
+        ended: None,
+        telling: Vec::new(),
+    }
 }
 
 impl fmt::Display for Attempt {

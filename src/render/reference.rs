@@ -27,9 +27,10 @@ pub fn markdown(schema: &Value, supported: impl Fn(&[&str]) -> bool) -> String {
         // From the end, so that what `vms` and `defaults` have in common is told of `vms`.
         queue.extend(now.into_iter().rev().flat_map(|(key, value)| walk.mappings(below(key), value)));
     }
-    text.push_str("Understood, but refused as not supported yet: ");
-    text.push_str(&walk.later.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", "));
-    text.push_str(".\n");
+    if !walk.later.is_empty() {
+        let later: Vec<String> = walk.later.iter().map(|path| format!("`{path}`")).collect();
+        let _ = writeln!(text, "Understood, but refused as not supported yet: {}.", later.join(", "));
+    }
     text
 }
 

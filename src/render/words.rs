@@ -14,7 +14,7 @@ pub(super) fn count(n: usize, noun: &str) -> String {
 }
 
 /// Time that has passed: tenths of a second first, then whole seconds, then minutes.
-pub(super) fn took(time: Duration) -> String {
+pub fn took(time: Duration) -> String {
     let tenths = (time.as_millis() + 50) / 100;
     let seconds = time.as_secs();
     match seconds {

@@ -84,6 +84,7 @@ fn snapshots_are_not_given_up_unasked() {
     let mut actual = applied(&wanted);
     let Spec::Vm(spec) = &wanted.specs[&id("db")] else { panic!("a vm") };
     let seen = Seen {
+        persistent: true,
         autostart: false,
         defined: Shape::of(spec),
         running: None,

@@ -4,6 +4,7 @@
 //! nothing of hypervisors: plans and events are made by hand.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod course;
 mod fixtures;
 mod grammar;
 mod graph;

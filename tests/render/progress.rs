@@ -122,7 +122,7 @@ fn a_drawing_ends_with_its_stream_and_returns_what_it_saw() {
             sender.send(event).unwrap();
         }
         drop(sender);
-        assert_eq!(runtime.block_on(vmcompose::render::draw(mode, receiver)), expected, "{mode:?}");
+        assert_eq!(runtime.block_on(vmcompose::render::draw(mode, receiver, None)), expected, "{mode:?}");
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vmcompose::backend::{Attempt, Change, ErrorKind, Health, Hypervisor, HypervisorError, Notices};
-use vmcompose::names::ProjectName;
+use vmcompose::backend::{Attempt, Change, ErrorKind, Exhibit, Health, Hypervisor, HypervisorError, Notices};
+use vmcompose::names::{ProjectName, VmName};
 use vmcompose::plan::Operation;
 use vmcompose::state::ActualState;
 
@@ -148,6 +148,10 @@ impl<H: Hypervisor> Hypervisor for Faulty<H> {
             self.note(format!("passed {}", attempt.vm));
         }
         Ok(health)
+    }
+
+    fn evidence(&self, project: &ProjectName, vm: &VmName) -> Vec<Exhibit> {
+        self.inner.evidence(project, vm)
     }
 
     fn notices(&self, project: &ProjectName) -> Option<Notices> {

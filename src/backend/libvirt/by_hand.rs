@@ -24,7 +24,7 @@ fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
     let network = |name| names::network(project, name);
     Some(match operation {
         Operation::StopVm { name, .. } => format!("destroy {}", domain(name)),
-        Operation::StartVm(name) => format!("start {}", domain(name)),
+        Operation::StartVm(name) | Operation::RestoreVm(name) => format!("start {}", domain(name)),
         Operation::ResumeVm(name) => format!("resume {}", domain(name)),
         Operation::PauseVm(name) => format!("suspend {}", domain(name)),
         // libvirt wants to be told that the firmware's variables go too.
@@ -32,7 +32,6 @@ fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
             format!("undefine {} --nvram", domain(&vm.name))
         }
         Operation::SaveVm(name) => format!("managedsave {}", domain(name)),
-        Operation::RestoreVm(name) => format!("start {}", domain(name)),
         Operation::UndefineVm(vm) => format!("undefine {}", domain(&vm.name)),
         Operation::SetMemory { vm, to, .. } => format!("setmem {} {} --live", domain(vm), to.kib_ceil()),
         Operation::SetCpus { vm, to, .. } => format!("setvcpus {} {to} --live", domain(vm)),

@@ -8,7 +8,7 @@ use virt::stream::Stream;
 use virt_sys::{VIR_DOMAIN_CONSOLE_FORCE, VIR_DOMAIN_CONSOLE_SAFE, VIR_STREAM_NONBLOCK};
 
 use super::error::{failed, reason};
-use super::vms;
+use super::{Libvirt, vms};
 use crate::backend::{ErrorKind, HypervisorError};
 use crate::names::{ProjectName, VmName};
 
@@ -54,6 +54,21 @@ pub(super) fn open<T>(
     // What was not heard yet is not waited for.
     let _ = console.stream.abort();
     said
+}
+
+impl Libvirt {
+    /// Opens the serial console of a vm for as long as `talk` takes. `force` takes it away from whoever has it.
+    ///
+    /// Fails with [`crate::backend::ErrorKind::Conflict`] where somebody has it.
+    pub fn console<T>(
+        &self,
+        project: &ProjectName,
+        vm: &VmName,
+        force: bool,
+        talk: impl FnOnce(&Console) -> Result<T, HypervisorError>,
+    ) -> Result<T, HypervisorError> {
+        self.connections.with(|connect| open(connect, project, vm, force, talk))
+    }
 }
 
 impl Console {

@@ -115,6 +115,7 @@ fn held(
         Stored::Volume { name, .. } => (VolumeKind::Volume, name.to_string()),
         Stored::Disk { vm, disk, .. } => (VolumeKind::Disk, format!("{vm}/{disk}")),
         Stored::Seed(vm, _) | Stored::Ignition(vm, _) => (VolumeKind::Seed, vm.to_string()),
+        Stored::Console { vm, .. } => (VolumeKind::Console, vm.to_string()),
         Stored::Image { name, .. } => (VolumeKind::Image, name.to_string()),
     };
     Ok(Some(VolumeReport {

@@ -13,9 +13,11 @@ mod claim;
 mod cloud_init;
 mod connections;
 mod console;
+mod console_log;
 mod entrance;
 mod error;
 mod events;
+mod evidence;
 mod grow;
 mod guest;
 mod hardware;
@@ -73,7 +75,7 @@ use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
 pub use self::versions::Versions;
-use crate::backend::{Attempt, Change, Health, Hypervisor, HypervisorError, Notices, Ran};
+use crate::backend::{Attempt, Change, Exhibit, Health, Hypervisor, HypervisorError, Notices, Ran};
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
@@ -199,19 +201,6 @@ impl Libvirt {
         GuestFile::open(&self.connections, project, vm, path, mode)
     }
 
-    /// Opens the serial console of a vm for as long as `talk` takes. `force` takes it away from whoever has it.
-    ///
-    /// Fails with [`crate::backend::ErrorKind::Conflict`] where somebody has it.
-    pub fn console<T>(
-        &self,
-        project: &ProjectName,
-        vm: &VmName,
-        force: bool,
-        talk: impl FnOnce(&Console) -> Result<T, HypervisorError>,
-    ) -> Result<T, HypervisorError> {
-        self.connections.with(|connect| console::open(connect, project, vm, force, talk))
-    }
-
     fn offer(&self, connect: &Connect) -> Result<&Offer, HypervisorError> {
         if let Some(offer) = self.offer.get() {
             return Ok(offer);
@@ -261,13 +250,16 @@ impl Hypervisor for Libvirt {
         match probe::probe(&self.connections, &self.place, project, attempt) {
             Ok(Health::Failing(words)) if words == agent::ABSENT => Ok(Health::Awaiting(words)),
             Ok(Health::Failing(words)) => Ok(Health::Failing(self.secrets.mask(&words))),
-            Ok(health) => Ok(health),
-            Err(error) => Err(self.masked(error)),
+            answer => answer.map_err(|error| self.masked(error)),
         }
     }
 
     fn notices(&self, project: &ProjectName) -> Option<Notices> {
         self.connections.listen(project)
+    }
+
+    fn evidence(&self, project: &ProjectName, vm: &VmName) -> Vec<Exhibit> {
+        evidence::gather(self, project, vm)
     }
 }
 
@@ -321,6 +313,7 @@ impl Libvirt {
             }
             Operation::DeleteSeed { vm, generation } => {
                 on(&|call| seeds::delete(call, vm, *generation))?;
+                on(&|call| console_log::delete(call, vm))?;
                 delete(Stored::Ignition(vm.clone(), *generation), format!("the Ignition configuration of {what}"))
             }
             Operation::DefineNetwork(network) => {

@@ -74,6 +74,8 @@ pub(super) enum Stored {
     Seed(VmName, Generation),
     /// The same for a guest with Ignition, in the pool of disks.
     Ignition(VmName, Generation),
+    /// What the console of a vm says; or an older part of it, by its number.
+    Console { vm: VmName, pool: Pool, older: Option<u8> },
     /// A boot medium, in the pool of images. The length is in the name because it proves that an upload came to its
     /// end: a volume that is shorter than its name says was cut short, and no machine has to remember it.
     Image { name: ImageName, digest: Digest, length: Bytes, format: ImageFormat },
@@ -107,7 +109,9 @@ impl Stored {
     /// How its bytes are laid out.
     pub(super) fn format(&self) -> ImageFormat {
         match self {
-            Self::Volume { shared: true, .. } | Self::Seed(..) | Self::Ignition(..) => ImageFormat::Raw,
+            Self::Volume { shared: true, .. } | Self::Seed(..) | Self::Ignition(..) | Self::Console { .. } => {
+                ImageFormat::Raw
+            }
             Self::Volume { .. } | Self::Disk { .. } => ImageFormat::Qcow2,
             Self::Image { format, .. } => *format,
         }
@@ -118,6 +122,7 @@ impl Stored {
         match self {
             Self::Volume { .. } | Self::Disk { .. } | Self::Seed(..) | Self::Ignition(..) => Pool::Disks,
             Self::Image { .. } => Pool::Images,
+            Self::Console { pool, .. } => *pool,
         }
     }
 
@@ -128,6 +133,8 @@ impl Stored {
             Self::Disk { vm, disk, generation } => format!("{project}.{vm}.{disk}{}.qcow2", since(*generation)),
             Self::Seed(vm, generation) => format!("{project}.{vm}.seed{}.iso", since(*generation)),
             Self::Ignition(vm, generation) => format!("{project}.{vm}.ignition{}.json", since(*generation)),
+            Self::Console { vm, older: None, .. } => format!("{project}.{vm}.console.log"),
+            Self::Console { vm, older: Some(n), .. } => format!("{project}.{vm}.console.log.{n}"),
             Self::Image { name, digest, length, format } => {
                 format!("{project}.{name}.{digest}.{}.{}", length.0, format.as_str())
             }
@@ -140,6 +147,10 @@ impl Stored {
         let stored = match (pool, parts.as_slice()) {
             (Pool::Disks, [_, volume, format @ ("qcow2" | "raw")]) => {
                 Self::Volume { name: volume.parse().ok()?, shared: *format == "raw", pool: None }
+            }
+            (_, [_, vm, "console", "log"]) => Self::Console { vm: vm.parse().ok()?, pool, older: None },
+            (_, [_, vm, "console", "log", n]) => {
+                Self::Console { vm: vm.parse().ok()?, pool, older: Some(n.parse().ok()?) }
             }
             (Pool::Disks, [_, vm, disk, since @ .., "qcow2"]) => {
                 Self::Disk { vm: vm.parse().ok()?, disk: disk.parse().ok()?, generation: generation(since)? }
@@ -250,7 +261,9 @@ mod tests {
             Stored::Seed(vm.clone(), Generation::FIRST),
             Stored::Seed(vm.clone(), Generation(1)),
             Stored::Ignition(vm.clone(), Generation::FIRST),
-            Stored::Ignition(vm, Generation(1)),
+            Stored::Ignition(vm.clone(), Generation(1)),
+            Stored::Console { vm: vm.clone(), pool: Pool::Images, older: None },
+            Stored::Console { vm, pool: Pool::Disks, older: Some(2) },
             image(ImageFormat::Raw),
             image(ImageFormat::Qcow2),
         ]

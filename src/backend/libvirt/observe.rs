@@ -62,7 +62,10 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
     leases(&mut state);
     let loose = |(vm, disk, since): &(_, _, _)| !has_disk(&state, vm, disk, *since);
     let disks = parts.disks.into_iter().filter(loose).collect();
-    let seeds = parts.seeds.into_iter().filter(|(vm, since)| !has_seed(&state, vm, *since)).collect();
+    let seeds = parts.seeds.into_iter().filter(|(vm, since)| !has_seed(&state, vm, *since));
+    // What a console said goes with its vm, and as a seed where the vm is gone already.
+    let records = parts.records.into_iter().filter(|vm| recorded(&state, vm).is_none());
+    let seeds = seeds.chain(records.map(|vm| (vm, Generation::FIRST))).collect();
     (state.loose_disks, state.loose_seeds) = (disks, seeds);
     Ok(state)
 }
@@ -72,6 +75,7 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
 struct Parts {
     disks: Vec<(VmName, VolumeName, Generation)>,
     seeds: Vec<(VmName, Generation)>,
+    records: Vec<VmName>,
 }
 
 /// Notes the networks, own and foreign; returns the bridges of all, because the subnets behind them are noted already.
@@ -291,6 +295,7 @@ fn stored(
                 parts.disks.push((vm, disk, generation));
             }
             Stored::Ignition(vm, generation) => parts.seeds.push((vm, generation)),
+            Stored::Console { vm, .. } => parts.records.push(vm),
             Stored::Seed(vm, generation) => {
                 if gets_secrets(state, &vm, generation) && seeds::is_filled(&volume, &vm)? {
                     state.filled_seeds.insert(vm.clone());

@@ -5,6 +5,7 @@
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
+use regex::Regex;
 use virt_sys::{
     VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
     VIR_DOMAIN_SHUTOFF_DESTROYED, VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_SHUTOFF_SAVED, VIR_DOMAIN_SHUTOFF_SHUTDOWN,
@@ -14,7 +15,7 @@ use super::agent::{self, AgentError, Exit};
 use super::cloud_init::{self, Verdict};
 use super::connections::Connections;
 use super::host::Place;
-use super::{entrance, vms};
+use super::{console_log, entrance, vms};
 use crate::backend::reach;
 use crate::backend::{Attempt, End, ErrorKind, Health, HypervisorError};
 use crate::model::Probe;
@@ -40,6 +41,7 @@ pub(super) fn probe(
             Err(words) => Health::Failing(words),
         }),
         Probe::CloudInit => cloud_init(connections, project, attempt, deadline),
+        Probe::Console(pattern) => console(connections, project, &attempt.vm, pattern),
         Probe::Completed => Ok(Health::Failing("the vm still runs".to_owned())),
         Probe::Tcp { .. } | Probe::Http(_) | Probe::Ssh { .. } | Probe::Host(_) => {
             let entered = if place.rootless() { entered(connections, project, attempt)? } else { None };
@@ -195,6 +197,43 @@ pub(super) fn to_its_end(
     Ok(end.ok_or_else(|| for_now.unwrap_or_else(|| "the command did not end in time".to_owned())))
 }
 
+/// What the console said is read whole each time: it begins anew at each start, and is moved aside when it grows too long.
+fn console(
+    connections: &Connections,
+    project: &ProjectName,
+    vm: &VmName,
+    pattern: &str,
+) -> Result<Health, HypervisorError> {
+    let wanted = Regex::new(pattern).map_err(|error| {
+        HypervisorError::new(ErrorKind::Rejected, format!("`{pattern}` is not a regular expression: {error}"))
+    })?;
+    let read = connections.with(|connect| console_log::read(connect, project, vm, 0))?;
+    let (said, _) = read.ok_or_else(|| {
+        let message = format!("the console of {} is not recorded", ResourceId::Vm(vm.clone()));
+        HypervisorError::new(ErrorKind::Unsupported, message)
+            .with_hint("`up` records the consoles of the vms that it makes, on QEMU alone")
+    })?;
+    Ok(heard(&wanted, &said))
+}
+
+/// What a console has said, held against what is waited for. What is no text, or moves the cursor, is passed over.
+fn heard(wanted: &Regex, said: &[u8]) -> Health {
+    let said = anstream::adapter::strip_str(&String::from_utf8_lossy(said)).to_string();
+    if wanted.is_match(&said) {
+        return Health::Passing;
+    }
+    Health::Failing(match said.lines().rev().map(printable).find(|line| !line.is_empty()) {
+        Some(line) => format!("no match yet; the last line is `{}`", line.chars().take(120).collect::<String>()),
+        None => "the console has said nothing yet".to_owned(),
+    })
+}
+
+/// A line as it reads: without what moves a terminal's cursor and colours its text.
+pub(super) fn printable(line: &str) -> String {
+    let plain = anstream::adapter::strip_str(line).to_string();
+    plain.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned()
+}
+
 /// An error of cloud-init's is for good: it does not try again.
 fn cloud_init(
     connections: &Connections,
@@ -218,5 +257,26 @@ fn exit_words(exit: &Exit) -> String {
     match exit.output().lines().map(str::trim).find(|line| !line.is_empty()) {
         Some(line) => format!("{}: {}", exit.how(), line.chars().take(200).collect::<String>()),
         None => exit.how(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_console_passes_once_it_has_said_what_is_waited_for() {
+        let wanted = Regex::new("(?m)^db login:").expect("a pattern");
+        let failing = |words: &str| Health::Failing(words.to_owned());
+        assert_eq!(heard(&wanted, b""), failing("the console has said nothing yet"));
+        let booting = b"\x1b[2J\x1b[0;32m  OK  \x1b[0m Started sshd\r\n\r\n";
+        assert_eq!(heard(&wanted, booting), failing("no match yet; the last line is `OK   Started sshd`"));
+        let garbage = b"\xff\xfe\x00\x07\n";
+        assert_eq!(heard(&wanted, garbage), failing("no match yet; the last line is `\u{fffd}\u{fffd}`"));
+        let ready = [&booting[..], garbage, b"\x1b[1mdb login:\x1b[0m "].concat();
+        assert_eq!(heard(&wanted, &ready), Health::Passing);
+        let endless = "x".repeat(1 << 20);
+        let Health::Failing(words) = heard(&wanted, endless.as_bytes()) else { panic!("no match") };
+        assert!(words.len() < 200, "{words}");
     }
 }

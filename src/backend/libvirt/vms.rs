@@ -23,7 +23,7 @@ use super::record::{self, Owner};
 use super::shares;
 use super::volumes::{self, path_of};
 use super::xml::{self, Fittings, Kernel, Source};
-use super::{Call, agent, parameters};
+use super::{Call, agent, console_log, parameters};
 use crate::backend::{Change, ErrorKind, HypervisorError};
 use crate::model::hardware::Firmware;
 use crate::model::{Boot, Disk, Spec, Vm};
@@ -71,15 +71,25 @@ pub(super) fn find_running(connect: &Connect, project: &ProjectName, vm: &VmName
 pub(super) fn define(call: Call<'_>, offer: &Offer, record: &Record, vm: &Vm) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.name.clone());
     let existing = find(call.connect, call.project, &vm.name)?;
-    let fittings = fittings(call, offer, vm)?;
+    let mut fittings = fittings(call, offer, vm)?;
+    if !call.place.test {
+        fittings.console_log = Some(console_log::prepare(call, vm)?);
+    }
     let xml = xml::domain(record, vm, fittings)?;
-    let defined = Domain::define_xml(call.connect, &xml).map_err(failed(format!("cannot define {id}")))?;
+    let defined = Domain::define_xml(call.connect, &xml).map_err(failed(format!("cannot define {id}")));
+    let defined = defined.inspect_err(|_| {
+        if existing.is_none() {
+            // The first error is the one to tell.
+            let _ = console_log::delete(call, &vm.name);
+        }
+    })?;
     if existing.is_none() && !vm.autostart {
         return Ok(());
     }
     if let Err(error) = defined.set_autostart(vm.autostart) {
         if existing.is_none() {
             let _ = defined.undefine();
+            let _ = console_log::delete(call, &vm.name);
         }
         return Err(failed(format!("cannot set whether {id} starts with the hypervisor"))(error));
     }
@@ -182,7 +192,10 @@ fn root_name() -> VolumeName {
 
 pub(super) fn undefine(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.clone());
-    let Some(found) = find(call.connect, call.project, vm)? else { return call.nothing() };
+    let Some(found) = find(call.connect, call.project, vm)? else {
+        console_log::delete(call, vm)?;
+        return call.nothing();
+    };
     if state(&found, &id)?.is_some_and(|(state, _)| !is_off(state)) {
         // It would run on without a definition, and vanish at its end.
         return Err(HypervisorError::new(ErrorKind::Rejected, format!("{id} runs; it has to be stopped first")));
@@ -191,7 +204,8 @@ pub(super) fn undefine(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorErro
     let some = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
     let more = VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_NVRAM;
     let all = if call.place.test { some } else { some | more };
-    present(found.undefine_flags(all), format!("cannot undefine {id}")).map(|_| ())
+    present(found.undefine_flags(all), format!("cannot undefine {id}"))?;
+    if call.place.test { Ok(()) } else { console_log::delete(call, vm) }
 }
 
 pub(super) fn start(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError> {

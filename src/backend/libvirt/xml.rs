@@ -45,6 +45,8 @@ pub(super) struct Fittings {
     pub(super) kernel: Option<Kernel>,
     /// Path of the disc in its drive.
     pub(super) cdrom: Option<String>,
+    /// Where what the console says is recorded.
+    pub(super) console_log: Option<String>,
     /// Whose wires the vm is on.
     pub(super) home: String,
 }
@@ -118,6 +120,7 @@ struct DomainXml<'a> {
     machine: Option<String>,
     kernel: Option<Kernel>,
     cdrom: Option<String>,
+    console_log: Option<String>,
     disks: Vec<DomainDisk>,
     seed: Option<DomainSeed>,
     ignition: Option<String>,
@@ -160,6 +163,7 @@ pub(super) fn domain<'a>(record: &'a Record, vm: &'a Vm, with: Fittings) -> Resu
         arch: with.arch,
         machine,
         kernel: with.kernel.map(|kernel| Kernel { cmdline: cards::told(vm, kernel.cmdline), ..kernel }),
+        console_log: with.console_log,
     };
     let xml = render("domain.xml.j2", context)?;
     match &vm.hardware.xml {

@@ -11,7 +11,7 @@ use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::Place;
 use crate::compose::schema::health::{Healthcheck, Probes};
 use crate::compose::schema::probe::{
-    Command, HttpProbe, LongHttp, LongSsh, LongTls, SshProbe, TcpProbe, Tls as FileTls,
+    Command, ConsoleProbe, HttpProbe, LongHttp, LongSsh, LongTls, SshProbe, TcpProbe, Tls as FileTls,
 };
 use crate::compose::schema::vm;
 use crate::model::health::{Http, Probe, Status, Tls};
@@ -33,8 +33,7 @@ pub(super) struct Asked<'a> {
     exec: Option<&'a At<Command>>,
     cloud_init: Option<&'a At<bool>>,
     host: Option<&'a At<Command>>,
-    /// There is one that is not supported yet, which has been told.
-    later: bool,
+    console: Option<&'a At<ConsoleProbe>>,
 }
 
 impl<'a> Asked<'a> {
@@ -48,7 +47,7 @@ impl<'a> Asked<'a> {
             exec: check.exec.as_ref(),
             cloud_init: check.cloud_init.as_ref(),
             host: check.host.as_ref(),
-            later: check.console.is_some(),
+            console: check.console.as_ref(),
         }
     }
 
@@ -62,7 +61,7 @@ impl<'a> Asked<'a> {
             exec: probes.exec.as_ref(),
             cloud_init: probes.cloud_init.as_ref(),
             host: probes.host.as_ref(),
-            later: probes.console.is_some(),
+            console: probes.console.as_ref(),
         }
     }
 
@@ -72,7 +71,8 @@ impl<'a> Asked<'a> {
         let ssh = self.ssh.filter(|ssh| ssh.value.0.is_some()).map(|ssh| ssh.place);
         let (tcp, http) = (self.tcp.map(|probe| probe.place), self.http.map(|probe| probe.place));
         let (exec, host) = (self.exec.map(|probe| probe.place), self.host.map(|probe| probe.place));
-        [tcp, http, ssh, on(self.agent), exec, on(self.cloud_init), host].into_iter().flatten().collect()
+        let console = self.console.map(|probe| probe.place);
+        [tcp, http, ssh, on(self.agent), exec, on(self.cloud_init), console, host].into_iter().flatten().collect()
     }
 }
 
@@ -107,6 +107,12 @@ pub(super) fn lower(
     if asked.cloud_init.is_some_and(|cloud_init| cloud_init.value) {
         probes.push(Probe::CloudInit);
     }
+    if let Some(At { value: ConsoleProbe(pattern), .. }) = asked.console {
+        if let Err(error) = Regex::new(pattern) {
+            mistakes.push(expression(pattern, &error));
+        }
+        probes.push(Probe::Console(pattern.value.clone()));
+    }
     if let Some(At { value: Command(command), .. }) = asked.host {
         probes.push(Probe::Host(command.clone()));
     }
@@ -115,11 +121,11 @@ pub(super) fn lower(
 
 fn count(context: &Context<'_>, asked: &Asked<'_>, place: Place, needed: bool, mistakes: &mut Vec<Diagnostic>) {
     match asked.places()[..] {
-        [] if needed && !asked.later => {
+        [] if needed => {
             let none = Diagnostic::error(format!("the healthcheck of {} has no probe", subject(context.instance)));
             mistakes.push(
                 none.at(place, "nothing to try")
-                    .hint("write one of `tcp`, `http`, `ssh`, `agent`, `exec`, `cloud_init` and `host`")
+                    .hint("write one of `tcp`, `http`, `ssh`, `agent`, `exec`, `cloud_init`, `console` and `host`")
                     .unless_wrong_within(place),
             );
         }

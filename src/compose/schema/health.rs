@@ -5,12 +5,12 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::probe::{Command, HttpProbe, SshProbe, TcpProbe};
+use super::probe::{Command, ConsoleProbe, HttpProbe, SshProbe, TcpProbe};
 use super::shape::{Entries, any_of, deserialize_form, refused};
 use crate::compose::decode::{At, Form, Refused};
 use crate::units::Span;
 
-/// When a vm counts as healthy. Either one probe directly (`tcp`, `http`, `ssh`, `agent`, `exec`, `cloud_init`, `host`) or several under `probes`,
+/// When a vm counts as healthy. Either one probe directly (`tcp`, `http`, `ssh`, `agent`, `exec`, `cloud_init`, `console`, `host`) or several under `probes`,
 /// all of which must pass.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -29,8 +29,8 @@ pub(crate) struct Healthcheck {
     /// cloud-init has finished without error; needs the guest agent. An error of cloud-init's fails at once.
     /// Example: `cloud_init: true`
     pub(crate) cloud_init: Option<At<bool>>,
-    /// A regular expression is found on the serial console.
-    pub(crate) console: Option<serde_json::Value>,
+    /// A regular expression is found in what the serial console has said since the vm's start. Example: `console: "login:"`
+    pub(crate) console: Option<At<ConsoleProbe>>,
     /// A command on the machine that runs vmcompose exits with 0; it has `VMCOMPOSE_PROJECT`, `VMCOMPOSE_VM` and `VMCOMPOSE_IP`. A
     /// text is run by `sh -c`. Example: `host: curl -sf http://$VMCOMPOSE_IP/`
     pub(crate) host: Option<At<Command>>,
@@ -70,8 +70,8 @@ pub(crate) struct Probes {
     pub(crate) ssh: Option<At<SshProbe>>,
     /// cloud-init has finished without error.
     pub(crate) cloud_init: Option<At<bool>>,
-    /// A regular expression is found on the serial console.
-    pub(crate) console: Option<serde_json::Value>,
+    /// A regular expression is found in what the serial console has said since the vm's start.
+    pub(crate) console: Option<At<ConsoleProbe>>,
     /// A command on the machine that runs vmcompose exits with 0.
     pub(crate) host: Option<At<Command>>,
 }

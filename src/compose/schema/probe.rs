@@ -90,11 +90,23 @@ pub(crate) struct LongSsh {
     pub(crate) host: Option<String>,
 }
 
+/// A console probe: a regular expression, or a mapping.
+#[derive(Debug, Clone)]
+pub(crate) struct ConsoleProbe(pub(crate) At<String>);
+
+/// The long form of a console probe.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LongConsole {
+    /// The regular expression; `(?m)^` is the beginning of a line.
+    pattern: At<String>,
+}
+
 /// A command: a list of words, or a text that `sh -c` runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Command(pub(crate) Vec<String>);
 
-deserialize_form!(TcpProbe, HttpProbe, Tls, SshProbe, Command);
+deserialize_form!(TcpProbe, HttpProbe, Tls, SshProbe, ConsoleProbe, Command);
 
 impl Form for TcpProbe {
     const EXPECTED: &'static str = "a port, or a mapping with `port` and `host`";
@@ -181,6 +193,23 @@ impl Form for SshProbe {
     }
 }
 
+impl Form for ConsoleProbe {
+    const EXPECTED: &'static str = "a regular expression, or a mapping with `pattern`";
+    type Scalar = At<String>;
+    type List = Refused;
+    type Mapping = LongConsole;
+
+    refused!(list);
+
+    fn scalar(pattern: At<String>) -> Result<Self, String> {
+        Ok(Self(pattern))
+    }
+
+    fn mapping(LongConsole { pattern }: LongConsole) -> Result<Self, String> {
+        Ok(Self(pattern))
+    }
+}
+
 impl Form for Command {
     const EXPECTED: &'static str = "a command, as a list of words or as one text";
     type Scalar = String;
@@ -205,6 +234,7 @@ any_of!(TcpProbe, "TcpProbe", "a port, or a mapping", [{"type": "integer", "mini
 any_of!(
     HttpProbe, "HttpProbe", "a port, or a mapping", [{"type": "integer", "minimum": 1, "maximum": 65535}], [LongHttp]
 );
+any_of!(ConsoleProbe, "ConsoleProbe", "a regular expression, or a mapping", [{"type": "string"}], [LongConsole]);
 any_of!(Command, "Command", "a list of words, or a text that `sh -c` runs", [{"type": "string"}], [Vec<String>]);
 any_of!(Tls, "ProbeTls", "`true`, `false`, or a mapping", [{"type": "boolean"}], [LongTls]);
 any_of!(SshProbe, "SshProbe", "`true`, a port, or a mapping",

@@ -37,6 +37,8 @@ pub enum Probe {
     /// cloud-init has finished without error, as the guest agent can see.
     #[serde(rename = "cloud_init")]
     CloudInit,
+    /// This regular expression is found in what the serial console said since the vm's start.
+    Console(String),
     /// A command on the machine that runs vmcompose exits 0.
     Host(Vec<String>),
     /// The vm has powered itself off.
@@ -164,6 +166,7 @@ impl fmt::Display for Probe {
             Self::CloudInit => f.write_str("cloud-init"),
             Self::Exec(command) => write!(f, "exec {}", command.join(" ")),
             Self::Host(command) => write!(f, "host {}", command.join(" ")),
+            Self::Console(pattern) => write!(f, "console /{pattern}/"),
             Self::Completed => f.write_str("powers itself off"),
         }
     }

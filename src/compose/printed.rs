@@ -43,7 +43,9 @@ pub(super) fn tree(mut root: Node, scope: &Scope<'_>, instances: Vec<Instance<Dr
                 match entry.key.text.as_str() {
                     "images" => {
                         image(value, scope);
-                        ["source", "path"].iter().for_each(|key| with(value, key, |node| image(node, scope)));
+                        for key in ["source", "path"] {
+                            with(value, key, |node| image(node, scope));
+                        }
                     }
                     "secrets" => paths_of_secret(value, scope),
                     _ => {}
@@ -123,12 +125,12 @@ fn known_as(vm: &mut Vec<Entry>, group: &str, at: super::place::Extent) {
         }
         let alias = Node::text(group, at);
         let Kind::Mapping(own) = &mut value.kind else { continue };
-        match own.iter_mut().find(|entry| entry.key.text == "aliases").map(|entry| &mut entry.value.kind) {
-            Some(Kind::Sequence(aliases)) => aliases.insert(0, alias),
-            _ => {
-                own.retain(|entry| entry.key.text != "aliases");
-                own.push(Entry { key: key("aliases"), value: Node::new(Kind::Sequence(vec![alias]), at) });
-            }
+        let given = own.iter_mut().find(|entry| entry.key.text == "aliases").map(|entry| &mut entry.value.kind);
+        if let Some(Kind::Sequence(aliases)) = given {
+            aliases.insert(0, alias);
+        } else {
+            own.retain(|entry| entry.key.text != "aliases");
+            own.push(Entry { key: key("aliases"), value: Node::new(Kind::Sequence(vec![alias]), at) });
         }
     }
 }
@@ -141,13 +143,17 @@ fn paths_of_vm(vm: &mut Node, scope: &Scope<'_>, images: &[String]) {
         }
     });
     with(vm, "boot", |boot| {
-        ["kernel", "initrd", "cdrom"].iter().for_each(|key| with(boot, key, |node| image(node, scope)))
+        for key in ["kernel", "initrd", "cdrom"] {
+            with(boot, key, |node| image(node, scope));
+        }
     });
     with(vm, "healthcheck", |check| {
         path_of_authorities(check, scope);
         with(check, "probes", |probes| {
             if let Kind::Sequence(probes) = &mut probes.kind {
-                probes.iter_mut().for_each(|probe| path_of_authorities(probe, scope));
+                for probe in probes {
+                    path_of_authorities(probe, scope);
+                }
             }
         });
     });

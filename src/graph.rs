@@ -22,6 +22,9 @@ pub struct Graph {
     levels: Vec<usize>,
 }
 
+/// So many members of a cycle are named.
+pub(crate) const SHOWN: usize = 10;
+
 /// Resources that wait for one another for ever.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.text())]
@@ -40,8 +43,11 @@ impl CycleError {
 /// One cycle in words: "vm `a` waits for vm `b`, which waits for vm `a`".
 pub fn cycle_text(cycle: &[ResourceId]) -> String {
     let Some(first) = cycle.first() else { return String::new() };
-    let rest = cycle.iter().skip(1).chain(std::iter::once(first));
-    let links: Vec<String> = rest.map(|id| format!("waits for {id}")).collect();
+    let mut links: Vec<String> = cycle.iter().take(SHOWN).skip(1).map(|id| format!("waits for {id}")).collect();
+    links.push(match cycle.len().saturating_sub(SHOWN) {
+        0 => format!("waits for {first}"),
+        more => format!("waits, by way of {more} more, for {first}"),
+    });
     format!("dependency cycle: {first} {}", links.join(", which "))
 }
 

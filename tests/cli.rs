@@ -197,6 +197,11 @@ fn init_writes_a_valid_file_and_never_over_one() {
     assert_eq!(fs::read_to_string(desk.path().join("vmcompose.yaml")).expect("there"), PAIR);
     desk.run(&["-f", "new.yaml", "init"]).expect(0);
     desk.run(&["-f", "new.yaml", "validate"]).expect(0);
+    // In two folders they are two projects.
+    let written = fs::read_to_string(desk.path().join("new.yaml")).expect("there");
+    assert!(!written.contains("\nname:"), "{written}");
+    let printed = desk.run(&["-f", "new.yaml", "config"]).expect(0).stdout;
+    assert!(printed.starts_with("name: ") && !printed.contains("my-project"), "{printed}");
 }
 
 #[test]

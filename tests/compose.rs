@@ -9,6 +9,7 @@ mod compose {
     pub(crate) mod fixture;
     mod greedy;
     mod guest;
+    mod hints;
     mod hostile;
     mod images;
     mod interpolation;

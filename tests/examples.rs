@@ -14,6 +14,7 @@ use vmcompose::compose::{self, Request, Sources};
 use vmcompose::execute::{self, Outcome};
 use vmcompose::image;
 use vmcompose::model::catalog::{Arch, locate};
+use vmcompose::model::secret::SecretFrom;
 use vmcompose::model::{Image, ImageFrom, ImageRole, Surroundings};
 use vmcompose::names::{ImageName, ResourceId};
 use vmcompose::plan::{Goal, Options, Plan, plan};
@@ -106,6 +107,36 @@ fn every_example_is_planned_the_same_way_each_time() {
     for folder in folders() {
         let text = |example: &Example| render::plan::text(&example.plan(Goal::Up), &Palette::PLAIN);
         assert_eq!(text(&Example::new(&folder)), text(&Example::new(&folder)), "{}", folder.display());
+    }
+}
+
+#[test]
+fn what_config_prints_of_every_example_is_planned_the_same_way() {
+    for folder in folders() {
+        let example = Example::new(&folder);
+        let parsed = |sources: &Sources, request: &Request| {
+            compose::parse(sources, request, &Surroundings::default())
+                .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        };
+        let first = parsed(&example.sources, &example.request);
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let text = serde_yaml::to_string(&first.resolved()).expect("printed");
+        std::fs::write(elsewhere.path().join("vmcompose.yaml"), &text).expect("written");
+        let request = Request { directory: elsewhere.path().to_owned(), ..Request::default() };
+        let again = parsed(&compose::gather(&request).expect("read"), &request);
+        assert_eq!(text, serde_yaml::to_string(&again.resolved()).expect("printed"), "{}", folder.display());
+        let meant = |mut project: vmcompose::model::Project| {
+            project.origins.clear();
+            for secret in project.secrets.values_mut() {
+                // A command is run where the file is.
+                if let SecretFrom::Command { folder, .. } = &mut secret.from {
+                    *folder = PathBuf::new();
+                }
+            }
+            project.vms.values_mut().for_each(|vm| vm.replica_of = None);
+            format!("{project:#?}")
+        };
+        assert_eq!(meant(first.project), meant(again.project), "{}", folder.display());
     }
 }
 

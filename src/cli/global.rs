@@ -14,7 +14,7 @@ pub struct Global {
     #[arg(short, long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Vec<PathBuf>,
 
-    /// Name of the project, instead of the file's
+    /// Name of the project, instead of `VMCOMPOSE_PROJECT` and the file's
     #[arg(short, long, global = true, value_name = "NAME")]
     pub project: Option<ProjectName>,
 
@@ -35,7 +35,8 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub env_file: Vec<PathBuf>,
 
-    /// A profile to switch on; vms without a profile are always on
+    /// A profile to switch on, '*' for all; without it, those of `VMCOMPOSE_PROFILES`, between commas. Vms without a profile
+    /// are always on
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Vec<String>,
 

@@ -36,6 +36,8 @@ pub(crate) struct Draft {
 pub(crate) struct Expanded {
     pub(crate) instances: Vec<Instance<Draft>>,
     pub(crate) off: Off,
+    /// What the file says of those.
+    pub(crate) unused: Vec<(String, Node)>,
     /// All profiles that the file names.
     pub(crate) profiles: BTreeSet<String>,
     /// Whether it is not worth going on.
@@ -88,7 +90,8 @@ impl Expansion<'_, '_> {
         let Some(name) = named::<VmName>(&key.text, place, self.mistakes) else { return };
         let profiles = node.remove("profiles");
         if let Some(reason) = profiles.and_then(|entry| self.inactive(&key.text, entry.value)) {
-            self.expanded.off.insert(key.text, Absent { place, reason });
+            self.expanded.off.insert(key.text.clone(), Absent { place, reason });
+            self.expanded.unused.push((key.text, node));
             return;
         }
         let said = node.entries().iter().find(|entry| entry.key.text == "for_each").map(|entry| entry.value.place());
@@ -106,6 +109,7 @@ impl Expansion<'_, '_> {
         }
         let enabled = node.remove("enabled").map(|entry| entry.value).filter(|node| !node.is_null());
         let before = self.expanded.instances.len();
+        let unused = (count == 0 || enabled.is_some()).then(|| node.clone());
         match copies {
             Copies::One => {
                 let own = Own { index: 1, each: None };
@@ -128,6 +132,7 @@ impl Expansion<'_, '_> {
         }
         if self.expanded.instances.len() == before {
             let reason = "there are none of it".to_owned();
+            self.expanded.unused.extend(unused.map(|node| (key.text.clone(), node)));
             self.expanded.off.entry(key.text).or_insert(Absent { place, reason });
         }
     }

@@ -22,7 +22,11 @@ enum Rule {
     Names,
     /// A list of `key=value`, or a mapping.
     Labels,
+    CloudInit,
     Disks,
+    Disk,
+    Shares,
+    Users,
     /// A list without repetitions.
     Unique,
     Replace,
@@ -44,7 +48,10 @@ impl Rule {
             (Self::Vm, "depends_on" | "networks") => Self::Names,
             (Self::Vm, "healthcheck") => Self::Healthcheck,
             (Self::Vm, "disks") => Self::Disks,
-            (Self::Vm, "ports" | "profiles") => Self::Unique,
+            (Self::Vm, "shares") => Self::Shares,
+            (Self::Vm, "cloud_init") => Self::CloudInit,
+            (Self::CloudInit, "users") => Self::Users,
+            (Self::Vm, "ports" | "profiles") | (Self::CloudInit, "packages") => Self::Unique,
             _ => Self::Deep,
         }
     }
@@ -146,7 +153,9 @@ fn merge_entries(base: &mut Vec<Entry>, new: Vec<Entry>, rule: Rule, mistakes: &
 fn merge_items(base: &mut Vec<Node>, new: Vec<Node>, rule: Rule, mistakes: &mut Vec<Diagnostic>) {
     for item in new {
         let same = match rule {
-            Rule::Disks => identity(&item).and_then(|id| base.iter().position(|old| identity(old) == Some(id))),
+            Rule::Disks => ["volume", "name", "mount"].iter().find_map(|key| same(base, &item, |disk| text(disk, key))),
+            Rule::Users => same(base, &item, |user| text(user, "name")),
+            Rule::Shares => same(base, &item, target),
             Rule::Unique => {
                 let text = item.as_text();
                 base.iter().position(|old| text.is_some() && old.as_text() == text)
@@ -154,29 +163,48 @@ fn merge_items(base: &mut Vec<Node>, new: Vec<Node>, rule: Rule, mistakes: &mut 
             _ => None,
         };
         match same {
-            Some(at) => node(&mut base[at], item, Rule::Deep, mistakes),
+            Some(at) => node(&mut base[at], item, if rule == Rule::Disks { Rule::Disk } else { Rule::Deep }, mistakes),
             None => base.push(item),
         }
     }
 }
 
-/// What makes a disk of a vm unique: its volume, or its own name.
-fn identity(disk: &Node) -> Option<(&'static str, &str)> {
-    let named = |key: &'static str| disk.get(key).and_then(Node::as_text).map(|text| (key, text));
-    named("volume").or_else(|| named("name"))
+/// Which of `base` has what makes an item unique.
+fn same<'a>(base: &'a [Node], item: &'a Node, identity: impl Fn(&'a Node) -> Option<&'a str>) -> Option<usize> {
+    let own = identity(item)?;
+    base.iter().position(|old| identity(old) == Some(own))
+}
+
+fn text<'a>(item: &'a Node, key: &str) -> Option<&'a str> {
+    item.get(key).and_then(Node::as_text)
+}
+
+/// Where a share is in the guest: `SOURCE:TARGET`, with `:ro` behind it perhaps, or the long form's key.
+fn target(share: &Node) -> Option<&str> {
+    let target = match share.as_text() {
+        Some(text) => text.split(':').nth(1),
+        None => text(share, "target"),
+    };
+    target.map(|target| target.trim_end_matches('/'))
 }
 
 /// Keys of which a later one takes the place of the others: a vm starts from an image or a kernel, and a healthcheck
 /// has one probe or a list.
 fn alternatives(base: &mut Vec<Entry>, new: &[Entry], rule: Rule) {
+    let written = |key: &str| new.iter().any(|entry| entry.key.text == key && !entry.value.is_null());
     let group: &[&str] = match rule {
+        // A disk is a volume, or the vm's own with a size and perhaps a name.
+        Rule::Disk if written("volume") => &["volume", "size", "name"],
+        Rule::Disk => {
+            base.retain(|entry| entry.key.text != "volume" || !(written("size") || written("name")));
+            return;
+        }
         Rule::Vm => &["image", "boot"],
         Rule::Healthcheck => &["tcp", "http", "agent", "exec", "ssh", "cloud_init", "console", "host", "probes"],
         _ => return,
     };
-    let chosen = |key: &str| new.iter().any(|entry| entry.key.text == key && !entry.value.is_null());
-    if group.iter().any(|key| chosen(key)) {
-        base.retain(|entry| !group.contains(&entry.key.text.as_str()) || chosen(&entry.key.text));
+    if group.iter().any(|key| written(key)) {
+        base.retain(|entry| !group.contains(&entry.key.text.as_str()) || written(&entry.key.text));
     }
 }
 

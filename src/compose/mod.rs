@@ -19,6 +19,7 @@ mod name;
 mod node;
 mod offsets;
 pub mod place;
+mod printed;
 mod quota;
 mod schema;
 mod secrets;
@@ -44,7 +45,7 @@ use decode::{At, decode, decode_partly};
 use expand::{Draft, Expanded};
 use lower::settle::{self, Wish};
 use lower::{Instance, Resources, Scope, declared, network};
-use node::{Entry, Key, Kind, Node};
+use node::{Kind, Node};
 use place::{Extent, Place};
 use schema::guest::Fqdn;
 use schema::vm::{self, Lost, VmNetworks};
@@ -65,13 +66,10 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// The file after merging, interpolation and templates, as `vmcompose config` prints it. A `$` that is left stands
-    /// there as `$$`, so that the file can be read again.
+    /// The file after merging, interpolation and templates, as `vmcompose config` prints it: it can be read again, and
+    /// means the same.
     pub fn resolved(&self) -> serde_yaml::Value {
-        let mut tree = self.resolved.clone();
-        interpolate::escape(&mut tree);
-        secrets::show(&mut tree);
-        tree.to_value()
+        printed::value(self.resolved.clone())
     }
 }
 
@@ -88,7 +86,7 @@ pub fn json_schema() -> serde_json::Value {
 
 /// Makes the project of what was read.
 pub fn parse(sources: &Sources, request: &Request, surroundings: &Surroundings) -> Result<Parsed, Diagnostics> {
-    let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
+    let (mut mistakes, mut warnings) = (sources.slips.clone(), Vec::new());
     let parsed = run(sources, request, surroundings, &mut mistakes, &mut warnings)?;
     match parsed {
         Some((project, profiles, resolved)) if mistakes.is_empty() => {
@@ -131,8 +129,10 @@ fn run(
     let entries =
         vms.map_or_else(Vec::new, |node| if let Kind::Mapping(entries) = node.kind { entries } else { Vec::new() });
     let active = top::profiles(request, environment);
-    let Expanded { mut instances, off, profiles, too_many } =
+    let Expanded { mut instances, off, unused, profiles, too_many } =
         expand::expand(entries, &active, &shared, &mut templates, mistakes);
+    templates.without(&off);
+    check_unused(unused, &mut templates, mistakes);
     if too_many {
         return Ok(None);
     }
@@ -143,7 +143,7 @@ fn run(
 
     let sound = mistakes.len();
     let (wishes, unread) = wishes(&instances);
-    let implicit = wishes.iter().find(|vm| vm.spec.networks.is_none()).map(|vm| vm.place);
+    let implicit = wishes.iter().find(|vm| vm.spec.is_on(network::IMPLICIT)).map(|vm| vm.place);
     let networks = declared(&root, "networks", mistakes);
     let networks = network::lower(&name, networks, implicit, surroundings, mistakes);
     let settled = settle::settle(&name, networks, &wishes, surroundings, mistakes);
@@ -174,7 +174,7 @@ fn run(
     let scope = Scope { project: &name, texts, directories: &sources.directories, home, off: &off };
     let project = lower::lower(&scope, &resources, &vms, settled, mistakes, warnings);
     quota::check(&root, &project, mistakes);
-    let resolved = resolved(root, project.name.as_str(), instances);
+    let resolved = printed::tree(root, &scope, instances);
     Ok(Some((project, profiles.into_iter().collect(), resolved)))
 }
 
@@ -214,6 +214,16 @@ fn decoded(
     all
 }
 
+/// Vms that are off: their keys, types and templates are looked at all the same, but not what they refer to.
+fn check_unused(unused: Vec<(String, Node)>, templates: &mut Templates<'_>, mistakes: &mut Vec<Diagnostic>) {
+    for (name, mut node) in unused {
+        templates.check(&mut node, mistakes);
+        Unsupported::below(&["vms", "*"]).check(&node, mistakes);
+        let path = format!("vms.{name}");
+        decode_partly::<Option<vm::Vm>>(&node, &|_| &path, mistakes);
+    }
+}
+
 /// Which keys are there in the tree and not in the struct.
 fn lost(node: &Node, vm: &vm::Vm) -> Lost {
     let start = |key: &str| {
@@ -233,18 +243,4 @@ fn lost(node: &Node, vm: &vm::Vm) -> Lost {
 fn vm_keys() -> &'static [&'static str] {
     static KEYS: OnceLock<&'static [&'static str]> = OnceLock::new();
     KEYS.get_or_init(decode::keys::<vm::Vm>)
-}
-
-/// The tree that `vmcompose config` prints: what helped to make it is gone, and every vm is there under its own name.
-fn resolved(mut root: Node, project: &str, instances: Vec<Instance<Draft>>) -> Node {
-    let at = root.at;
-    let key = |text: &str| Key { text: text.to_owned(), at };
-    let vms = instances.into_iter().map(|vm| Entry { key: key(vm.name.as_str()), value: vm.spec.node }).collect();
-    if let Kind::Mapping(entries) = &mut root.kind {
-        let helper = |key: &str| matches!(key, "name" | "include" | "vars") || key.starts_with("x-");
-        entries.retain(|entry| !helper(&entry.key.text));
-        entries.insert(0, Entry { key: key("name"), value: Node::text(project, at) });
-        entries.push(Entry { key: key("vms"), value: Node::new(Kind::Mapping(vms), at) });
-    }
-    root
 }

@@ -57,6 +57,8 @@ pub struct Sources {
     pub(crate) var_files: Vec<Node>,
     /// Files with user-data that vms name.
     pub(crate) user_data: user_data::Files,
+    /// What is wrong, and yet left something to look at.
+    pub(crate) slips: Vec<Diagnostic>,
 }
 
 impl Sources {
@@ -109,12 +111,13 @@ pub fn gather(request: &Request) -> Result<Sources, Diagnostics> {
     let var_files = request.var_files.iter().map(|file| request.directory.join(file)).collect::<Vec<_>>();
     let var_files = var_files.iter().flat_map(|file| gathering.documents(file, None)).collect();
     gathering.user_data(&root);
-    let Gathering { texts, directories, mistakes, bases, user_data, .. } = gathering;
+    let Gathering { texts, directories, mut mistakes, slips, bases, user_data, .. } = gathering;
     let texts = Arc::new(texts);
     if !mistakes.is_empty() {
+        mistakes.extend(slips);
         return Err(Diagnostics::new(mistakes, texts));
     }
-    Ok(Sources { texts, directory, root, bases, directories, var_files, user_data })
+    Ok(Sources { texts, directory, root, bases, directories, var_files, user_data, slips })
 }
 
 struct Gathering<'a> {
@@ -122,6 +125,8 @@ struct Gathering<'a> {
     texts: Texts,
     directories: Vec<PathBuf>,
     mistakes: Vec<Diagnostic>,
+    /// Those that left something to look at.
+    slips: Vec<Diagnostic>,
     bases: BTreeMap<PathBuf, Layer>,
     user_data: user_data::Files,
     /// Files that are part of the project already; none is taken twice.
@@ -135,6 +140,7 @@ impl<'a> Gathering<'a> {
             texts: Texts::default(),
             directories: Vec::new(),
             mistakes: Vec::new(),
+            slips: Vec::new(),
             bases: BTreeMap::new(),
             user_data: user_data::Files::new(),
             included: BTreeSet::new(),
@@ -145,13 +151,10 @@ impl<'a> Gathering<'a> {
     fn documents(&mut self, path: &Path, asked: Option<Extent>) -> Vec<Node> {
         let Some(text) = self.text(path, asked) else { return Vec::new() };
         let id = self.add(path, text);
-        match yaml::load(id, self.texts.text(id)) {
-            Ok(documents) => documents,
-            Err(mistakes) => {
-                self.mistakes.extend(mistakes);
-                Vec::new()
-            }
-        }
+        let (documents, mistakes) = yaml::load(id, self.texts.text(id));
+        let list = if documents.is_empty() { &mut self.mistakes } else { &mut self.slips };
+        list.extend(mistakes);
+        documents
     }
 
     fn text(&mut self, path: &Path, asked: Option<Extent>) -> Option<String> {

@@ -7,9 +7,11 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, Value};
 
 use super::diagnostic::Diagnostic;
+use super::lower::Off;
 use super::node::{Kind, Node};
 use super::place::{Place, Texts};
 use super::suggest;
@@ -36,6 +38,28 @@ pub(crate) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%") || text.contains("{#")
 }
 
+/// Writes braces that would begin a template as templates that write them, so that a tree reads as itself.
+pub(crate) fn escape(node: &mut Node) {
+    match &mut node.kind {
+        Kind::Scalar(scalar) if is_template(&scalar.text) => scalar.text = escaped(&scalar.text),
+        Kind::Scalar(_) => {}
+        Kind::Sequence(items) => items.iter_mut().for_each(escape),
+        Kind::Mapping(entries) => entries.iter_mut().for_each(|entry| escape(&mut entry.value)),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = ["{{", "{%", "{#"].iter().filter_map(|mark| rest.find(mark)).min() {
+        let (before, marked) = rest.split_at(at);
+        let (mark, after) = marked.split_at(2);
+        out.extend([before, "{{ \"", mark, "\" }}"]);
+        rest = after;
+    }
+    out + rest
+}
+
 /// Renders templates, within the limits of one project.
 pub(crate) struct Templates<'a> {
     environment: Environment<'static>,
@@ -43,6 +67,8 @@ pub(crate) struct Templates<'a> {
     texts: &'a Texts,
     fuel: u64,
     output: usize,
+    /// Vms that are not there, and why.
+    absent: Vec<(String, String)>,
 }
 
 /// Names that templates can have but not yet, because addresses are not settled yet; secrets, because it has to be seen
@@ -52,7 +78,12 @@ const LATER: [&str; 3] = ["vms", "networks", context::SECRETS];
 impl<'a> Templates<'a> {
     pub(crate) fn new(texts: &'a Texts) -> Self {
         let worker = Worker::new(engine::environment);
-        Self { environment: engine::environment(), worker, texts, fuel: ALL_FUEL, output: OUTPUT }
+        Self { environment: engine::environment(), worker, texts, fuel: ALL_FUEL, output: OUTPUT, absent: Vec::new() }
+    }
+
+    /// Takes note of vms that are off, for whoever asks for them.
+    pub(crate) fn without(&mut self, off: &Off) {
+        self.absent = off.iter().map(|(name, absent)| (name.clone(), absent.reason.clone())).collect();
     }
 
     /// Renders every template in a tree. One that needs addresses is left for [`Self::finish`].
@@ -98,6 +129,33 @@ impl<'a> Templates<'a> {
                 }
             }
         }
+    }
+
+    /// Looks at the templates of a tree that is not rendered, and marks them: what they would become is not known.
+    pub(crate) fn check(&mut self, node: &mut Node, mistakes: &mut Vec<Diagnostic>) {
+        let place = node.place();
+        match &mut node.kind {
+            Kind::Sequence(items) => items.iter_mut().for_each(|item| self.check(item, mistakes)),
+            Kind::Mapping(entries) => entries.iter_mut().for_each(|entry| self.check(&mut entry.value, mistakes)),
+            Kind::Scalar(scalar) if is_template(&scalar.text) => {
+                scalar.failed = true;
+                let text = scalar.text.clone();
+                let failure = self.worker.run(move |environment| engine::syntax(environment, &text));
+                if let Ok(Some(failure)) = failure {
+                    let nothing = Value::UNDEFINED;
+                    mistakes.push(self.failed(&failure, &scalar.text, Moved::default(), &nothing, place));
+                }
+            }
+            Kind::Scalar(_) => {}
+        }
+    }
+
+    /// The names below `outer` that a template asks for: `b` of `vars.b`.
+    pub(crate) fn names_below(&mut self, outer: &'static str, text: &str) -> BTreeSet<String> {
+        let text = text.to_owned();
+        let names = self.worker.run(move |environment| engine::names(environment, &text));
+        let below = |name: String| Some(name.strip_prefix(outer)?.strip_prefix('.')?.split('.').next()?.to_owned());
+        names.unwrap_or_default().into_iter().filter_map(below).collect()
     }
 
     /// Whether a template speaks of other vms or networks.
@@ -163,7 +221,20 @@ impl<'a> Templates<'a> {
     pub(crate) fn undefined(&self, text: &str, context: &Value, place: Place) -> Diagnostic {
         let inner = text.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
         let at = text.find(inner).map_or(place.at, |start| self.texts.find(place.at, text, start..start + inner.len()));
-        undefined(inner, context, Place { at, via: place.via })
+        self.missing(inner, context, Place { at, via: place.via })
+    }
+
+    /// A name that is not there; of a vm that is off, why it is.
+    fn missing(&self, expression: &str, context: &Value, at: Place) -> Diagnostic {
+        let vm = expression.strip_prefix("vms.").and_then(|rest| rest.split('.').next());
+        let off = self.absent.iter().find(|(name, _)| Some(name.as_str()) == vm);
+        let known = || context.get_attr("vms").and_then(|vms| vms.get_attr(vm.unwrap_or_default()));
+        match off.filter(|_| known().is_ok_and(|vm| vm.is_undefined())) {
+            Some((name, reason)) => Diagnostic::error(format!("`{name}` is not in `vms`: it is off, because {reason}"))
+                .at(at, "not there")
+                .hint("turn it on, or ask first: `{% if vms.NAME is defined %}`".replace("NAME", name)),
+            None => undefined(expression, context, at),
+        }
     }
 
     /// What the next template may take.
@@ -183,7 +254,8 @@ impl<'a> Templates<'a> {
         let part = range.clone().and_then(|range| text.get(range)).map_or("", str::trim);
         let at = range.map_or(place, |range| Place { at: self.texts.find(place.at, text, range), via: place.via });
         match kind {
-            ErrorKind::UndefinedError => undefined(part, context, at),
+            ErrorKind::UndefinedError => self.missing(part, context, at),
+            ErrorKind::UnknownFilter => unknown_filter(part, at),
             ErrorKind::OutOfFuel => exceeded(Excess::Time, at),
             ErrorKind::SyntaxError => Diagnostic::error(format!("not a template: {detail}"))
                 .at(at, "here")
@@ -245,6 +317,17 @@ fn filtered(place: Place) -> Diagnostic {
         .hint("let the guest change it, or make the changed value a secret of its own")
 }
 
+fn unknown_filter(expression: &str, at: Place) -> Diagnostic {
+    let name = expression.rsplit('|').next().unwrap_or_default().trim();
+    let name = name.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
+    let known = filter::OWN.iter().chain(filter::USUAL).copied();
+    let listed =
+        format!("there are {} and those of minijinja", super::decode::listed(filter::OWN).replace(" and ", ", "));
+    Diagnostic::error(format!("there is no filter `{name}`"))
+        .at(at, "not known")
+        .hint(suggest::did_you_mean(name, known).unwrap_or(listed))
+}
+
 fn too_long(place: Place) -> Diagnostic {
     Diagnostic::error(format!("templates write more than {} MiB", OUTPUT >> 20)).at(place, "too much of it here")
 }
@@ -289,6 +372,11 @@ fn undefined(expression: &str, context: &Value, at: Place) -> Diagnostic {
             "" => format!("`{name}` is not defined in this template"),
             within => format!("`{name}` is not in `{within}`"),
         };
+        if within.starts_with("vms.") && value.kind() == ValueKind::Seq {
+            let first = value.get_item_by_index(0).and_then(|vm| vm.get_attr("name")).unwrap_or_default();
+            let several = format!("`{within}` is several vms; write `vms[\"{first}\"].{name}` for one of them");
+            return Diagnostic::error(message).at(at, "of which one?").hint(several);
+        }
         let all: Vec<&str> = keys.iter().map(String::as_str).take(10).collect();
         let listed = if all.is_empty() { None } else { Some(format!("there are {}", super::decode::listed(&all))) };
         return Diagnostic::error(message)

@@ -3,21 +3,31 @@
 //! Owns their precedence: `--var`, then `--var-file`, then `VMCOMPOSE_VAR_…`, then the file; as Terraform has it. Knows
 //! nothing of what they are used for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Value;
+use minijinja::value::ValueKind;
 
 use super::diagnostic::Diagnostic;
-use super::node::{Kind, Meaning, Node, Scalar, Style};
+use super::node::{Entry, Kind, Meaning, Node, Scalar, Style};
+use super::place::FileId;
 use super::source::{Request, Sources};
-use super::suggest;
-use super::template::Templates;
 use super::template::context::Shared;
+use super::template::{Templates, is_template};
+use super::{suggest, yaml};
 
 /// The prefix of variables of the environment that set vars.
 const PREFIX: &str = "VMCOMPOSE_VAR_";
 
-/// The values of all vars. Templates in them see the environment and the vars above them.
+/// What takes the place of the file's value.
+enum Override<'a> {
+    /// A text, which becomes what the file's value is.
+    Text(&'a str),
+    /// A value of a file of vars.
+    Value(Value),
+}
+
+/// The values of all vars. Templates in them see the environment and the other vars.
 pub(crate) fn values(
     root: &Node,
     sources: &Sources,
@@ -28,19 +38,27 @@ pub(crate) fn values(
     warnings: &mut Vec<Diagnostic>,
 ) -> BTreeMap<String, Value> {
     let declared = root.get("vars").map_or(&[][..], Node::entries);
-    let mut values = BTreeMap::new();
-    for entry in declared {
-        let mut node = entry.value.clone();
-        let context = shared.with_vars(values.clone()).context();
-        templates.render(&mut node, &context, mistakes);
-        // What is known only later has no place in what everything else is made of.
-        templates.finish(&mut node, &context, mistakes);
-        values.insert(entry.key.text.clone(), value(&node));
-    }
     let known: Vec<&str> = declared.iter().map(|entry| entry.key.text.as_str()).collect();
+    let overrides = overrides(&known, sources, request, mistakes, warnings);
+    let mut vars = Vars { declared, overrides, shared, templates, mistakes, values: BTreeMap::new(), open: Vec::new() };
+    for entry in declared {
+        vars.settle(entry);
+    }
+    vars.values
+}
+
+/// What is set from outside, by name; what is later counts more.
+fn overrides<'a>(
+    known: &[&'a str],
+    sources: &Sources,
+    request: &'a Request,
+    mistakes: &mut Vec<Diagnostic>,
+    warnings: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, Override<'a>> {
+    let mut overrides = BTreeMap::new();
     for (name, text) in &request.environment {
         if let Some(name) = name.strip_prefix(PREFIX).filter(|name| known.contains(name)) {
-            set(&mut values, name, text);
+            overrides.insert(name.to_owned(), Override::Text(text));
         }
     }
     for file in &sources.var_files {
@@ -50,7 +68,7 @@ pub(crate) fn values(
         }
         for entry in file.entries() {
             if known.contains(&entry.key.text.as_str()) {
-                values.insert(entry.key.text.clone(), value(&entry.value));
+                overrides.insert(entry.key.text.clone(), Override::Value(value(&entry.value)));
             } else {
                 let unknown = Diagnostic::warning(format!("`{}` is not one of the file's `vars`", entry.key.text));
                 let hint = suggest::did_you_mean(&entry.key.text, known.iter().copied());
@@ -60,7 +78,7 @@ pub(crate) fn values(
     }
     for (name, text) in &request.vars {
         if known.contains(&name.as_str()) {
-            set(&mut values, name, text);
+            overrides.insert(name.clone(), Override::Text(text));
         } else {
             let unknown = Diagnostic::error(format!("`--var {name}`: the file has no var of this name"));
             let hint = suggest::did_you_mean(name, known.iter().copied())
@@ -68,15 +86,106 @@ pub(crate) fn values(
             mistakes.push(unknown.hint(hint));
         }
     }
-    values
+    overrides
 }
 
-/// Sets a var from a text: to a text where the file's value is one, else to what the text looks like.
-fn set(values: &mut BTreeMap<String, Value>, name: &str, text: &str) {
-    let was_text = values.get(name).is_some_and(|value| value.as_str().is_some());
-    let style = if was_text { Style::Text } else { Style::Plain };
-    let scalar = Scalar { text: text.to_owned(), style, computed: true, pending: false, failed: false };
-    values.insert(name.to_owned(), scalar_value(&scalar));
+/// Vars while they are worked out, each after those that it asks for.
+struct Vars<'a, 't> {
+    declared: &'a [Entry],
+    overrides: BTreeMap<String, Override<'a>>,
+    shared: &'a Shared,
+    templates: &'a mut Templates<'t>,
+    mistakes: &'a mut Vec<Diagnostic>,
+    values: BTreeMap<String, Value>,
+    /// Those that led to the one that is being worked out.
+    open: Vec<&'a Entry>,
+}
+
+/// How many vars may ask for one another in a chain.
+const DEPTH: usize = 64;
+
+impl<'a> Vars<'a, '_> {
+    fn settle(&mut self, entry: &'a Entry) {
+        let name = &entry.key.text;
+        if self.values.contains_key(name) {
+            return;
+        }
+        if let Some(start) = self.open.iter().position(|open| open.key.text == *name) {
+            self.mistakes.push(circle(&self.open[start..]));
+            return;
+        }
+        if self.open.len() >= DEPTH {
+            let long = Diagnostic::error(format!("more than {DEPTH} vars ask for one another in a chain"));
+            self.mistakes.push(long.at(entry.key.at, "the limit is reached here"));
+            return;
+        }
+        self.open.push(entry);
+        let mut asked = BTreeSet::new();
+        self.asked(&entry.value, &mut asked);
+        for other in self.declared.iter().filter(|other| asked.contains(&other.key.text)) {
+            self.settle(other);
+        }
+        self.open.pop();
+        // What stands in a circle was reported as such.
+        let circular = asked
+            .iter()
+            .any(|name| !self.values.contains_key(name) && self.declared.iter().any(|entry| entry.key.text == *name));
+        let mut node = entry.value.clone();
+        if !circular {
+            let context = self.shared.with_vars(self.values.clone()).context();
+            self.templates.render(&mut node, &context, self.mistakes);
+            // What is known only later has no place in what everything else is made of.
+            self.templates.finish(&mut node, &context, self.mistakes);
+        }
+        let own = value(&node);
+        let settled = match self.overrides.remove(name) {
+            None => own,
+            Some(Override::Value(value)) => value,
+            Some(Override::Text(text)) => of_text(text, &own),
+        };
+        self.values.insert(name.clone(), settled);
+    }
+
+    /// The vars that a value's templates ask for.
+    fn asked(&mut self, node: &Node, found: &mut BTreeSet<String>) {
+        match &node.kind {
+            Kind::Scalar(scalar) if is_template(&scalar.text) => {
+                found.extend(self.templates.names_below("vars", &scalar.text));
+            }
+            Kind::Scalar(_) => {}
+            Kind::Sequence(items) => items.iter().for_each(|item| self.asked(item, found)),
+            Kind::Mapping(entries) => entries.iter().for_each(|entry| self.asked(&entry.value, found)),
+        }
+    }
+}
+
+fn circle(open: &[&Entry]) -> Diagnostic {
+    let names: Vec<String> = open.iter().map(|entry| format!("`{}`", entry.key.text)).collect();
+    let text = match names.as_slice() {
+        [own] => format!("var {own} asks for itself"),
+        names => format!("vars ask for one another in a circle: {}", names.join(", which asks for ")),
+    };
+    let mut diagnostic = Diagnostic::error(text);
+    for (at, entry) in open.iter().enumerate() {
+        let label = format!("`{}` asks for `{}`", entry.key.text, open[(at + 1) % open.len()].key.text);
+        let place = entry.value.place();
+        diagnostic = if at == 0 { diagnostic.at(place, label) } else { diagnostic.and(place, label) };
+    }
+    diagnostic
+}
+
+/// A text from outside: a text where the file's value is one; a list or a mapping where it is one, as YAML has them; else
+/// what it looks like.
+fn of_text(text: &str, own: &Value) -> Value {
+    let collection = matches!(own.kind(), ValueKind::Seq | ValueKind::Map) && text.trim().starts_with(['[', '{']);
+    if collection
+        && let (documents, mistakes) = yaml::load(FileId(0), text)
+        && let Some(node) = documents.first().filter(|_| mistakes.is_empty())
+    {
+        return value(node);
+    }
+    let style = if own.as_str().is_some() { Style::Text } else { Style::Plain };
+    scalar_value(&Scalar { text: text.to_owned(), style, computed: true, pending: false, failed: false })
 }
 
 /// A tree as templates see it.

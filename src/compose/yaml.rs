@@ -20,10 +20,11 @@ pub(crate) const DEPTH: usize = 64;
 /// How many values a file may have once its aliases are followed.
 pub(crate) const NODES: usize = 2_000_000;
 
-/// Reads the documents of a text. The first syntax error ends it; mistakes that leave a tree are all reported.
-pub(crate) fn load(file: FileId, text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
+/// Reads the documents of a text. The first syntax error ends it, and leaves none; mistakes that leave a tree are all
+/// reported, and come with it.
+pub(crate) fn load(file: FileId, text: &str) -> (Vec<Node>, Vec<Diagnostic>) {
     if let Some(diagnostic) = trouble::not_text(file, text) {
-        return Err(vec![diagnostic]);
+        return (Vec::new(), vec![diagnostic]);
     }
     let mut builder = Builder::new(file, text);
     for event in std::iter::from_fn({
@@ -36,10 +37,12 @@ pub(crate) fn load(file: FileId, text: &str) -> Result<Vec<Node>, Vec<Diagnostic
         };
         if let Err(fatal) = step {
             builder.mistakes.push(fatal);
-            return Err(builder.mistakes);
+            return (Vec::new(), builder.mistakes);
         }
     }
-    if builder.mistakes.is_empty() { Ok(builder.documents) } else { Err(builder.mistakes) }
+    // What a merge key did not bring would be missed wherever it belongs.
+    let documents = if builder.whole { builder.documents } else { Vec::new() };
+    (documents, builder.mistakes)
 }
 
 /// A collection that is being read.
@@ -63,6 +66,10 @@ struct Builder<'a> {
     /// Values kept a second time for the sake of anchors.
     copied: usize,
     documents: Vec<Node>,
+    /// Whether nothing is missing that a merge key was to bring.
+    whole: bool,
+    /// Whether an alias was followed.
+    aliased: bool,
     mistakes: Vec<Diagnostic>,
 }
 
@@ -77,6 +84,8 @@ impl<'a> Builder<'a> {
             counted: 0,
             copied: 0,
             documents: Vec::new(),
+            whole: true,
+            aliased: false,
             mistakes: Vec::new(),
         }
     }
@@ -145,8 +154,11 @@ impl<'a> Builder<'a> {
         };
         node.at.end = if flow { at.end } else { last.unwrap_or(node.at.end) };
         if let Kind::Mapping(entries) = &mut node.kind {
+            self.whole &= !merge_key::is_repeated(entries);
             self.mistakes.extend(merge_key::duplicates(entries));
-            self.mistakes.extend(merge_key::merge(entries));
+            let merged = merge_key::merge(entries);
+            self.whole &= merged.is_empty();
+            self.mistakes.extend(merged);
         }
         self.value(node, anchor, self.counted - counted)
     }
@@ -154,6 +166,7 @@ impl<'a> Builder<'a> {
     fn alias(&mut self, anchor: usize, at: Extent) -> Result<(), Diagnostic> {
         let Some((node, size)) = self.anchors.get(&anchor) else { return Err(trouble::recursive_alias(at)) };
         let (node, size) = (Rc::clone(node), *size);
+        self.aliased = true;
         self.count(size, at)?;
         let depth = self.open.len();
         if depth + deepest(&node) > DEPTH {
@@ -191,7 +204,7 @@ impl<'a> Builder<'a> {
 
     fn count(&mut self, values: usize, at: Extent) -> Result<(), Diagnostic> {
         self.counted = self.counted.saturating_add(values);
-        if self.counted.saturating_add(self.copied) > NODES { Err(trouble::too_many(at)) } else { Ok(()) }
+        if self.counted.saturating_add(self.copied) > NODES { Err(trouble::too_many(at, self.aliased)) } else { Ok(()) }
     }
 }
 

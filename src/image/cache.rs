@@ -50,6 +50,9 @@ pub struct Entry {
     pub last_modified: Option<String>,
     /// When it was fetched, in seconds since 1970.
     pub fetched: u64,
+    /// The publishers' lists that have these bytes, as they were looked up for it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lists: BTreeSet<String>,
 }
 
 impl Entry {
@@ -221,11 +224,27 @@ impl Cache {
             sync_folder(&path)
         };
         take_in().map_err(Fault::cache(&path))?;
-        let record = self.record_path(&entry);
-        let text = serde_json::to_vec_pretty(&entry).expect("an entry is plain text and numbers");
-        write_atomically(&record, &text).map_err(Fault::cache(&record))?;
+        self.note(&entry)?;
         Digests::of(self).remember(&path, &entry.content);
         Ok(entry)
+    }
+
+    /// Notes that a list has the bytes of an entry, so that it need not be asked again.
+    pub(crate) fn held_against(&self, entry: &Entry, list: &str) -> Result<(), Fault> {
+        if entry.lists.contains(list) {
+            return Ok(());
+        }
+        let mut entry = entry.clone();
+        entry.lists.insert(list.to_owned());
+        let _index = self.index()?;
+        self.note(&entry)
+    }
+
+    /// Writes an entry's record. Call with the index held.
+    fn note(&self, entry: &Entry) -> Result<(), Fault> {
+        let record = self.record_path(entry);
+        let text = serde_json::to_vec_pretty(entry).expect("an entry is plain text and numbers");
+        write_atomically(&record, &text).map_err(Fault::cache(&record))
     }
 
     /// Waits until nobody else works on `key`. `waiting` is told once, with the process that does, where it is known.

@@ -164,9 +164,11 @@ fn here(request: &ImageRequest, cache: &Cache, pins: &Pins) -> Result<Option<Pat
         ImageFrom::Imported(name) => return Ok(Some(cache.path(&imported(cache, name)?))),
         ImageFrom::Url(url) => {
             let wanted = Wanted { identity: sums::identity(url), role: request.role, pin: pins.get(url) };
-            let literal = request.checksum.as_ref().filter(|sum| !matches!(sum, Checksum::Listed(_)));
+            let checksum = request.checksum.as_ref();
             let entries = cache.list()?;
-            entries.into_iter().find(|entry| wanted.is(entry) && literal.is_none_or(|sum| entry.published.meet(sum)))
+            // What is pinned is what `up` will use, or refuse; only it asks the publisher's list.
+            let pinned = wanted.pin.is_some() && checksum.is_some_and(|sum| sum.list().is_some());
+            entries.into_iter().find(|entry| wanted.is(entry) && (pinned || wanted.held(entry, checksum)))
         }
     };
     Ok(entry.map(|entry| cache.path(&entry)))
@@ -183,6 +185,18 @@ impl Wanted<'_> {
     pub(super) fn is(&self, entry: &Entry) -> bool {
         let pinned = self.pin.is_none_or(|pin| pin.sha256 == entry.published.sha256);
         entry.url.as_deref() == Some(&self.identity) && entry.role == self.role && pinned
+    }
+
+    /// Whether it is known without asking anybody that an entry is what a checksum promises.
+    pub(super) fn held(&self, entry: &Entry, checksum: Option<&Checksum>) -> bool {
+        match checksum {
+            None => true,
+            Some(Checksum::Listed(list)) => {
+                let list = sums::identity(list);
+                entry.lists.contains(&list) || self.pin.is_some_and(|pin| pin.list.as_ref() == Some(&list))
+            }
+            Some(sum) => entry.published.meet(sum),
+        }
     }
 }
 

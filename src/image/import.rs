@@ -2,6 +2,7 @@
 //!
 //! Owns what an import is checked for. Knows nothing of servers.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -55,6 +56,7 @@ fn copy(
         content: sums,
         etag: None,
         last_modified: None,
+        lists: BTreeSet::new(),
         fetched: now(),
     })
 }

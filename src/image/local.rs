@@ -2,7 +2,9 @@
 //!
 //! Owns what a packed file's name is in the cache. Knows nothing of servers but the list that a checksum may stand in.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::cache::{Cache, Entry, now};
@@ -25,7 +27,7 @@ pub(super) fn identity(path: &Path) -> String {
 
 /// Checks a file, and unpacks it where that is needed.
 pub(super) fn from_path(path: &Path, checksum: Option<&Checksum>, remote: &Remote<'_>) -> Result<PathBuf, Fault> {
-    let packed = remote.role == ImageRole::Disk && is_packed(path)?;
+    let packed = is_packed(path)? && remote.role == ImageRole::Disk;
     if checksum.is_none() && !packed {
         return Ok(path.to_owned());
     }
@@ -40,6 +42,11 @@ pub(super) fn from_path(path: &Path, checksum: Option<&Checksum>, remote: &Remot
 
 fn is_packed(path: &Path) -> Result<bool, Fault> {
     let unreadable = |source| Fault::Unreadable { path: path.to_owned(), source };
+    // Before it is opened: a pipe waits for whoever writes to it, perhaps for ever.
+    let kind = fs::metadata(path).map_err(unreadable)?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(unreadable(io::Error::other("it is no regular file")));
+    }
     let (start, _) = magic::start_of(path).map_err(unreadable)?;
     Ok(matches!(magic::kind(&start), Kind::Packed(_)))
 }
@@ -72,6 +79,7 @@ fn unpacked(path: &Path, name: &str, published: Sums, remote: &Remote<'_>) -> Re
         content: settled.content,
         etag: None,
         last_modified: None,
+        lists: BTreeSet::new(),
         fetched: now(),
     };
     let entry = cache.admit(entry, &settled.name, &settled.file)?;
@@ -89,7 +97,7 @@ fn unpacked_before(cache: &Cache, identity: &str, published: Option<&Sums>) -> R
 
 /// The file to use, without unpacking anything and without writing anything. A list of checksums on a server is not asked.
 pub(super) fn here(path: &Path, request: &ImageRequest, cache: &Cache) -> Result<Option<PathBuf>, Fault> {
-    let packed = request.role == ImageRole::Disk && is_packed(path)?;
+    let packed = is_packed(path)? && request.role == ImageRole::Disk;
     let literal = request.checksum.as_ref().filter(|sum| !matches!(sum, Checksum::Listed(_)));
     if literal.is_none() && !packed {
         return Ok(Some(path.to_owned()));

@@ -44,6 +44,9 @@ pub struct Pin {
     /// The disk that they are, unpacked; a kernel has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<PinnedDisk>,
+    /// The publisher's list that had these bytes when they were pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
 }
 
 /// A disk image that was once downloaded: enough to plan with where it is not.
@@ -60,7 +63,7 @@ pub struct PinnedDisk {
 
 impl Pin {
     pub(crate) fn new(sums: &Sums, etag: Option<String>, disk: Option<PinnedDisk>) -> Self {
-        Self { sha256: sums.sha256.clone(), sha512: sums.sha512.clone(), length: sums.length, etag, disk }
+        Self { sha256: sums.sha256.clone(), sha512: sums.sha512.clone(), length: sums.length, etag, disk, list: None }
     }
 
     /// The boot medium that it is, wherever that is; `None` where the lock file does not say enough.

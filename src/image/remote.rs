@@ -51,28 +51,50 @@ impl Remote<'_> {
 pub(super) fn from_url(url: &Url, checksum: Option<&Checksum>, remote: &Remote<'_>) -> Result<Found, Fault> {
     let with = remote.with;
     let pin = pinned(url, checksum, remote)?;
-    let wanted = Wanted { identity: sums::identity(url), role: remote.role, pin };
-    let literal = checksum.filter(|sum| !matches!(sum, Checksum::Listed(_)));
-    let fits = |entry: &Entry| wanted.is(entry) && literal.is_none_or(|sum| entry.published.meet(sum));
-    let cached = || with.cache.list().map(|entries| entries.into_iter().find(|entry| fits(entry)));
+    let mut wanted = Wanted { identity: sums::identity(url), role: remote.role, pin };
+    let held = |wanted: &Wanted<'_>, entry: &Entry| wanted.is(entry) && wanted.held(entry, checksum);
+    let cached = |wanted: &Wanted<'_>| with.cache.list().map(|all| all.into_iter().find(|entry| held(wanted, entry)));
     let update = with.mode == Mode::Update;
-    if !update && let Some(entry) = cached()? {
-        return Ok(use_cached(&entry, remote));
+    if !update && let Some(entry) = cached(&wanted)? {
+        return use_cached(&entry, checksum, remote);
     }
     let waiting = |holder| (remote.tell)(Progress::Waiting { holder });
     let key = sums::key(&wanted.identity);
     let _guard = with.cache.hold(&key, &waiting, with.cancelled)?;
     // Whoever was waited for may have brought it.
-    if !update && let Some(entry) = cached()? {
-        return Ok(use_cached(&entry, remote));
+    if !update && let Some(entry) = cached(&wanted)? {
+        return use_cached(&entry, checksum, remote);
     }
-    let job = Job { url, wanted: &wanted, partial: with.cache.partial(&key)?, expected: None };
-    // A pin is as good as the list that it was once checked against, and does not change with it.
-    let expected = match (checksum, pin) {
-        (None, _) | (Some(Checksum::Listed(_)), Some(_)) => None,
-        (Some(checksum), _) => Some(remote.digits(checksum, &url.file_name())?),
-    };
-    bring(&Job { expected, ..job }, remote)
+    let expected = expected(url, checksum, pin, remote)?;
+    let otherwise = |(expected, pin): &(&Checksum, &Pin)| !pin.sums().meet(expected);
+    if let Some((expected, pin)) = expected.as_ref().zip(pin).filter(otherwise) {
+        // Pinned without the list, which says otherwise: as with digits that the user has written since.
+        if with.mode == Mode::Locked {
+            return Err(stale(url, expected, pin));
+        }
+        wanted.pin = None;
+    }
+    bring(&Job { url, wanted: &wanted, partial: with.cache.partial(&key)?, expected, checksum }, remote)
+}
+
+/// The digits that the bytes have to have. A pin is as good as the list that it was once checked against, and does not
+/// change with it.
+fn expected(
+    url: &Url,
+    checksum: Option<&Checksum>,
+    pin: Option<&Pin>,
+    remote: &Remote<'_>,
+) -> Result<Option<Checksum>, Fault> {
+    let Some(checksum) = checksum else { return Ok(None) };
+    let list = checksum.list().map(sums::identity);
+    if list.is_some() && pin.is_some_and(|pin| pin.list == list) {
+        return Ok(None);
+    }
+    remote.digits(checksum, &url.file_name()).map(Some)
+}
+
+fn stale(url: &Url, asked: &Checksum, pin: &Pin) -> Fault {
+    Fault::Lock(LockFault::Stale { url: url.clone(), asked: asked.to_string(), pinned: pin.sums().like(asked) })
 }
 
 /// What the lock file holds the URL to, in this mode.
@@ -84,30 +106,35 @@ fn pinned<'a>(url: &Url, checksum: Option<&Checksum>, remote: &Remote<'a>) -> Re
     match (mode, pin) {
         (Mode::Update, _) | (Mode::Normal, None) => Ok(None),
         (Mode::Locked, None) => Err(Fault::Lock(LockFault::Unpinned(url.clone()))),
-        (Mode::Locked, Some(pin)) if contradicted(&pin) => {
-            let asked = checksum.map(ToString::to_string).unwrap_or_default();
-            let pinned = checksum.map(|sum| pin.sums().like(sum)).unwrap_or_default();
-            Err(Fault::Lock(LockFault::Stale { url: url.clone(), asked, pinned }))
-        }
+        (Mode::Locked, Some(pin)) if contradicted(&pin) => Err(stale(url, checksum.expect("it contradicts"), pin)),
         // The user has written another checksum since: the compose file is what the lock file follows.
         (Mode::Normal, Some(pin)) if contradicted(&pin) => Ok(None),
         (_, Some(pin)) => Ok(Some(pin)),
     }
 }
 
-fn use_cached(entry: &Entry, remote: &Remote<'_>) -> Found {
+/// Uses an entry that is known to be what the checksum promises.
+fn use_cached(entry: &Entry, checksum: Option<&Checksum>, remote: &Remote<'_>) -> Result<Found, Fault> {
     let cache = remote.with.cache;
+    if let Some(list) = checksum.and_then(Checksum::list) {
+        cache.held_against(entry, &sums::identity(list))?;
+    }
     cache.touch(entry);
     (remote.tell)(Progress::Ready { cached: true });
     let path = cache.path(entry);
-    let pin = pin_of(entry, &path);
-    (path, entry.url.clone().map(|url| (url, pin)))
+    let pin = pin_of(entry, &path, checksum, remote);
+    Ok((path, entry.url.clone().map(|url| (url, pin))))
 }
 
-fn pin_of(entry: &Entry, path: &Path) -> Pin {
+/// What a URL is pinned to. Whoever asks without the list leaves standing that another held it against one.
+fn pin_of(entry: &Entry, path: &Path, checksum: Option<&Checksum>, remote: &Remote<'_>) -> Pin {
+    let before = entry.url.as_ref().and_then(|url| remote.with.pins.by_identity(url));
+    let before = before.filter(|pin| pin.sha256 == entry.published.sha256).and_then(|pin| pin.list.clone());
+    let list = checksum.and_then(Checksum::list).map(sums::identity).or(before);
     let disk = (entry.role == ImageRole::Disk).then(|| super::disk(path).ok()).flatten();
     let (length, sha256) = (entry.content.length, entry.content.sha256.clone());
-    Pin::new(&entry.published, entry.etag.clone(), disk.map(|disk| PinnedDisk { format: disk.format, length, sha256 }))
+    let disk = disk.map(|disk| PinnedDisk { format: disk.format, length, sha256 });
+    Pin { list, ..Pin::new(&entry.published, entry.etag.clone(), disk) }
 }
 
 /// One URL that is being brought, with its lock held.
@@ -116,6 +143,7 @@ struct Job<'a> {
     wanted: &'a Wanted<'a>,
     partial: Partial,
     expected: Option<Checksum>,
+    checksum: Option<&'a Checksum>,
 }
 
 fn bring(job: &Job<'_>, remote: &Remote<'_>) -> Result<Found, Fault> {
@@ -123,13 +151,13 @@ fn bring(job: &Job<'_>, remote: &Remote<'_>) -> Result<Found, Fault> {
     if let Some(expected) = &job.expected
         && let Some(entry) = before.iter().find(|entry| entry.published.meet(expected))
     {
-        return Ok(use_cached(entry, remote));
+        return use_cached(entry, job.checksum, remote);
     }
     // With a checksum, the question is not whether the server has something new, but whether it has the right thing.
     let latest = before.first().filter(|_| job.expected.is_none());
     let version = latest.map(|entry| Version { etag: entry.etag.clone(), last_modified: entry.last_modified.clone() });
     match (transfer(job, version, remote)?, latest) {
-        (None, Some(entry)) => Ok(use_cached(entry, remote)),
+        (None, Some(entry)) => use_cached(entry, job.checksum, remote),
         (None, None) => unreachable!("a server is only asked for changes of what is here"),
         (Some((version, sums)), _) => admit(job, version, sums, remote),
     }
@@ -203,12 +231,13 @@ fn admit(job: &Job<'_>, version: Version, published: Sums, remote: &Remote<'_>) 
         etag: version.etag,
         last_modified: version.last_modified,
         fetched: now(),
+        lists: job.checksum.and_then(Checksum::list).map(sums::identity).into_iter().collect(),
     };
     let cache = remote.with.cache;
     let entry = cache.admit(entry, &settled.name, &settled.file)?;
     discard(&job.partial)?;
     (remote.tell)(Progress::Ready { cached: false });
     let path = cache.path(&entry);
-    let pin = pin_of(&entry, &path);
+    let pin = pin_of(&entry, &path, job.checksum, remote);
     Ok((path, Some((job.wanted.identity.clone(), pin))))
 }

@@ -88,9 +88,19 @@ impl CatalogError {
     }
 }
 
+/// What the catalog says of a name.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    /// Another name for the same image.
+    Same { same_as: String },
+    /// Where it is.
+    At(Listed),
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct Listed {
     url: String,
     checksum: String,
     #[serde(default)]
@@ -105,9 +115,17 @@ pub fn well_known_names() -> impl Iterator<Item = &'static str> {
     CATALOG.keys().map(String::as_str)
 }
 
+/// The name that says which version is meant: `debian:13` for `debian`. What is no alias stays as it is.
+pub fn versioned(name: &str) -> &str {
+    match CATALOG.get(name) {
+        Some(Line::Same { same_as }) => same_as,
+        _ => name,
+    }
+}
+
 /// Looks a name up. `None` is for what is no such name, and does not look like one: a path, or a volume of a pool.
 pub fn well_known(name: &str, arch: Arch) -> Result<Option<WellKnown>, CatalogError> {
-    if let Some(line) = CATALOG.get(name) {
+    if let Some(Line::At(line)) = CATALOG.get(versioned(name)) {
         if line.arches.as_ref().is_some_and(|arches| !arches.contains(&arch)) {
             return Err(CatalogError::OtherArch { name: name.to_owned() });
         }
@@ -121,7 +139,7 @@ pub fn well_known(name: &str, arch: Arch) -> Result<Option<WellKnown>, CatalogEr
     Err(CatalogError::Unknown { name: name.to_owned(), meant })
 }
 
-fn place(line: &Line, arch: Arch) -> WellKnown {
+fn place(line: &Listed, arch: Arch) -> WellKnown {
     let fill = |text: &str| arch.words().iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value));
     let url = fill(&line.url);
     let checksum = fill(&line.checksum).replace("{url}", &url);
@@ -137,7 +155,8 @@ fn similar(name: &str, family: &str) -> Vec<&'static str> {
     const SHOWN: usize = 3;
     let family_of = |known: &'static str| known.split(':').next().unwrap_or(known);
     let close = |known: &&'static str| strsim::normalized_damerau_levenshtein(family_of(known), family) >= ALMOST;
-    let mut meant: Vec<&'static str> = well_known_names().filter(close).collect();
+    let mut meant: Vec<&'static str> =
+        well_known_names().filter(|name| versioned(name) == *name).filter(close).collect();
     meant.sort_by(|a, b| {
         let likeness = |known: &str| strsim::normalized_damerau_levenshtein(known, name);
         likeness(b).total_cmp(&likeness(a)).then_with(|| b.cmp(a))
@@ -233,6 +252,21 @@ mod tests {
         assert!(url("debian:12", Arch::Aarch64).ends_with("/debian-12-genericcloud-arm64.qcow2"));
         assert!(url("alpine:3.22", Arch::Aarch64).ends_with("-aarch64-uefi-cloudinit-r0.qcow2"));
         assert_eq!(well_known("arch", Arch::Aarch64), Err(CatalogError::OtherArch { name: "arch".to_owned() }));
+    }
+
+    #[test]
+    fn a_name_without_a_version_is_the_newest_of_its_family() {
+        let version = |name: &str| -> Vec<u32> {
+            let version = name.split(':').nth(1).expect("a version");
+            version.split('.').map(|part| part.parse().expect("a number")).collect()
+        };
+        for family in ["debian", "ubuntu", "fedora", "alma", "rocky", "alpine"] {
+            let known = well_known_names().filter(|name| name.split(':').next() == Some(family) && name.contains(':'));
+            let newest = known.max_by_key(|name| version(name)).expect("some");
+            assert_eq!(versioned(family), newest);
+            assert_eq!(well_known(family, Arch::X86_64), well_known(newest, Arch::X86_64));
+        }
+        assert_eq!((versioned("arch"), versioned("debian:12")), ("arch", "debian:12"));
     }
 
     #[test]

@@ -87,6 +87,13 @@ pub enum ChecksumError {
     Url(#[from] UrlError),
 }
 
+impl Checksum {
+    /// The list that it has to be looked up in, where it is not given in digits.
+    pub fn list(&self) -> Option<&Url> {
+        if let Self::Listed(list) = self { Some(list) } else { None }
+    }
+}
+
 impl FromStr for Checksum {
     type Err = ChecksumError;
 

@@ -46,9 +46,17 @@ pub(super) fn down(desired: &DesiredState, actual: &ActualState, volumes: bool) 
 
 /// The resources of the project that the file does not have.
 pub(super) fn orphans<'a>(desired: &DesiredState, actual: &'a ActualState) -> BTreeMap<&'a ResourceId, &'a Actual> {
-    // A volume that the file no longer has is data that it no longer mentions: `down --volumes` is there for it.
     let counts = |id: &ResourceId| !matches!(id, ResourceId::Pool(_) | ResourceId::Volume(_));
     actual.resources.iter().filter(|(id, _)| counts(id) && !desired.specs.contains_key(id)).collect()
+}
+
+/// The volumes that the file does not have. They are data that it no longer mentions: told, but never deleted with orphans.
+pub(super) fn unmentioned<'a>(
+    desired: &'a DesiredState,
+    actual: &'a ActualState,
+) -> impl Iterator<Item = ResourceId> + use<'a> {
+    let volume = |id: &&ResourceId| matches!(id, ResourceId::Volume(_)) && !desired.specs.contains_key(*id);
+    actual.resources.keys().filter(volume).cloned()
 }
 
 /// Deletes these resources, dependents first. The order is the recorded one: there may be no file any more.

@@ -10,7 +10,7 @@ use crate::model::{Condition, Healthcheck, Network, Spec, Task};
 use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::anew::{settled, viewed};
 use crate::plan::change::{Change, change};
-use crate::plan::deletion::{afresh, deletions, down, orphans};
+use crate::plan::deletion::{afresh, deletions, down, orphans, unmentioned};
 use crate::plan::delivery::delivered;
 use crate::plan::diff::changes;
 use crate::plan::draft::{Draft, connect, number};
@@ -179,6 +179,8 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
     } else {
         left = orphans.into_keys().cloned().collect();
     }
+    left.extend(unmentioned(desired, actual));
+    left.sort();
     last(formers, &mut drafts);
     if !obstacles.is_empty() {
         return Err(PlanError::Blocked(obstacles));

@@ -60,6 +60,22 @@ const STARTS: [(&str, &str); 9] = [
     ("#!", "text/x-shellscript"),
 ];
 
+/// MIME types of parts that cloud-init does something with.
+pub const CONTENT_TYPES: &[&str] = &[
+    "text/cloud-config",
+    "text/cloud-config-archive",
+    "text/cloud-config-jsonp",
+    "text/cloud-boothook",
+    "text/jinja2",
+    "text/part-handler",
+    "text/x-include-once-url",
+    "text/x-include-url",
+    "text/x-shellscript",
+    "text/x-shellscript-per-boot",
+    "text/x-shellscript-per-instance",
+    "text/x-shellscript-per-once",
+];
+
 /// The MIME type that the first line of a text stands for.
 pub(super) fn content_type(text: &str) -> Option<&'static str> {
     let start = text.trim_start();

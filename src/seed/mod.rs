@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-pub use check::{Problem, Severity, check};
+pub use check::{CONTENT_TYPES, Problem, Severity, check};
 pub use secrets::{FillError, filled, holds_secrets, scrubbed};
 pub(crate) use user_data::base64;
 

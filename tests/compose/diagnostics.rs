@@ -43,7 +43,7 @@ fn the_second_of_two_equal_variables_is_pointed_at_itself() {
 
 #[test]
 fn json_has_the_same_facts() {
-    let fixture = Fixture::new("vms:\n  wéb:\n    cpus: 1\n    cpus: 2\n");
+    let fixture = Fixture::new("vms: #é\n  web:\n    cpus: 1\n    cpus: 2\n    image: ./a\n");
     let mistakes = fixture.parse().unwrap_err();
     assert_eq!(mistakes.list[0].severity, Severity::Error);
     let json = serde_json::to_value(&mistakes).unwrap();
@@ -53,8 +53,8 @@ fn json_has_the_same_facts() {
             "severity": "error",
             "message": "`cpus` is given twice",
             "labels": [
-                { "file": "vmcompose.yaml", "line": 4, "column": 5, "end_line": 4, "end_column": 9, "start": 29, "end": 33, "text": "given again here", "primary": true },
-                { "file": "vmcompose.yaml", "line": 3, "column": 5, "end_line": 3, "end_column": 9, "start": 17, "end": 21, "text": "first given here", "primary": false }
+                { "file": "vmcompose.yaml", "line": 4, "column": 5, "end_line": 4, "end_column": 9, "start": 32, "end": 36, "text": "given again here", "primary": true },
+                { "file": "vmcompose.yaml", "line": 3, "column": 5, "end_line": 3, "end_column": 9, "start": 20, "end": 24, "text": "first given here", "primary": false }
             ],
             "hints": ["remove one of the two, or merge what they say"]
         }])

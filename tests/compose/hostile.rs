@@ -44,7 +44,16 @@ fn anchors_within_anchors_do_not_multiply() {
 #[test]
 fn a_wide_list_ends_soon() {
     let text = format!("x: [{}]", "a,".repeat(3_000_000));
-    refused_soon(&Fixture::new(&text), "more than 2000000 values");
+    refused_soon(&Fixture::new(&text), "more than 2000000 values in one file");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused() {
+    let text = "include: [pipe]\nvms: {web: {image: ./a, provision: {script: pipe}}}";
+    let fixture = Fixture::new(text);
+    let made = std::process::Command::new("mkfifo").arg(fixture.directory().join("pipe")).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    refused_soon(&fixture, "it is no regular file");
 }
 
 #[test]

@@ -224,8 +224,9 @@ fn disks_without_a_name_are_numbered_around_those_that_have_one() {
 
 #[test]
 fn the_same_file_is_the_same_project() {
+    let fixture = Fixture::new(include_str!("full.yaml"));
     let parse = || {
-        let parsed = Fixture::new(include_str!("full.yaml")).parse().unwrap();
+        let parsed = fixture.parse().unwrap();
         let resolved = serde_yaml::to_string(&parsed.resolved()).unwrap();
         (parsed.project.networks, parsed.project.volumes, parsed.project.vms, resolved)
     };
@@ -237,4 +238,106 @@ fn a_dollar_sign_survives_in_the_resolved_file() {
     let fixture = Fixture::new("vms: {web: {image: ./a, labels: {x: 'costs 5$$', y: $V}}}").env("V", "${W}");
     let again = Fixture::new(&serde_yaml::to_string(&fixture.parse().unwrap().resolved()).unwrap());
     assert_eq!(vm(&again.project(), "web").labels, vm(&fixture.project(), "web").labels);
+}
+
+/// What `config` prints of a fixture, in a folder of its own.
+fn printed(fixture: &Fixture) -> Fixture {
+    match fixture.parse() {
+        Ok(parsed) => Fixture::new(&serde_yaml::to_string(&parsed.resolved()).unwrap()),
+        Err(mistakes) => panic!("{mistakes}"),
+    }
+}
+
+/// A project but for what only helps to tell where it comes from.
+fn meaning(fixture: &Fixture) -> String {
+    let mut project = fixture.project();
+    project.origins.clear();
+    project.vms.values_mut().for_each(|vm| vm.replica_of = None);
+    format!("{project:#?}")
+}
+
+fn assert_printed_means_the_same(fixture: &Fixture) {
+    let again = printed(fixture);
+    assert_eq!(meaning(fixture), meaning(&again));
+    let text = |fixture: &Fixture| serde_yaml::to_string(&fixture.parse().unwrap().resolved()).unwrap();
+    assert_eq!(text(fixture), text(&again));
+}
+
+#[test]
+fn what_config_prints_means_the_same() {
+    for text in [
+        // Names of several vms, on networks that are declared and on the one that is not.
+        "networks: {back: {}}
+vms:
+  api: {image: ./a, replicas: 2, networks: [back, default], healthcheck: {tcp: 80}}
+  job: {image: ./a, for_each: [x, y], networks: {back: {aliases: [work]}}}
+  web: {image: ./a, depends_on: [api, job]}
+  all: {image: ./a, replicas: 2, depends_on: {api: {condition: healthy}, off: {required: false}}}
+  off: {image: ./a, profiles: [never]}",
+        // Numbers that were computed, and texts that only look like numbers.
+        "vars: {n: 3}
+vms:
+  web:
+    image: ./a
+    cpus: '${CP}'
+    autostart: '{{ vars.n == 3 }}'
+    labels: {a: '${CP}', b: '0${CP}', c: '1.{{ vars.n }}0', d: '3'}
+    cloud_init: {config: {bootcmd: ['{{ vars.n }}'], x: '${CP}'}, write_files: [{path: /x, content: '{{ vars.n }}', permissions: '0{{ 644 }}'}]}",
+        // Braces and dollars that are the guest's.
+        "vms:
+  web:
+    image: ./a
+    labels: {x: '{% raw %}{{ a }} {% b %} {# c #} {{{{{% endraw %}', y: '$${HOME}'}
+    cloud_init: {user_data: \"#!/bin/sh\\n{% raw %}echo {{ $HOME }}{% endraw %}\\n\"}
+    provision: {run: '{% raw %}{{ x }}{% endraw %} ${HOME}'}",
+        // Paths.
+        "images: {own: {source: images/own.qcow2}}
+secrets: {a: {file: ./a.key}, b: {sops: b.enc}, c: {sops: {file: ../c.enc}}}
+vms:
+  a: {image: own, shares: ['./code:/srv/code:ro', {source: etc, target: /srv/etc}]}
+  b: {image: debian:12, healthcheck: {http: {port: 443, tls: {ca: ca.pem}}}}
+  c: {boot: {kernel: ./vmlinuz, initrd: initrd.img}}
+  d: {image: pool:volume.qcow2}
+  e: {boot: {cdrom: ./d.iso}, disk: 1GiB}",
+    ] {
+        assert_printed_means_the_same(&Fixture::new(text).env("CP", "3"));
+    }
+}
+
+#[test]
+fn paths_of_an_included_file_are_printed_as_they_are_meant() {
+    let fixture = Fixture::new("include: [sub/inc.yaml]\nvms: {web: {image: ./web.qcow2}}")
+        .file("sub/inc.yaml", "vms: {db: {image: ./img.qcow2, provision: {script: setup.sh}}}")
+        .file("sub/setup.sh", "echo {{ not a template }}\n");
+    assert_printed_means_the_same(&fixture);
+    let project = printed(&fixture).project();
+    let files: Vec<_> = project.images.values().map(|image| file(image).to_owned()).collect();
+    assert_eq!(files, [fixture.directory().join("sub/img.qcow2"), fixture.directory().join("web.qcow2")]);
+}
+
+#[test]
+fn the_default_network_need_not_be_declared_to_be_named() {
+    for networks in ["[default]", "{default: {aliases: [x]}}", "[back, default]"] {
+        let fixture =
+            Fixture::new(&format!("networks: {{back: {{}}}}\nvms: {{web: {{image: ./a, networks: {networks}}}}}"));
+        let project = fixture.project();
+        assert!(vm(&project, "web").interfaces.iter().any(|nic| nic.network.as_str() == "default"), "{networks}");
+    }
+}
+
+#[test]
+fn vms_that_are_off_are_checked_too() {
+    for off in ["profiles: [never]", "enabled: false", "replicas: 0", "for_each: []"] {
+        let said = Fixture::new(&format!(
+            "vms: {{web: {{image: ./a}}, db: {{{off}, image: ./b, memry: 1GiB, cpus: many, disk: '{{{{ each.value }}}}', hostname: '{{{{ oops'}}}}"
+        ))
+        .mistakes();
+        for words in ["unknown key `memry` in `vms.db`", "`vms.db.cpus` must be a whole number", "not a template"] {
+            assert!(said.contains(words), "{off}:\n{said}");
+        }
+        assert_eq!(said.matches("error:").count(), 3, "{off}:\n{said}");
+        // What it refers to may be missing.
+        let lenient = format!("vms: {{web: {{image: ./a}}, db: {{{off}, image: nowhere, depends_on: [nobody]}}}}");
+        assert_eq!(Fixture::new(&lenient).mistakes(), "");
+    }
 }

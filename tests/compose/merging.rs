@@ -78,6 +78,34 @@ fn a_kernel_takes_the_place_of_an_image() {
 }
 
 #[test]
+fn disks_shares_accounts_and_packages_are_unique_by_what_they_are() {
+    let text = |over_text: &str| {
+        let base = "
+volumes: {data: {size: 1GiB}, other: {size: 1GiB}}
+vms:
+  web:
+    image: ./a.qcow2
+    disks: [{volume: data, mount: /srv/data}, {size: 1GiB, name: scratch, mount: /scratch}]
+    shares: [./code:/srv/code]
+    cloud_init: {users: [{name: ada, shell: /bin/sh}], packages: [nginx]}
+";
+        vm(&over(base, over_text).project(), "web").clone()
+    };
+    let web = text("vms: {web: {disks: [{volume: other, mount: /srv/data}, {size: 2GiB, mount: /scratch}]}}");
+    let [Disk::Volume { volume }, Disk::Own { name, size }] = &web.disks[..] else { panic!("{:?}", web.disks) };
+    assert_eq!((volume.as_str(), name.as_str(), size.to_string().as_str()), ("other", "scratch", "2GiB"));
+    let web = text("vms: {web: {shares: [{source: ./new, target: /srv/code/}, './etc:/srv/etc:ro']}}");
+    let shares: Vec<(bool, &str)> =
+        web.shares.iter().map(|share| (share.source.ends_with("/new"), share.target.as_str())).collect();
+    assert_eq!(shares, [(true, "/srv/code"), (false, "/srv/etc")]);
+    let web = text("vms: {web: {cloud_init: {users: [{name: ada, sudo: 'ALL=(ALL) ALL'}], packages: [git, nginx]}}}");
+    let told = web.cloud_init.expect("told");
+    assert_eq!(told.packages, ["nginx", "git"]);
+    assert_eq!(told.users.len(), 1);
+    assert_eq!((told.users[0].shell.as_deref(), told.users[0].sudo.is_some()), (Some("/bin/sh"), true));
+}
+
+#[test]
 fn names_in_a_list_and_in_a_mapping_are_merged_by_name() {
     let web =
         merged("vms: {web: {networks: {back: {}, front: {}}, depends_on: {db: {condition: started, restart: true}}}}");

@@ -189,3 +189,34 @@ fn the_resolved_file_has_no_templates_and_means_the_same() {
         );
     }
 }
+
+#[test]
+fn vars_are_worked_out_in_the_order_of_their_use() {
+    let fixture = Fixture::new(
+        "vars: {url: 'http://{{ vars.host }}', host: '{{ vars.name }}.example', name: db}
+vms: {web: {image: ./a, labels: {x: '{{ vars.url }}'}}}",
+    );
+    assert_eq!(vm(&fixture.project(), "web").labels["x"], "http://db.example");
+    // What is made of a var follows it.
+    let fixture = fixture.with(|request| request.vars = vec![("name".to_owned(), "web".to_owned())]);
+    assert_eq!(vm(&fixture.project(), "web").labels["x"], "http://web.example");
+}
+
+#[test]
+fn vars_that_ask_for_one_another_are_a_mistake() {
+    let said = |vars: &str| Fixture::new(&format!("vars: {vars}\nvms: {{web: {{image: ./a}}}}")).mistakes();
+    let circle = said("{a: '{{ vars.b }}', b: '{{ vars.c }}', c: 'x{{ vars.a }}'}");
+    let first = "error: vars ask for one another in a circle: `a`, which asks for `b`, which asks for `c`";
+    assert!(circle.starts_with(first), "{circle}");
+    assert_eq!(circle.matches("error:").count(), 1, "{circle}");
+    assert!(circle.contains("`c` asks for `a`"), "{circle}");
+    assert!(said("{a: '{{ vars.a }}'}").starts_with("error: var `a` asks for itself\n"));
+}
+
+#[test]
+fn a_list_can_be_given_on_the_command_line() {
+    let fixture = Fixture::new("vars: {nodes: [a]}\nvms: {web: {image: ./a, for_each: '{{ vars.nodes }}'}}");
+    let fixture = fixture.with(|request| request.vars = vec![("nodes".to_owned(), "[b, c]".to_owned())]);
+    let names: Vec<String> = fixture.project().vms.keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["web-b", "web-c"]);
+}

@@ -183,7 +183,7 @@ fn an_error_of_every_class_in_every_undo_is_told_and_the_rest_goes_back() {
     let last = operations(&Stage::new().plan) - 1;
     for (undo, kind) in (0..last).flat_map(|undo| KINDS.map(|kind| (undo, kind))) {
         // Each kind is tried at every third undo: enough for each undo to meet several.
-        if (undo + attempts(kind)) % 3 != 0 && kind != ErrorKind::Rejected {
+        if !(undo + attempts(kind)).is_multiple_of(3) && kind != ErrorKind::Rejected {
             continue;
         }
         let stage = Stage::new();

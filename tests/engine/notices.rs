@@ -91,13 +91,13 @@ fn a_vm_is_followed_through_its_life_by_those_who_ask_for_its_project() {
     let stop = Operation::StopVm { name: vm.name.clone(), grace: Span::secs(0) };
     support::apply(&libvirt, &shop, &stop);
     support::apply(&libvirt, &shop, &Operation::UndefineVm(Box::new(vm.clone())));
-    let seen: Vec<Sign> = std::iter::from_fn(|| {
+    let signs: Vec<Sign> = std::iter::from_fn(|| {
         let notice = notices.blocking_recv().expect("they are kept");
         assert_eq!(notice.vm, vm.name);
         Some(notice.sign)
     })
     .take(4)
     .collect();
-    assert_eq!(seen, [Sign::Defined, Sign::Started, Sign::Killed, Sign::Undefined]);
+    assert_eq!(signs, [Sign::Defined, Sign::Started, Sign::Killed, Sign::Undefined]);
     assert!(foreign.try_recv().is_err(), "another project hears nothing of it");
 }

@@ -141,3 +141,52 @@ fn a_pin_makes_the_publishers_list_superfluous() {
     colleague.fetch(wanted).expect("pinned");
     assert_eq!(server.requests("/SHA256SUMS").len(), 1);
 }
+
+#[test]
+fn what_another_project_has_cached_is_held_against_the_list() {
+    let (server, mut bench) = (Server::new(), Bench::new());
+    let (right, wrong) = (qcow2(10), qcow2(20));
+    server.put(PATH, &wrong, "1");
+    bench.fetch(request(&server.url(PATH))).expect("without a checksum, whatever comes");
+    // Another project asks for the same URL, with the publisher's list.
+    let list = format!("{}  debian.qcow2\n", sha256(&right));
+    server.put("/SHA256SUMS", list.as_bytes(), "1");
+    let listed = with_checksum(&server.url(PATH), &server.url("/SHA256SUMS"));
+    bench.pins = Pins::default();
+    let error = bench.fetch(listed.clone()).expect_err("not what the list has");
+    assert!(error.contains(&sha256(&right)) && error.contains(&sha256(&wrong)), "{error}");
+    assert!(bench.pins.is_empty());
+    assert_eq!(server.requests("/SHA256SUMS").len(), 1);
+
+    server.put(PATH, &right, "2");
+    bench.fetch(listed.clone()).expect("what the list has");
+    let (asked, sent) = (server.requests("/SHA256SUMS").len(), server.requests(PATH).len());
+    // From now on it is known: by the cache for all projects, by the lock file for this one.
+    bench.fetch(listed.clone()).expect("pinned");
+    bench.pins = Pins::default();
+    bench.fetch(listed).expect("noted in the cache");
+    assert_eq!((server.requests("/SHA256SUMS").len(), server.requests(PATH).len()), (asked, sent));
+}
+
+#[test]
+fn a_pin_without_the_list_is_held_against_it_once() {
+    let (server, mut bench) = (Server::new(), Bench::new());
+    let body = qcow2(10);
+    server.put(PATH, &body, "1");
+    bench.fetch(request(&server.url(PATH))).expect("pinned without a checksum");
+    let listed = with_checksum(&server.url(PATH), &server.url("/SHA256SUMS"));
+    let other = format!("{}  debian.qcow2\n", sha256(&qcow2(20)));
+    server.put("/SHA256SUMS", other.as_bytes(), "1");
+    bench.mode = Mode::Locked;
+    let errors = bench.fetch_all(&one(listed.clone())).expect_err("the list has others");
+    assert!(matches!(errors[0].fault, Fault::Lock(LockFault::Stale { .. })), "{}", errors[0]);
+    bench.mode = Mode::Normal;
+    server.put("/SHA256SUMS", format!("{}  debian.qcow2\n", sha256(&body)).as_bytes(), "2");
+    bench.fetch(listed.clone()).expect("the list has them");
+    // The list moves on; what was once in it stays good, for a colleague with an empty cache too.
+    server.put("/SHA256SUMS", other.as_bytes(), "3");
+    let mut colleague = Bench::new();
+    (colleague.pins, colleague.mode) = (bench.pins.clone(), Mode::Locked);
+    colleague.fetch(listed).expect("pinned from a run that looked");
+    assert_eq!(server.requests(PATH).len(), 2);
+}

@@ -2,7 +2,8 @@
 
 use vmcompose::model::{Disk, Spec, Volume, VolumeRef};
 use vmcompose::names::{Pool, ResourceId};
-use vmcompose::plan::{Action, Effect, Operation, Plan, Step, plan};
+use vmcompose::plan::{Action, Effect, Operation, Options, Plan, Step, plan};
+use vmcompose::render::{self, Palette};
 use vmcompose::state::{ActualState, DesiredState, OtherPool, Phase};
 use vmcompose::units::Bytes;
 
@@ -41,6 +42,19 @@ fn told(step: &Step) -> (Vec<String>, Vec<String>) {
 
 const ONE: Bytes = Bytes::gib(1);
 const TWO: Bytes = Bytes::gib(2);
+
+#[test]
+fn a_volume_that_the_file_no_longer_has_is_told_and_kept() {
+    let actual = applied(&desired(&[db(ONE, ONE), volume(ONE)]));
+    for options in [UP, Options { remove_orphans: true, ..UP }] {
+        let plan = plan(&desired(&[db(ONE, ONE)]), &actual, &options).expect("a plan");
+        assert!(plan.is_empty(), "{plan:#?}");
+        assert_eq!(plan.orphans, [ResourceId::Volume(name("data"))]);
+        let text = render::plan::text(&plan, &Palette::PLAIN);
+        assert!(text.contains("left alone, though no longer in the file:\n  volume `data`\n"), "{text}");
+        assert!(text.contains("`vmcompose volume rm NAME`") && !text.contains("--remove-orphans"), "{text}");
+    }
+}
 
 #[test]
 fn disks_grow_in_place_after_what_can_be_undone() {

@@ -136,7 +136,8 @@ impl Guest<'_> {
 
     fn rejected(&self, words: &str) -> HypervisorError {
         HypervisorError::new(ErrorKind::Rejected, words).with_hint(format!(
-            "`vmcompose exec {} -- cat /var/lib/vmcompose/provision.log` shows all of it, while the vm is there",
+            "`vmcompose up --on-failure keep` leaves the vm there; then `vmcompose exec {} -- cat \
+             /var/lib/vmcompose/provision.log` shows all of it",
             self.vm
         ))
     }

@@ -11,7 +11,8 @@ use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::Place;
 use crate::compose::schema::resource::Image;
 use crate::compose::schema::vm as file;
-use crate::model::catalog::{Located, well_known_names};
+use crate::compose::suggest;
+use crate::model::catalog::{Located, versioned, well_known_names};
 use crate::model::login::known_account;
 use crate::model::{Boot, ImageFormat, ImageFrom, ImageRef, ImageRequest, ImageRole, Origin};
 use crate::names::{ImageName, ResourceId};
@@ -165,7 +166,8 @@ impl Images {
         let Some((found, format, place)) = self.declared.get(name) else {
             let known = self.declared.keys().map(ImageName::as_str);
             let mistake = unknown("image", text, &subject(instance), known);
-            mistakes.push(mistake.hint(format!("a file is named by its path: `./{name}`")));
+            let near = known_near(name, &self.declared);
+            mistakes.push(mistake.maybe_hint(near).hint(format!("a file is named by its path: `./{name}`")));
             return None;
         };
         let Located { from, checksum } = match found.clone()? {
@@ -260,6 +262,12 @@ fn is_well_known(name: &ImageName) -> bool {
     well_known_names().any(|known| known == name.as_str())
 }
 
+/// The well-known name that was probably meant, where it is no name of the file's.
+fn known_near<T>(name: &ImageName, declared: &BTreeMap<ImageName, T>) -> Option<String> {
+    let own = suggest::nearest(name.as_str(), declared.keys().map(ImageName::as_str));
+    if own.is_some() { None } else { suggest::did_you_mean(name.as_str(), well_known_names()) }
+}
+
 /// All of where an image is, secrets included: for comparing, not for showing.
 fn identity(from: &ImageFrom) -> String {
     match from {
@@ -272,7 +280,7 @@ fn identity(from: &ImageFrom) -> String {
 fn last_part(text: &str, from: &ImageFrom) -> String {
     match from {
         ImageFrom::Url(url) if text.contains("://") => url.file_name(),
-        ImageFrom::Url(_) => text.to_owned(),
+        ImageFrom::Url(_) => versioned(text).to_owned(),
         ImageFrom::Imported(name) => name.clone(),
         ImageFrom::Path(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     }

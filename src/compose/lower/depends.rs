@@ -10,7 +10,7 @@ use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::Place;
 use crate::compose::schema::health::{Condition as Asked, Dependency as Wish};
 use crate::compose::schema::vm as file;
-use crate::graph::{CycleError, Graph, cycle_text};
+use crate::graph::{CycleError, Graph, SHOWN, cycle_text};
 use crate::model::{Condition, Dependency, Spec, Vm};
 use crate::names::{ResourceId, VmName};
 
@@ -190,7 +190,7 @@ pub(super) fn check_cycles(
     for cycle in &cycles {
         let mut diagnostic = Diagnostic::error(cycle_text(cycle));
         let names: Vec<&VmName> = cycle.iter().filter_map(ResourceId::as_vm).collect();
-        for (at, name) in names.iter().enumerate() {
+        for (at, name) in names.iter().enumerate().take(SHOWN) {
             let next = names[(at + 1) % names.len()];
             let Some(place) = edge(instances, groups, name, next) else { continue };
             let text = format!("`{name}` waits for `{next}`");

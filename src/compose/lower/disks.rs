@@ -79,7 +79,8 @@ fn check_pool(pool: &At<String>, mistakes: &mut Vec<Diagnostic>) {
 pub(super) fn check_size(size: &At<Bytes>, mistakes: &mut Vec<Diagnostic>) {
     if size.value < SMALLEST {
         let small = Diagnostic::error(format!("a disk of `{}` is too small; the least is `{SMALLEST}`", size.value));
-        let bare = size.value.0 < 1 << 16 && size.value.0 > 0;
+        // Of a size with a unit, `1K`, nobody meant gibibytes.
+        let bare = size.value.0 < 1 << 10 && size.value.0 > 0;
         let hint = bare.then(|| format!("a number without a unit counts bytes; write `{}GiB`", size.value.0));
         mistakes.push(small.at(size.place, "too small").maybe_hint(hint));
     }

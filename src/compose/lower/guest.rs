@@ -3,6 +3,8 @@
 //! Owns what `cloud_init`, `ssh` and the mounts of disks amount to together, and that user-data is looked over before a
 //! vm boots with it. Knows nothing of how a seed is written.
 
+mod given;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -33,6 +35,7 @@ pub(super) fn lower(
     let spec = &instance.spec;
     let mut settings = spec.cloud_init.as_ref().map(|given| {
         check_parts(scope.texts, given, mistakes, warnings);
+        given::check(given, mistakes);
         settings(given, mistakes, warnings)
     });
     let disks = mounted(instance, disks, mistakes);
@@ -68,7 +71,9 @@ fn settings(given: &file::CloudInit, mistakes: &mut Vec<Diagnostic>, warnings: &
     let config = mapping("config", given.config.as_ref(), mistakes);
     check_config(&config, given.config.as_ref(), mistakes, warnings);
     let parts = given.user_data.into_iter().flat_map(|file::UserData(parts)| parts).chain(given.parts);
-    let part = |part: file::Part| Some(Part { content: part.content?.value, content_type: part.content_type });
+    let part = |part: file::Part| {
+        Some(Part { content: part.content?.value, content_type: part.content_type.map(|kind| kind.value) })
+    };
     CloudInit {
         fqdn: given.fqdn.map(|name| name.0),
         user_data: parts.filter_map(part).collect(),
@@ -76,7 +81,7 @@ fn settings(given: &file::CloudInit, mistakes: &mut Vec<Diagnostic>, warnings: &
         ssh_authorized_keys: texts(&given.ssh_authorized_keys).collect(),
         project_key: None,
         password_login: given.password_login.unwrap_or(false),
-        packages: given.packages,
+        packages: values(given.packages),
         package_update: given.package_update,
         package_upgrade: given.package_upgrade,
         write_files: given.write_files.into_iter().map(|file| write_file(file, mistakes)).collect(),
@@ -88,11 +93,15 @@ fn settings(given: &file::CloudInit, mistakes: &mut Vec<Diagnostic>, warnings: &
         mounts: given.mounts.into_iter().map(|wish| mount(wish, mistakes)).collect(),
         timezone: given.timezone,
         locale: given.locale,
-        ca_certs: given.ca_certs,
+        ca_certs: values(given.ca_certs),
         growpart: given.growpart,
         config,
         meta_data: mapping("meta_data", given.meta_data.as_ref(), mistakes).into_iter().collect(),
     }
+}
+
+fn values(texts: Vec<At<String>>) -> Vec<String> {
+    texts.into_iter().map(|text| text.value).collect()
 }
 
 fn mapping(key: &str, value: Option<&At<Value>>, mistakes: &mut Vec<Diagnostic>) -> Map<String, Value> {

@@ -88,6 +88,12 @@ pub(super) fn located(
     }
 }
 
+/// Whether the text of an image or a kernel is the path of a file.
+pub(crate) fn is_path(text: &str) -> bool {
+    let found = locate(text, None, std::path::Path::new(""), Arch::native());
+    matches!(found, Ok(Located { from: ImageFrom::Path(_), .. })) && volume(text).is_none()
+}
+
 /// The volume of a pool, as `pool:volume`.
 fn volume(text: &str) -> Option<(&str, &str)> {
     text.split_once(':').filter(|(pool, volume)| {

@@ -95,7 +95,7 @@ impl Scope<'_> {
     }
 
     /// The absolute path that a text names, relative to the folder of the file it stands in.
-    fn path(&self, text: &At<String>) -> PathBuf {
+    pub(crate) fn path(&self, text: &At<String>) -> PathBuf {
         let home = text.strip_prefix("~/").and_then(|rest| self.home.map(|home| Path::new(home).join(rest)));
         let written = home.unwrap_or_else(|| PathBuf::from(&text.value));
         // `.` goes; `..` stays, because with symbolic links it cannot be taken out on paper.
@@ -259,3 +259,4 @@ fn siblings<T>(a: &Instance<T>, b: &Instance<T>) -> bool {
 }
 
 pub(crate) use crate::model::Surroundings;
+pub(crate) use locate::is_path;

@@ -22,7 +22,7 @@ pub(crate) type Networks = BTreeMap<NetworkName, Declared<NetworkName, model::Ne
 /// The name of the network that a vm is on when it names none.
 pub(crate) const IMPLICIT: &str = "default";
 
-/// Lowers the networks of the file; `implicit` is where the first vm without networks stands, if there is one.
+/// Lowers the networks of the file; `implicit` is where the first vm on the implicit network stands, if there is one.
 pub(crate) fn lower(
     project: &ProjectName,
     mut declared: Vec<Declared<NetworkName, Network>>,

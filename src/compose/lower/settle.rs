@@ -29,6 +29,16 @@ pub(crate) struct Wish {
     pub(crate) hostname: Option<(String, Place)>,
 }
 
+impl Wish {
+    /// Whether it is on a network of this name; where it names none, it is on the implicit one.
+    pub(crate) fn is_on(&self, network: &str) -> bool {
+        match &self.networks {
+            None => network == IMPLICIT,
+            Some(VmNetworks(wishes)) => wishes.iter().any(|(name, _)| name.as_str() == network),
+        }
+    }
+}
+
 /// Networks with their hosts, and every vm's interfaces in the order of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Settled {

@@ -28,7 +28,7 @@ pub(crate) struct CloudInit {
     /// Whether SSH takes passwords. Default: false
     pub(crate) password_login: Option<bool>,
     /// Packages to install. Example: `packages: [postgresql]`
-    pub(crate) packages: Vec<String>,
+    pub(crate) packages: Vec<At<String>>,
     /// Whether the lists of packages are fetched anew.
     pub(crate) package_update: Option<bool>,
     /// Whether all packages are brought up to date.
@@ -46,7 +46,7 @@ pub(crate) struct CloudInit {
     /// Locale. Example: `locale: de_DE.UTF-8`
     pub(crate) locale: Option<String>,
     /// Certificates (PEM) of authorities that the guest trusts besides its own.
-    pub(crate) ca_certs: Vec<String>,
+    pub(crate) ca_certs: Vec<At<String>>,
     /// Whether the root partition grows to the size of the disk. Default: as the image does it
     pub(crate) growpart: Option<bool>,
     /// Further keys of cloud-config, as they are.
@@ -156,7 +156,7 @@ pub(crate) struct Part {
     /// Its text; `None` where its file could not be read, which was reported.
     pub(crate) content: Option<At<String>>,
     /// Its MIME type, where its first line does not tell.
-    pub(crate) content_type: Option<String>,
+    pub(crate) content_type: Option<At<String>>,
 }
 
 /// The long form of a part: exactly one of `content`, `file` and `template`.
@@ -170,7 +170,7 @@ pub(crate) struct LongPart {
     /// A file that is a template: it sees what templates of this vm see.
     pub(crate) template: Option<At<String>>,
     /// Its MIME type. Default: as its first line tells
-    pub(crate) content_type: Option<String>,
+    pub(crate) content_type: Option<At<String>>,
 }
 
 deserialize_form!(GuestCommand, UserData, Part);

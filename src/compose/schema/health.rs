@@ -95,6 +95,7 @@ pub(crate) struct Dependency {
 /// What is required of another vm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = with_names_of_compose)]
 pub(crate) enum Condition {
     /// It runs.
     #[serde(alias = "service_started")]
@@ -107,6 +108,17 @@ pub(crate) enum Condition {
     /// It did its work and powered itself off.
     #[serde(alias = "service_completed_successfully")]
     Completed,
+}
+
+/// The names that Compose has for conditions are taken too.
+fn with_names_of_compose(schema: &mut schemars::Schema) {
+    let names = ["service_started", "service_healthy", "service_completed_successfully"];
+    let description = "as Compose calls it";
+    if let Some(serde_json::Value::Array(forms)) = schema.get_mut("oneOf") {
+        forms.extend(
+            names.map(|name| serde_json::json!({ "type": "string", "const": name, "description": description })),
+        );
+    }
 }
 
 deserialize_form!(DependsOn);

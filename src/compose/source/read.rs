@@ -2,7 +2,7 @@
 //!
 //! Owns how much is read and what counts as text. Knows nothing of YAML.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -31,12 +31,17 @@ pub(super) fn text(path: &Path) -> Result<String, String> {
 
 /// Opens a file; refuses folders, and devices and pipes that would never end.
 fn regular(path: &Path) -> io::Result<File> {
-    let file = File::open(path)?;
-    let kind = file.metadata()?.file_type();
+    // Looked at before it is opened: opening a pipe waits for whoever writes to it, perhaps for ever.
+    let kind = fs::metadata(path)?.file_type();
     if kind.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
     }
-    Ok(file)
+    // The shell's `<(…)` is a pipe as well, but one with somebody at its other end.
+    let given = ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|given| path.starts_with(given));
+    if !kind.is_file() && !given {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    File::open(path)
 }
 
 fn cannot(error: &io::Error) -> String {

@@ -84,6 +84,19 @@ pub(super) fn mentions(environment: &Environment<'_>, text: &str, names: &[&str]
         .is_ok_and(|template| names.iter().any(|name| template.undeclared_variables(false).contains(*name)))
 }
 
+/// What keeps a text from being a template.
+pub(super) fn syntax(environment: &Environment<'_>, text: &str) -> Option<Failure> {
+    environment.template_from_str(text).err().map(Failure::from)
+}
+
+/// The names that a template asks for, with what it asks of them: `vars.b`.
+pub(super) fn names(environment: &Environment<'_>, text: &str) -> Vec<String> {
+    environment
+        .template_from_str(text)
+        .map(|template| template.undeclared_variables(true).into_iter().collect())
+        .unwrap_or_default()
+}
+
 /// Renders a template, with so many instructions and so many bytes.
 pub(super) fn render(
     environment: &mut Environment<'_>,

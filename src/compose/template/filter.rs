@@ -6,6 +6,50 @@ use ipnet::Ipv4Net;
 use minijinja::{Environment, Error, ErrorKind};
 use sha2::{Digest, Sha256};
 
+/// Their names.
+pub(super) const OWN: &[&str] = &["b64encode", "cidrhost", "cidrnetmask", "cidrsubnet", "sha256", "shellquote"];
+/// Names of minijinja's own that are often wanted, for guesses.
+pub(super) const USUAL: &[&str] = &[
+    "abs",
+    "batch",
+    "bool",
+    "capitalize",
+    "default",
+    "dictsort",
+    "first",
+    "float",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "unique",
+    "upper",
+];
+
 /// Adds the filters.
 pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("b64encode", |text: &str| base64(text.as_bytes()));
@@ -67,6 +111,17 @@ mod tests {
     fn base64_is_that_of_the_rfc() {
         for (plain, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
             assert_eq!(base64(plain.as_bytes()), encoded);
+        }
+    }
+
+    #[test]
+    fn every_filter_that_is_told_of_is_there() {
+        let mut environment = Environment::new();
+        add(&mut environment);
+        for name in OWN.iter().chain(USUAL) {
+            let rendered = environment.render_str(&format!("{{{{ 'x'|{name} }}}}"), ());
+            let unknown = rendered.is_err_and(|error| error.kind() == ErrorKind::UnknownFilter);
+            assert!(!unknown, "{name}");
         }
     }
 

@@ -7,8 +7,22 @@ use std::collections::HashSet;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::node::{Entry, Kind, Node};
 
-/// A mistake for each key that stands there a second time.
-pub(super) fn duplicates(entries: &[Entry]) -> Vec<Diagnostic> {
+/// A mistake for each key that stands there a second time. The first one is kept, so that the rest can be looked at.
+pub(super) fn duplicates(entries: &mut Vec<Entry>) -> Vec<Diagnostic> {
+    let mistakes = repeated(entries);
+    if !mistakes.is_empty() {
+        let mut seen = HashSet::new();
+        entries.retain(|entry| seen.insert(entry.key.text.clone()));
+    }
+    mistakes
+}
+
+/// Whether `<<` stands there several times.
+pub(super) fn is_repeated(entries: &[Entry]) -> bool {
+    entries.iter().filter(|entry| entry.key.text == "<<").count() > 1
+}
+
+fn repeated(entries: &[Entry]) -> Vec<Diagnostic> {
     if entries.len() <= 8 {
         // Most mappings are short: then comparing all with all is quicker than sorting.
         let earlier = |at: usize| entries[..at].iter().rev().find(|entry| entry.key.text == entries[at].key.text);

@@ -18,10 +18,13 @@ pub(super) fn too_deep(at: Extent) -> Diagnostic {
     Diagnostic::error(format!("lists and mappings stand more than {DEPTH} deep in one another")).at(at, "too deep here")
 }
 
-pub(super) fn too_many(at: Extent) -> Diagnostic {
-    Diagnostic::error(format!("more than {NODES} values once aliases are followed"))
-        .at(at, "the limit is reached here")
-        .hint("aliases of aliases multiply; write out what is really needed")
+pub(super) fn too_many(at: Extent, aliased: bool) -> Diagnostic {
+    let (how, hint) = if aliased {
+        (" once aliases are followed", "aliases of aliases multiply; write out what is really needed")
+    } else {
+        (" in one file", "a compose file is never that large; `replicas` and `for_each` make many vms of one")
+    };
+    Diagnostic::error(format!("more than {NODES} values{how}")).at(at, "the limit is reached here").hint(hint)
 }
 
 pub(super) fn recursive_alias(at: Extent) -> Diagnostic {
@@ -50,9 +53,24 @@ fn unquoted_template(text: &str, at: Extent) -> Diagnostic {
     let line = rest.lines().next().unwrap_or("").trim_end();
     // A comment is no part of the value.
     let value = line.split(" #").next().unwrap_or(line).trim_end();
+    let value = if in_flow(text, at.start as usize) { first_of_flow(value) } else { value };
     Diagnostic::error("a template must be quoted, because YAML reads `{` as the start of a mapping")
         .at(at.slice(0..value.len()), "needs quotes")
         .hint(format!("write `{}`", quoted(value)))
+}
+
+/// Whether a value stands between the braces or brackets of its line.
+fn in_flow(text: &str, at: usize) -> bool {
+    let line = &text[text[..at].rfind('\n').map_or(0, |before| before + 1)..at];
+    let count = |sign: char| line.matches(sign).count();
+    count('{') > count('}') || count('[') > count(']')
+}
+
+/// What of the rest of such a line belongs to a value that begins with a template.
+fn first_of_flow(rest: &str) -> &str {
+    let template = rest.find("}}").map_or(rest.len(), |end| end + 2);
+    let end = rest[template..].find([',', '}', ']']).map_or(rest.len(), |end| template + end);
+    rest[..end].trim_end()
 }
 
 fn quoted(value: &str) -> String {
@@ -73,12 +91,36 @@ pub(super) fn syntax(file: FileId, text: &str, offset: usize, info: &str) -> Dia
             .at(Extent::new(file, start + tab..start + tab + 1), "a tab")
             .hint("replace the tab by spaces");
     }
+    if let Some(diagnostic) = no_space(file, text, start) {
+        return diagnostic;
+    }
     if info.contains("recursion limit") {
         return too_deep(Extent::new(file, floor(text, offset)..floor(text, offset)));
     }
     let end = text[floor(text, offset)..].chars().next().map_or(offset, |c| offset + c.len_utf8());
     let extent = Extent::new(file, floor(text, offset)..end.max(floor(text, offset)));
     Diagnostic::error(format!("not valid YAML: {info}")).at(extent, "here").maybe_hint(hint(info, line))
+}
+
+/// `key:value`, on the line of the complaint or the last one before with anything in it: the parser takes it for a text,
+/// and stumbles over what comes next.
+fn no_space(file: FileId, text: &str, start: usize) -> Option<Diagnostic> {
+    let before = text[..start].trim_end().rfind('\n').map_or(0, |at| at + 1);
+    [before, start].into_iter().find_map(|from| {
+        let line = text[from..].lines().next()?;
+        let (indent, bare) = (line.len() - line.trim_start().len(), line.trim());
+        let (key, value) = bare.split_once(':')?;
+        let legal = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+        if !legal || value.is_empty() || value.starts_with([' ', '/', ':']) {
+            return None;
+        }
+        let at = from + indent;
+        Some(
+            Diagnostic::error("a key and its value need a space between them")
+                .at(Extent::new(file, at..at + bare.len()), "no space after the colon")
+                .hint(format!("write `{key}: {value}`")),
+        )
+    })
 }
 
 /// Where an unquoted `{{` begins a value, on the line of the complaint or the one before.

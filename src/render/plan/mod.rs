@@ -92,7 +92,13 @@ pub fn beside(plan: &Plan, palette: &Palette) -> String {
     }
     if !plan.orphans.is_empty() {
         text.push_str(&named("left alone, though no longer in the file:", &plan.orphans));
-        text.push_str(&hint("delete them with `--remove-orphans`", palette));
+        let volume = |id: &ResourceId| matches!(id, ResourceId::Volume(_));
+        if !plan.orphans.iter().all(volume) {
+            text.push_str(&hint("delete them with `--remove-orphans`", palette));
+        }
+        if plan.orphans.iter().any(volume) {
+            text.push_str(&hint("volumes are data, and go by name only: `vmcompose volume rm NAME`", palette));
+        }
     }
     if !plan.kept.is_empty() {
         text.push_str(&named("kept, with all that is on them:", &plan.kept));

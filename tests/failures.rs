@@ -137,7 +137,7 @@ fn a_command_of_the_hosts_hangs() {
 fn it_never_passes_often_enough_in_a_row_before_the_deadline() {
     let count = std::sync::atomic::AtomicU32::new(0);
     let port = server(move |stream| {
-        let even = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 2 == 0;
+        let even = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst).is_multiple_of(2);
         let _ = stream.read(&mut [0; 2048]);
         let status = if even { "200 OK" } else { "500 Internal Server Error" };
         let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");

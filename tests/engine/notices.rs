@@ -88,8 +88,8 @@ fn a_vm_is_followed_through_its_life_by_those_who_ask_for_its_project() {
     let mut notices = libvirt.notices(&shop).expect("the test driver tells of domains");
     let mut foreign = libvirt.notices(&other).expect("the test driver tells of domains");
     let vm = support::up(&libvirt, &shop, &world, "db");
-    let stop = Operation::StopVm { name: vm.name.clone(), grace: Span::secs(0) };
-    support::apply(&libvirt, &shop, &stop);
+    let kill = Operation::StopVm { name: vm.name.clone(), grace: Span::secs(0) };
+    support::apply(&libvirt, &shop, &kill);
     support::apply(&libvirt, &shop, &Operation::UndefineVm(Box::new(vm.clone())));
     let signs: Vec<Sign> = std::iter::from_fn(|| {
         let notice = notices.blocking_recv().expect("they are kept");

@@ -3,6 +3,7 @@
 //! Twenty vms on libvirt's test driver whose end is waited for power themselves off one after the other, when their gates
 //! have been pending for so long that polling has become as slow as it gets. What is measured is the time from the call that
 //! powers one off to the event that says that its step is done.
+#![expect(clippy::print_stdout, reason = "a bench reports")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

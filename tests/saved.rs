@@ -6,6 +6,7 @@ mod desk;
 #[path = "support/mod.rs"]
 mod support;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -188,7 +189,7 @@ fn everything(desk: &Desk) -> String {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                text.push_str(&format!("{} {:?}\n", path.display(), fs::read(&path).expect("readable")));
+                writeln!(text, "{} {:?}", path.display(), fs::read(&path).expect("readable")).expect("a text");
             }
         }
     }

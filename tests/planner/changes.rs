@@ -172,7 +172,7 @@ fn the_table_has_every_field_of_a_vm_and_the_planner_holds_to_it() {
         let (from, to) = (full(), changed(field));
         if class == Class::Impossible {
             let wanted = desired(&[Spec::Vm(Box::new(to)), Spec::Vm(Box::new(other()))]);
-            let words = refusal(&wanted, &running(&[from, other()]), UP);
+            let words = refusal(&wanted, &running(&[from, other()]), &UP);
             assert!(words.contains("cannot be changed in place"), "{field}: {words}");
             continue;
         }
@@ -297,7 +297,7 @@ fn a_protected_vm_is_not_replaced_but_changed_otherwise() {
         let to = Vm { protect: true, ..changed(field) };
         desired(&[Spec::Vm(Box::new(to)), Spec::Vm(Box::new(other()))])
     };
-    assert_eq!(refusal(&wanted("boot"), &actual, UP), "vm `db` is protected and would be replaced");
+    assert_eq!(refusal(&wanted("boot"), &actual, &UP), "vm `db` is protected and would be replaced");
     assert!(!plan(&wanted("machine"), &actual, &UP).expect("a plan").is_empty());
 }
 
@@ -327,7 +327,7 @@ fn what_the_hypervisor_does_not_offer_is_refused_where_it_would_be_made_and_nowh
     };
     let wanted = desired(&[Spec::Vm(Box::new(full())), Spec::Vm(Box::new(other()))]);
     let here = ActualState { offer: Some(Box::new(offer.clone())), ..ActualState::default() };
-    let lacks = refusal(&wanted, &here, UP)
+    let lacks = refusal(&wanted, &here, &UP)
         .replace("vm `db` asks for ", "")
         .replace(", which this hypervisor does not offer", "");
     assert_eq!(

@@ -174,7 +174,7 @@ fn a_port_that_somebody_else_has_is_refused_to_a_vm_that_is_there_too() {
         let port = Port { address: None, host, guest: 0, udp: false };
         actual.surroundings.ports.push((port, "a process of the host".to_owned()));
     }
-    let refused = refusal(&published(false, &[8081]), &actual, UP);
+    let refused = refusal(&published(false, &[8081]), &actual, &UP);
     assert!(refused.contains("8081") && refused.contains("a process of the host"), "{refused}");
     // Of the port that it has, it may itself be that process.
     assert!(plan(&published(false, &[8080]), &actual, &UP).expect("a plan").is_empty());

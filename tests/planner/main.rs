@@ -158,7 +158,7 @@ fn all_obstacles_are_named_at_once() {
         subnets: vec![("10.0.0.128/25".parse().expect("a subnet"), "libvirt network `default`".to_owned())],
         ..Surroundings::default()
     };
-    let text = refusal(&desired, &actual, UP);
+    let text = refusal(&desired, &actual, &UP);
     assert_eq!(
         text.lines().collect::<Vec<_>>(),
         [
@@ -211,7 +211,7 @@ fn down_takes_dependents_first_and_keeps_volumes() {
 fn a_protected_vm_is_not_taken_down() {
     let desired = desired(&[edit(vm("db", &[]), |vm| vm.protect = true)]);
     let nothing = DesiredState::nothing(&desired.project);
-    assert_eq!(refusal(&nothing, &applied(&desired), DOWN), "vm `db` is protected and would be deleted");
+    assert_eq!(refusal(&nothing, &applied(&desired), &DOWN), "vm `db` is protected and would be deleted");
 }
 
 #[test]

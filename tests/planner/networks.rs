@@ -164,7 +164,7 @@ fn a_guest_that_was_told_its_address_is_made_anew_where_that_is_another() {
         let with = |without: bool| {
             net(|net| {
                 if without {
-                    off(net)
+                    off(net);
                 }
             })
         };
@@ -210,6 +210,6 @@ fn a_network_does_not_move_where_somebody_is() {
     let mut before = shown(&on(&net(|_| ()), false, |_| ()));
     before.surroundings.subnets.push(("10.1.0.0/16".parse().expect("a subnet"), "interface `eth0`".to_owned()));
     let moved = net(|net| net.subnet = "10.1.2.0/24".parse().expect("a subnet"));
-    let words = refusal(&on(&moved, false, |_| ()), &before, UP);
+    let words = refusal(&on(&moved, false, |_| ()), &before, &UP);
     assert!(words.contains("cannot have subnet 10.1.2.0/24") && words.contains("interface `eth0`"), "{words}");
 }

@@ -62,8 +62,8 @@ fn others_that_say_restart_go_along_unless_nobody_shall() {
     });
     let both = desired(&[vm("db", &[]), follower]);
     let anew = Options { replace: [name("db")].into(), ..of(&["db"]) };
-    let along = plan(&both, &applied(&both), &anew).expect("a plan");
-    assert_eq!(lines(&along), ["1 ± db <- ", "2 ↻ api <- db", "3 - db <- db! api!"]);
+    let usual = plan(&both, &applied(&both), &anew).expect("a plan");
+    assert_eq!(lines(&usual), ["1 ± db <- ", "2 ↻ api <- db", "3 - db <- db! api!"]);
     let alone = plan(&both, &applied(&both), &Options { no_deps: true, ..anew }).expect("a plan");
     assert_eq!(lines(&alone), ["1 ± db <- ", "2 - db <- db!"]);
 }

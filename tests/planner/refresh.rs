@@ -37,7 +37,7 @@ fn refresh(actual: &ActualState) -> Plan {
     plan(&DesiredState::nothing(&name("shop")), actual, &Options::new(Goal::Refresh)).expect("a plan")
 }
 
-fn seen<'a>(actual: &'a mut ActualState) -> &'a mut Seen {
+fn seen(actual: &mut ActualState) -> &mut Seen {
     actual.resources.get_mut(&id("db")).expect("there").seen.as_mut().expect("seen")
 }
 

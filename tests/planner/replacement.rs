@@ -75,7 +75,7 @@ fn what_is_there_keeps_its_generation_and_nothing_follows_from_it() {
 #[test]
 fn protection_is_from_this_too() {
     let protected = desired(&[edit(vm("db", &[]), |vm| vm.protect = true)]);
-    assert_eq!(refusal(&protected, &applied(&protected), anew("db")), "vm `db` is protected and would be replaced");
+    assert_eq!(refusal(&protected, &applied(&protected), &anew("db")), "vm `db` is protected and would be replaced");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn snapshots_are_not_given_up_unasked() {
     };
     actual.resources.get_mut(&id("db")).expect("there").seen = Some(Box::new(seen));
     let words = "vm `db` would be replaced, and its snapshots would go with its disks: `mine`";
-    assert_eq!(refusal(&wanted, &actual, anew("db")), words);
+    assert_eq!(refusal(&wanted, &actual, &anew("db")), words);
 }
 
 #[test]

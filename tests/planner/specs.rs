@@ -144,8 +144,8 @@ pub(crate) fn planned(desired: &DesiredState, actual: &ActualState) -> Vec<Strin
     lines(&plan(desired, actual, &UP).expect("a plan"))
 }
 
-pub(crate) fn refusal(desired: &DesiredState, actual: &ActualState, options: Options) -> String {
-    match plan(desired, actual, &options) {
+pub(crate) fn refusal(desired: &DesiredState, actual: &ActualState, options: &Options) -> String {
+    match plan(desired, actual, options) {
         Err(error @ PlanError::Blocked(_)) => error.to_string(),
         other => panic!("not refused: {other:?}"),
     }

@@ -101,7 +101,7 @@ fn nothing_shrinks() {
     let wanted = desired(&[db(ONE, ONE), volume(ONE)]);
     let before = desired(&[db(TWO, TWO), volume(TWO)]);
     let actual = sized(&before, [("root", TWO), ("logs", TWO)]);
-    let refusal = refusal(&wanted, &actual, UP);
+    let refusal = refusal(&wanted, &actual, &UP);
     assert_eq!(
         refusal.lines().collect::<Vec<_>>(),
         [
@@ -145,11 +145,11 @@ fn a_pool_of_the_users_own_has_to_be_there_and_fit() {
     };
     let pool = |kind: &str, active| OtherPool { kind: kind.to_owned(), active, volumes: [].into() };
     let both = |words: &str| format!("volume `data`: {words}\nvm `db`: {words}");
-    assert_eq!(refusal(&wanted, &with(None), UP), both("the hypervisor has no pool `fast`"));
-    assert_eq!(refusal(&wanted, &with(Some(pool("dir", false))), UP), both("pool `fast` is stopped"));
+    assert_eq!(refusal(&wanted, &with(None), &UP), both("the hypervisor has no pool `fast`"));
+    assert_eq!(refusal(&wanted, &with(Some(pool("dir", false))), &UP), both("pool `fast` is stopped"));
     let logical = both("pool `fast` is of type `logical`, and disks are files");
-    assert_eq!(refusal(&wanted, &with(Some(pool("logical", true))), UP), logical);
-    let empty = refusal(&wanted, &with(Some(pool("dir", true))), UP);
+    assert_eq!(refusal(&wanted, &with(Some(pool("logical", true))), &UP), logical);
+    let empty = refusal(&wanted, &with(Some(pool("dir", true))), &UP);
     assert_eq!(empty, "vm `db`: pool `fast` has no volume `golden.qcow2`");
     let full = OtherPool { volumes: ["golden.qcow2".to_owned()].into(), ..pool("dir", true) };
     plan(&wanted, &with(Some(full)), &UP).expect("a plan");

@@ -58,7 +58,7 @@ impl Stage {
     }
 
     /// Interrupted twice, a run waits for no answer.
-    fn abort(&self, child: Child) -> Ended {
+    fn abort(child: Child) -> Ended {
         signal(&child, "INT");
         // The second counts only once the first was seen.
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -88,7 +88,7 @@ fn a_daemon_that_dies_or_hangs_in_the_middle_on_qemu_costs_nothing() {
     // It hangs: nothing can be undone, but what is left is told, and undone when it answers again.
     let up = stage.in_its_gate();
     stage.desk.daemon.signal("STOP");
-    let ended = stage.abort(up);
+    let ended = Stage::abort(up);
     assert_eq!(ended.code, Some(7), "{}", ended.stderr);
     assert!(ended.stderr.contains("vm `db`") && ended.stderr.contains("vmcompose recover"), "{}", ended.stderr);
     stage.desk.daemon.signal("CONT");
@@ -96,7 +96,7 @@ fn a_daemon_that_dies_or_hangs_in_the_middle_on_qemu_costs_nothing() {
     // It dies, and stays away.
     let up = stage.in_its_gate();
     stage.desk.daemon.kill();
-    let ended = stage.abort(up);
+    let ended = Stage::abort(up);
     assert_eq!(ended.code, Some(7), "{}", ended.stderr);
     assert_eq!(stage.vms(), ["shop-db"], "vms need no daemon");
     stage.desk.daemon.start_again();

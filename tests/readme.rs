@@ -26,7 +26,7 @@ fn holds(part: &str, current: &str) {
 /// One test for both parts, for both are written to one file.
 #[test]
 fn the_reference_is_what_the_program_prints() {
-    holds("reference", &reference::markdown(&compose::json_schema(), compose::is_supported));
+    holds("reference", &reference::markdown(&compose::json_schema()));
     holds("effects", &reference::effects());
 }
 

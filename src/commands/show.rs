@@ -83,7 +83,7 @@ pub(super) fn schema(options: &Schema) -> Result<Exit, Error> {
     let schema = compose::json_schema();
     match options.format {
         SchemaFormat::Json => print(&format!("{schema:#}"))?,
-        SchemaFormat::Markdown => print(&render::reference::markdown(&schema, compose::is_supported))?,
+        SchemaFormat::Markdown => print(&render::reference::markdown(&schema))?,
     }
     Ok(Exit::Done)
 }

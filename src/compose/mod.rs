@@ -27,7 +27,6 @@ mod source;
 pub(crate) mod suggest;
 mod template;
 mod top;
-mod unsupported;
 mod user_data;
 mod vars;
 mod yaml;
@@ -51,7 +50,6 @@ use schema::guest::Fqdn;
 use schema::vm::{self, Lost, VmNetworks};
 use template::Templates;
 use template::context::Shared;
-use unsupported::Unsupported;
 
 /// A compose file that is right.
 #[derive(Debug)]
@@ -71,12 +69,6 @@ impl Parsed {
     pub fn resolved(&self) -> serde_yaml::Value {
         printed::value(self.resolved.clone())
     }
-}
-
-/// Whether a key of the language does something already, or is only understood. `NAME` stands for the name of a resource
-/// in its path, `[]` for an item of a list.
-pub fn is_supported(path: &[&str]) -> bool {
-    unsupported::is_supported(path)
 }
 
 /// The JSON Schema of the compose file.
@@ -199,11 +191,9 @@ fn decoded(
     mistakes: &mut Vec<Diagnostic>,
 ) -> Vec<Instance<vm::Vm>> {
     let mut all = Vec::with_capacity(instances.len());
-    let unsupported = Unsupported::below(&["vms", "*"]);
     for instance in instances {
         let node = &instance.spec.node;
         let path = format!("vms.{}", instance.group.as_ref().unwrap_or(&instance.name));
-        unsupported.check(node, mistakes);
         let is_default = |place: Place| defaults.iter().any(|defaults| defaults.contains(place.at));
         let name = |place| if is_default(place) { "defaults" } else { path.as_str() };
         let vm = decode_partly::<Option<vm::Vm>>(node, &name, mistakes);
@@ -218,7 +208,6 @@ fn decoded(
 fn check_unused(unused: Vec<(String, Node)>, templates: &mut Templates<'_>, mistakes: &mut Vec<Diagnostic>) {
     for (name, mut node) in unused {
         templates.check(&mut node, mistakes);
-        Unsupported::below(&["vms", "*"]).check(&node, mistakes);
         let path = format!("vms.{name}");
         decode_partly::<Option<vm::Vm>>(&node, &|_| &path, mistakes);
     }

@@ -12,7 +12,6 @@ use super::schema::resource::Include;
 use super::source::{Request, Sources};
 use super::template::Templates;
 use super::template::context::Shared;
-use super::unsupported::Unsupported;
 
 /// The variable that names active profiles, separated by commas.
 const PROFILES: &str = "VMCOMPOSE_PROFILES";
@@ -33,7 +32,6 @@ pub(super) fn check(root: &Node, mistakes: &mut Vec<Diagnostic>) -> bool {
         mistakes.push(not.at(root.place(), "expected `vms:` and other keys"));
         return false;
     }
-    Unsupported::at_top().check(root, mistakes);
     for kind in ["vms", "vars"] {
         let Some(node) = root.get(kind).filter(|node| !node.is_null()) else { continue };
         if !matches!(node.kind, Kind::Mapping(_)) {

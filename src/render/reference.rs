@@ -9,27 +9,19 @@ use serde_json::{Map, Value};
 
 use crate::plan::effects::{Entry, NETWORK_TABLE, TABLE};
 
-/// Every key of every mapping, breadth first: type, default, what it is for. `supported` says of a path (names of resources as
-/// `NAME`, items of lists as `[]`) whether its key does something already.
-pub fn markdown(schema: &Value, supported: impl Fn(&[&str]) -> bool) -> String {
-    let mut walk = Walk { schema, seen: BTreeSet::new(), later: Vec::new() };
+/// Every key of every mapping, breadth first: type, default, what it is for.
+pub fn markdown(schema: &Value) -> String {
+    let mut walk = Walk { schema, seen: BTreeSet::new() };
     let mut text = String::new();
     let mut queue = std::collections::VecDeque::from([(Vec::new(), schema)]);
     while let Some((path, mapping)) = queue.pop_front() {
         let Some(properties) = mapping.get("properties").and_then(Value::as_object) else { continue };
         text.push_str(&heading(&path));
         let below = |key: &String| -> Vec<String> { path.iter().cloned().chain([key.clone()]).collect() };
-        let is_supported = |key: &String| supported(&below(key).iter().map(String::as_str).collect::<Vec<_>>());
-        let (now, later): (Vec<_>, Vec<_>) = properties.iter().partition(|(key, _)| is_supported(key));
-        walk.later.extend(later.into_iter().map(|(key, _)| below(key).join(".")));
-        text.extend(now.iter().map(|(key, value)| walk.row(key, value)));
+        text.extend(properties.iter().map(|(key, value)| walk.row(key, value)));
         text.push('\n');
         // From the end, so that what `vms` and `defaults` have in common is told of `vms`.
-        queue.extend(now.into_iter().rev().flat_map(|(key, value)| walk.mappings(below(key), value)));
-    }
-    if !walk.later.is_empty() {
-        let later: Vec<String> = walk.later.iter().map(|path| format!("`{path}`")).collect();
-        let _ = writeln!(text, "Understood, but refused as not supported yet: {}.", later.join(", "));
+        queue.extend(properties.iter().rev().flat_map(|(key, value)| walk.mappings(below(key), value)));
     }
     text
 }
@@ -57,7 +49,6 @@ struct Walk<'a> {
     schema: &'a Value,
     /// Definitions that have a table already.
     seen: BTreeSet<String>,
-    later: Vec<String>,
 }
 
 impl<'a> Walk<'a> {

@@ -31,7 +31,6 @@ use super::schema::resource::{Image, Volume};
 use super::schema::secret::Secret;
 use super::schema::vm as file;
 use super::suggest;
-use super::unsupported::Unsupported;
 use crate::model::{Project, Task};
 use crate::names::{NameError, ProjectName, ResourceId, SecretName, VmName};
 use settle::Settled;
@@ -124,12 +123,10 @@ where
                 .at(node.place(), "expected names, each with a mapping"),
         );
     }
-    let unsupported = Unsupported::below(&[kind, "*"]);
     for entry in node.entries() {
         let key = &entry.key.text;
         let place = Place { at: entry.key.at, via: entry.value.via };
         let name = named(key, place, mistakes);
-        unsupported.check(&entry.value, mistakes);
         let path = format!("{kind}.{key}");
         let spec = decode_partly::<Option<T>>(&entry.value, &|_| &path, mistakes);
         if let Some(name) = name {

@@ -87,7 +87,11 @@ pub(super) fn change(
     lans: Lans<'_>,
 ) -> Option<Change> {
     let (wanted, drift) = differences(from, to, actual, lans);
-    let running = actual.seen.as_ref().and_then(|seen| seen.running.as_ref());
+    // A guest that is kept on disk goes on as it was defined.
+    let running = actual.seen.as_ref().and_then(|seen| match actual.phase {
+        Phase::Saved => Some(&seen.defined),
+        _ => seen.running.as_ref(),
+    });
     let of_file = wanted.iter().map(|change| class(&change.field, from, to, running, lans)).max();
     let of_drift = (!drift.is_empty()).then(|| drift_class(from, to, running, lans));
     let anew = (from.generation != to.generation).then_some(Class::Replace);

@@ -66,8 +66,8 @@ pub const TABLE: [Entry; 37] = [
     (
         "interfaces",
         Class::Live,
-        "attached and detached; another `ip` or `mtu` at a reboot; another `ip6` or `default_route`, or another `ip` on a \
-         network without DHCP, by replacement, where the guest has a seed",
+        "attached and detached; another `ip` or `mtu` at a reboot; where the guest has a seed, by replacement: another `ip6` or \
+         `default_route`, another `ip` on a network without DHCP, or one that the hardware address follows from",
     ),
     ("labels", Class::Recorded, "recorded with the vm"),
     ("limits", Class::Live, ""),
@@ -216,11 +216,18 @@ fn interfaces(from: &Vm, to: &Vm, lans: Lans<'_>) -> Class {
     }
     let stays = |new: &Interface| from.interfaces.iter().find(|old| old.mac == new.mac);
     let goes = |old: &&Interface| !to.interfaces.iter().any(|nic| nic.mac == old.mac);
-    // Its hardware address may follow from its address, and a guest that is told looks for that.
+    // Its hardware address may follow from its address. A guest knows its cards by that: by its seed, or as they were when
+    // it booted.
     let instead = |new: &Interface| from.interfaces.iter().filter(goes).any(|old| old.network == new.network);
     let cost = |new: &Interface| match stays(new) {
         Some(old) => class(old, new),
-        None if seed && Lans::told(lans.after, new) && instead(new) => Class::Replace,
+        None if instead(new) => {
+            if seed {
+                Class::Replace
+            } else {
+                Class::Reboot
+            }
+        }
         None => Class::Live,
     };
     to.interfaces.iter().map(cost).max().unwrap_or(Class::Live)

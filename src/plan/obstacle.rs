@@ -7,12 +7,13 @@ mod surroundings;
 use ipnet::IpNet;
 
 use crate::graph::CycleError;
-use crate::model::{Origin, Spec};
+use crate::model::{Disk, Origin, Spec, Vm};
 use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::change::impossible;
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::effects::Lans;
 use crate::plan::growth::{is_size, resizes};
+use crate::state::seen::disk_name;
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 use crate::units::Bytes;
 
@@ -125,10 +126,12 @@ pub enum Obstacle {
         hint: String,
     },
     /// What snapshots keep of a vm is on the disks that it would lose.
-    #[error("{resource} would be replaced, and its snapshots would go with its disks: {}", quoted(.snapshots))]
+    #[error("{resource} would {loss}, and its snapshots would go with that: {}", quoted(.snapshots))]
     Snapshots {
         /// Which.
         resource: ResourceId,
+        /// What becomes of it: "be replaced".
+        loss: String,
         /// The names of its snapshots.
         snapshots: Vec<String>,
         /// Where the file asks for it.
@@ -236,6 +239,19 @@ pub(super) fn not_offered(
     })
 }
 
+/// What a vm would lose that its snapshots are on: they are of all its disks at once.
+fn loss(from: &Vm, to: &Vm) -> Option<String> {
+    if from.generation != to.generation {
+        return Some("be replaced".to_owned());
+    }
+    let kept: Vec<String> = to.disks.iter().map(disk_name).collect();
+    let gone = from.disks.iter().find(|disk| !kept.contains(&disk_name(disk)))?;
+    Some(match gone {
+        Disk::Own { name, .. } => format!("lose disk `{name}`"),
+        Disk::Volume { volume } => format!("lose volume `{volume}`"),
+    })
+}
+
 /// What keeps one resource from being made or changed.
 pub(super) fn obstacle(
     desired: &DesiredState,
@@ -260,14 +276,14 @@ pub(super) fn obstacle(
         return None;
     }
     if let (Spec::Vm(from), Spec::Vm(to)) = (&found.recorded, spec)
-        && from.generation != to.generation
+        && let Some(loss) = loss(from, to)
     {
-        if from.protect {
+        if from.protect && from.generation != to.generation {
             return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
         }
         let snapshots = found.seen.as_ref().map(|seen| seen.all_snapshots()).unwrap_or_default();
         if !snapshots.is_empty() {
-            return Some(Obstacle::Snapshots { resource: id.clone(), snapshots, origin: origin() });
+            return Some(Obstacle::Snapshots { resource: id.clone(), loss, snapshots, origin: origin() });
         }
     }
     if let (Some(from), Some(to)) = (found.recorded.as_vm(), spec.as_vm())

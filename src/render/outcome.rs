@@ -59,7 +59,9 @@ pub fn text(outcome: &Outcome, about: &About<'_>, palette: &Palette) -> String {
             text
         }
         // Who only waited has left nothing.
-        Outcome::Stuck { causes, .. } if about.plan.is_empty() => failures(causes, about, palette),
+        Outcome::Stuck { causes, left_behind } if about.plan.is_empty() && left_behind.is_empty() => {
+            failures(causes, about, palette)
+        }
         Outcome::Stuck { causes, left_behind } => {
             let mut text = failures(causes, about, palette);
             if about.progress.rollback.is_some() {

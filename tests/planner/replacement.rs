@@ -80,9 +80,12 @@ fn protection_is_from_this_too() {
 
 #[test]
 fn snapshots_are_not_given_up_unasked() {
-    let wanted = desired(&[vm("db", &[])]);
-    let mut actual = applied(&wanted);
-    let Spec::Vm(spec) = &wanted.specs[&id("db")] else { panic!("a vm") };
+    let scratch = edit(vm("db", &[]), |vm| {
+        vm.disks.push(Disk::Own { name: name("scratch"), size: Bytes::mib(64) });
+    });
+    let with = desired(&[scratch]);
+    let mut actual = applied(&with);
+    let Spec::Vm(spec) = &with.specs[&id("db")] else { panic!("a vm") };
     let seen = Seen {
         persistent: true,
         autostart: false,
@@ -92,8 +95,11 @@ fn snapshots_are_not_given_up_unasked() {
         other_snapshots: vec!["mine".to_owned()],
     };
     actual.resources.get_mut(&id("db")).expect("there").seen = Some(Box::new(seen));
-    let words = "vm `db` would be replaced, and its snapshots would go with its disks: `mine`";
-    assert_eq!(refusal(&wanted, &actual, &anew("db")), words);
+    let words = "vm `db` would be replaced, and its snapshots would go with that: `mine`";
+    assert_eq!(refusal(&with, &actual, &anew("db")), words);
+    // They are of all its disks at once, and restored with all of them or not at all.
+    let words = "vm `db` would lose disk `scratch`, and its snapshots would go with that: `mine`";
+    assert_eq!(refusal(&desired(&[vm("db", &[])]), &actual, &UP), words);
 }
 
 #[test]

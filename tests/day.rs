@@ -41,7 +41,7 @@ fn waiting_ends_with_what_was_waited_for_or_says_what_it_saw() {
     assert!(sick.stderr.contains("vm `sick` is not healthy"), "{}", sick.stderr);
     assert!(!sick.stderr.contains("is not as before"), "nothing was done:\n{}", sick.stderr);
     let still = desk.run(&["wait", "db", "--for", "stopped", "--timeout", "1ms"]).expect(6);
-    assert!(still.stderr.contains("not stopped within 1ms: `db`"), "{}", still.stderr);
+    assert!(still.stderr.contains("error: not stopped within 1ms: `db`"), "{}", still.stderr);
     let keeper = desk.keeper.as_ref().expect("online");
     let name = format!("{}-db", desk.project);
     Domain::lookup_by_name(keeper, &name).and_then(|domain| domain.shutdown()).expect("it ends");

@@ -15,7 +15,8 @@ use crate::execute::{self, OnFailure, Options};
 use crate::model::Healthcheck;
 use crate::names::{ProjectName, ResourceId, VmName};
 use crate::plan::awaiting::{self, awaiting};
-use crate::render::output;
+use crate::render::style::Palette;
+use crate::render::{message, output};
 use crate::state::{ActualState, Phase};
 
 /// Between two looks.
@@ -63,7 +64,8 @@ fn stopped(project: &ProjectName, sight: &Sight, vms: &BTreeSet<VmName>, options
         }
         if Instant::now() >= deadline {
             let still = running.iter().map(|vm| format!("`{vm}`")).collect::<Vec<_>>().join(", ");
-            output::note(&format!("not stopped within {}: {still}", humantime::format_duration(within)));
+            let words = format!("not stopped within {}: {still}", humantime::format_duration(within));
+            output::note(&message::error(&words, &Palette::stderr()));
             return Ok(Exit::Unhealthy);
         }
         thread::sleep(LOOK);

@@ -204,8 +204,14 @@ fn with_place(obstacle: &Obstacle) -> String {
 fn remedy(obstacle: &Obstacle) -> String {
     match obstacle {
         Obstacle::Foreign { .. } => {
-            "nothing was changed; rename yours, choose another project name with `-p`, or remove the other".to_owned()
+            "nothing was changed; rename yours, choose another project name with `-p`, or remove the other; a vm that somebody \
+             else made becomes the project's by `vmcompose import --adopt`"
+                .to_owned()
         }
+        Obstacle::NotAdopted { machine, .. } => {
+            format!("nothing was changed; where it is there, `vmcompose import --adopt {machine}` makes it the project's")
+        }
+        Obstacle::NotOurs { .. } => "nothing was changed; who made it can do it, with his own means".to_owned(),
         Obstacle::BusySubnet { .. } => {
             "nothing was changed; choose another subnet, or leave it out to have a free one chosen".to_owned()
         }

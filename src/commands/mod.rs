@@ -12,6 +12,7 @@ mod down;
 mod events;
 mod exec;
 mod image;
+mod import;
 mod init;
 mod interrupt;
 mod keys;
@@ -94,6 +95,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Volume(command) => volume::volume(&global, &command),
         Command::Pool(command) => pool::pool(&global, &command),
         Command::Service => service::service(&global),
+        Command::Import(options) => import::import(&global, &options),
         Command::Init => init::init(&global),
         Command::Ls(options) => ls::ls(&global, &options),
         Command::Completion(options) => completion::completion(&options),
@@ -134,6 +136,7 @@ fn request(global: &Global) -> Result<Request, Error> {
         .collect();
     Ok(Request {
         files: global.file.clone(),
+        input: None,
         directory,
         project: global.project.as_ref().map(ToString::to_string),
         environment,

@@ -167,6 +167,8 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>, lan
     // A field that the table does not have is a mistake that a test finds; nothing is risked for it.
     let listed = entry.map_or(Class::Impossible, |(_, class, _)| *class);
     match top {
+        "boot" if path.ends_with(".existing.start") => Class::Recorded,
+        "boot" if from.existing().or(to.existing()).is_some() => Class::Impossible,
         "boot" if keeps_disk(&from.boot, &to.boot) => Class::Reboot,
         "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
         "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,

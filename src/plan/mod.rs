@@ -3,6 +3,7 @@
 //! A plan is a plain value. The planner makes it from two states, `plan` prints it, the executor carries it out, and a
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
+pub mod adoption;
 mod anew;
 pub mod awaiting;
 mod change;
@@ -142,6 +143,10 @@ pub enum Action {
     Forget,
     /// Removed.
     Delete,
+    /// Made one of the project's; somebody else made it.
+    Adopt,
+    /// Stopped and let go of; it is somebody else's again.
+    Release,
     /// Nothing; it is as it should be, but others wait for its gate.
     Verify,
 }
@@ -150,7 +155,7 @@ impl Action {
     /// The sign that stands before it in a plan.
     pub fn sign(self) -> char {
         match self {
-            Self::Create => '+',
+            Self::Create | Self::Adopt => '+',
             Self::Start | Self::Resume | Self::Thaw => '>',
             Self::Update => '~',
             Self::Restart => '↻',
@@ -159,9 +164,14 @@ impl Action {
             Self::Pause | Self::Freeze | Self::Suspend => '|',
             Self::Snapshot => '*',
             Self::Restore => '↺',
-            Self::Delete | Self::Forget => '-',
+            Self::Delete | Self::Release | Self::Forget => '-',
             Self::Verify => '=',
         }
+    }
+
+    /// Whether the project no longer has it in the end.
+    pub fn is_going(self) -> bool {
+        matches!(self, Self::Delete | Self::Release)
     }
 
     /// The verb for people.
@@ -182,6 +192,8 @@ impl Action {
             Self::Restore => "restore",
             Self::Forget => "delete snapshot",
             Self::Delete => "delete",
+            Self::Adopt => "adopt",
+            Self::Release => "release",
             Self::Verify => "verify",
         }
     }
@@ -378,6 +390,15 @@ impl Plan {
             }
         }
         plan
+    }
+
+    /// The name of the machine that a vm is, as far as the plan knows it, where somebody else made that.
+    pub fn machine(&self, vm: &VmName) -> Option<&str> {
+        self.steps().flat_map(Step::all).find_map(|operation| match operation {
+            Operation::AdoptVm(known) | Operation::ReleaseVm(known) if known.name == *vm => known.existing(),
+            Operation::RecordVm { to, .. } | Operation::RedefineVm { to, .. } if to.name == *vm => to.existing(),
+            _ => None,
+        })
     }
 
     /// How many steps have this action.

@@ -41,6 +41,26 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// It is to be a machine of somebody else's that the project has not adopted.
+    #[error("vm `{vm}` is to be machine `{machine}`, and that is none of the project's")]
+    NotAdopted {
+        /// Which.
+        vm: VmName,
+        /// The machine's name.
+        machine: String,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// Only who made it can make it anew.
+    #[error("vm `{vm}` cannot be made anew: it is machine `{machine}`, which vmcompose did not make")]
+    NotOurs {
+        /// Which.
+        vm: VmName,
+        /// The machine's name.
+        machine: String,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
     /// The subnet is in use by something that is not ours.
     #[error("network `{network}` cannot have subnet {subnet}: {holder} uses {taken}")]
     BusySubnet {
@@ -186,6 +206,8 @@ impl Obstacle {
     pub fn origin(&self) -> Option<&Origin> {
         match self {
             Self::Foreign { origin, .. }
+            | Self::NotAdopted { origin, .. }
+            | Self::NotOurs { origin, .. }
             | Self::BusySubnet { origin, .. }
             | Self::Device { origin, .. }
             | Self::BusyPort { origin, .. }
@@ -263,6 +285,9 @@ pub(super) fn obstacle(
     let spec = &desired.specs[id];
     let origin = || desired.origins.get(id).cloned();
     let Some(found) = found else {
+        if let Some((vm, machine)) = spec.as_vm().and_then(|vm| Some((vm.name.clone(), vm.existing()?.to_owned()))) {
+            return Some(Obstacle::NotAdopted { vm, machine, origin: origin() });
+        }
         if let Some(holder) = actual.foreign.get(id) {
             return Some(Obstacle::Foreign { resource: id.clone(), holder: holder.clone(), origin: origin() });
         }
@@ -278,6 +303,9 @@ pub(super) fn obstacle(
     if let (Spec::Vm(from), Spec::Vm(to)) = (&found.recorded, spec)
         && let Some(loss) = loss(from, to)
     {
+        if let (Some(machine), true) = (to.existing(), from.generation != to.generation) {
+            return Some(Obstacle::NotOurs { vm: to.name.clone(), machine: machine.to_owned(), origin: origin() });
+        }
         if from.protect && from.generation != to.generation {
             return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Condition, Healthcheck, Network, Spec, Task};
+use crate::model::{Boot, Condition, Healthcheck, Network, Spec, Task};
 use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::anew::{settled, viewed};
 use crate::plan::change::{Change, change};
@@ -230,6 +230,11 @@ struct Wanted<'a> {
     wave: usize,
 }
 
+/// Whether a vm is left off where it is off: somebody else made it, and the file does not ask for more.
+fn rests(spec: &Spec) -> bool {
+    spec.as_vm().is_some_and(|vm| matches!(vm.boot, Boot::Existing { start: false, .. }))
+}
+
 /// What has to be done to one resource; `None` where nothing.
 fn decide(wanted: Wanted<'_>, found: Option<&Actual>, lans: Lans<'_>) -> Option<Draft> {
     let Wanted { spec, gate, seed, tasks, wave } = wanted;
@@ -249,7 +254,7 @@ fn decide(wanted: Wanted<'_>, found: Option<&Actual>, lans: Lans<'_>) -> Option<
     let again = provisioning_again(&actual.recorded, spec, tasks);
     // A vm that has done its work is as it should be.
     let done = actual.phase == Phase::Completed && gate.is_completion() && again.is_empty();
-    let start = if done { Vec::new() } else { starting(spec, actual.phase) };
+    let start = if done || rests(spec) { Vec::new() } else { starting(spec, actual.phase) };
     if let (Spec::Vm(from), Spec::Vm(to)) = (&actual.recorded, spec)
         && let Some(change) = change(from, to, actual, seed, tasks, &start, lans)
     {

@@ -159,7 +159,9 @@ vms:
     // The name that the file has for it is the one that it gets again.
     fs::write(&file, fs::read_to_string(&file).expect("readable").replace("  web:", "  front:")).expect("written");
     desk.run(&["import", "--adopt", web, base]).expect(0);
-    says(&desk.run(&["plan"]).expect(0), &["> vm `front`", "> vm `data-base`"]);
+    says(&desk.run(&["plan"]).expect(0), &["vm `front`", "boot.existing.start false → true"]);
+    desk.run(&["up"]).expect(0);
+    desk.run(&["plan", "--exit-code"]).expect(0);
     desk.run(&["down"]).expect(0);
 }
 

@@ -111,7 +111,7 @@ fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, found: &Actual) ->
 
 fn status(vm: &Vm, state: State, health: Health, answer: Option<String>) -> VmStatus {
     let address = |nic: &crate::model::Interface| Address { network: nic.network.clone(), ip: nic.ip, ip6: nic.ip6 };
-    let image = vm.boot.images().next().expect("a vm boots from something").name.clone();
+    let image = vm.boot.images().next().map(|image| image.name.clone());
     VmStatus {
         vm: vm.name.clone(),
         state,

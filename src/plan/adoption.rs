@@ -8,7 +8,7 @@ use crate::model::Spec;
 use crate::names::{ProjectName, VmName};
 use crate::plan::draft::{Draft, number};
 use crate::plan::operation::Operation;
-use crate::plan::{Action, Cause, Effect, Plan};
+use crate::plan::{Action, Cause, Effect, Plan, Step};
 use crate::state::{ActualState, DesiredState};
 
 /// Names for machines, in their order: what is legal of their own, without the project's in front, and a number where
@@ -51,6 +51,17 @@ pub fn adoption(desired: &DesiredState, actual: &ActualState) -> Plan {
         drafts.insert(id.clone(), Draft { effect: Some(Effect::Live), ..draft });
     }
     number(desired, drafts, unchanged, Vec::new(), Vec::new())
+}
+
+impl Plan {
+    /// The name of the machine that a vm is, as far as the plan knows it, where somebody else made that.
+    pub fn machine(&self, vm: &VmName) -> Option<&str> {
+        self.steps().flat_map(Step::all).find_map(|operation| match operation {
+            Operation::AdoptVm(known) | Operation::ReleaseVm(known) if known.name == *vm => known.existing(),
+            Operation::RecordVm { to, .. } | Operation::RedefineVm { to, .. } if to.name == *vm => to.existing(),
+            _ => None,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -49,7 +49,11 @@ pub const TABLE: [Entry; 37] = [
     ("accel", Class::Reboot, ""),
     ("annotations", Class::Recorded, "recorded with the vm"),
     ("autostart", Class::Live, ""),
-    ("boot", Class::Replace, "another image; a kernel, initrd, command line or disc at a reboot"),
+    (
+        "boot",
+        Class::Replace,
+        "another image; a kernel, initrd, command line or disc at a reboot; from and to a machine that is there: refused",
+    ),
     ("cloud_init", Class::Replace, "a guest reads its seed at its first boot only"),
     ("cpu", Class::Reboot, ""),
     ("cpus", Class::Live, "more, within `max_cpus` as it was when the vm was started; else at a reboot"),

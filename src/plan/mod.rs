@@ -392,15 +392,6 @@ impl Plan {
         plan
     }
 
-    /// The name of the machine that a vm is, as far as the plan knows it, where somebody else made that.
-    pub fn machine(&self, vm: &VmName) -> Option<&str> {
-        self.steps().flat_map(Step::all).find_map(|operation| match operation {
-            Operation::AdoptVm(known) | Operation::ReleaseVm(known) if known.name == *vm => known.existing(),
-            Operation::RecordVm { to, .. } | Operation::RedefineVm { to, .. } if to.name == *vm => to.existing(),
-            _ => None,
-        })
-    }
-
     /// How many steps have this action.
     pub fn count(&self, action: Action) -> usize {
         self.steps().filter(|step| step.action == action).count()

@@ -32,6 +32,7 @@ pub(super) fn machine(
     }
     if machine.is_empty() {
         mistakes.push(Diagnostic::error(format!("{vm} is a machine without a name")).at(machine.place, "which?"));
+        return None;
     }
     let spec = &instance.spec;
     let given = not_sayable(spec);
@@ -87,7 +88,7 @@ pub(super) fn check(instances: &[Instance<file::Vm>], mistakes: &mut Vec<Diagnos
         let Some(machine) = instance.spec.boot.as_ref().and_then(|boot| boot.existing.as_ref()) else { continue };
         if let Some(other) = first.insert(machine, machine.place) {
             let twice = Diagnostic::error(format!("machine `{}` is two vms", machine.value));
-            let twice = twice.at(machine.place, format!("{}", subject(instance)));
+            let twice = twice.at(machine.place, subject(instance));
             mistakes.push(if other == machine.place {
                 twice.hint("replicas need one each: make it differ by `{{ index }}`")
             } else {

@@ -232,6 +232,10 @@ fn remedy(obstacle: &Obstacle) -> String {
             let instead = instead.as_ref().map(|words| format!("; {words}")).unwrap_or_default();
             format!("nothing was changed{instead}")
         }
+        Obstacle::LostDisk { vm, .. } => format!(
+            "nothing was changed; `vmcompose up --replace {vm}` makes it anew with empty disks; while it runs, what it still sees \
+             of the disk can be copied out of it"
+        ),
         Obstacle::Shrinks { has, .. } => {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }

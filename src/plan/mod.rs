@@ -16,6 +16,7 @@ pub mod effects;
 mod follow;
 mod former;
 mod growth;
+mod lost;
 mod network;
 pub mod obstacle;
 pub mod operation;
@@ -205,6 +206,11 @@ impl Action {
 pub enum Cause {
     /// The file has it, the hypervisor has not.
     Missing,
+    /// Somebody deleted it, with all that was on it.
+    Lost {
+        /// The vm that it was made for.
+        by: ResourceId,
+    },
     /// It is there but does not run.
     NotRunning {
         /// How it was found.
@@ -251,6 +257,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("does not exist"),
+            Self::Lost { by } => write!(f, "{by} has it, and somebody deleted it"),
             Self::NotRunning { phase } => write!(f, "is {phase}"),
             Self::Incomplete => f.write_str("was made only in part"),
             Self::Changed => f.write_str("differs from the file"),

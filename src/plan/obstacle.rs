@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::graph::CycleError;
 use crate::model::{Disk, Origin, Spec, Vm};
-use crate::names::{NetworkName, ResourceId, VmName};
+use crate::names::{NetworkName, ResourceId, VmName, VolumeName};
 use crate::plan::change::impossible;
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::effects::Lans;
@@ -165,6 +165,16 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// A disk of the vm's own is gone, with all that was on it.
+    #[error("disk `{disk}` of vm `{vm}` is gone: somebody deleted it, with all that was on it")]
+    LostDisk {
+        /// Whose.
+        vm: VmName,
+        /// Which.
+        disk: VolumeName,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
     /// A disk would have to become smaller, which would cut off what is at its end.
     #[error("{disk} cannot shrink from {has} to {wants}")]
     Shrinks {
@@ -217,6 +227,7 @@ impl Obstacle {
             | Self::Snapshots { origin, .. }
             | Self::NotOffered { origin, .. }
             | Self::Shrinks { origin, .. }
+            | Self::LostDisk { origin, .. }
             | Self::Pool { origin, .. }
             | Self::Protected { origin, .. } => origin.as_ref(),
             Self::Snapshot { .. } => None,
@@ -339,8 +350,10 @@ pub(super) fn shrinking(desired: &DesiredState, actual: &ActualState, id: &Resou
     match (&desired.specs[id], found) {
         // What is made anew has new disks.
         (Spec::Vm(vm), Some(Spec::Vm(found))) if vm.generation != found.generation => Vec::new(),
-        (Spec::Vm(vm), Some(_)) => resizes(vm, actual)
+        // Who made a disk larger by other means may keep it so.
+        (Spec::Vm(vm), Some(Spec::Vm(found))) => resizes(vm, actual)
             .into_iter()
+            .filter(|resize| !resize.is_drift(found))
             .filter_map(|resize| shrinks(format!("disk `{}` of {id}", resize.disk), resize.has, resize.wants))
             .collect(),
         (Spec::Volume(wanted), Some(Spec::Volume(found))) => {

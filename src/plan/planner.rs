@@ -18,6 +18,7 @@ use crate::plan::effects::Lans;
 use crate::plan::follow::follow;
 use crate::plan::former::{formers, last, proving};
 use crate::plan::growth::grown;
+use crate::plan::lost::{lost, told};
 use crate::plan::network::{self, on, plugged};
 use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmSeed};
@@ -136,6 +137,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
             let found = actual.resources.get(id);
             obstacles.extend(obstacle(desired, actual, id, found, lans));
             obstacles.extend(shrinking(desired, actual, id));
+            obstacles.extend(lost(desired, actual, id));
             obstacles.extend(pool_trouble(desired, actual, id));
             obstacles.extend(not_offered(desired, actual, id));
             let spec = &desired.specs[id];
@@ -146,7 +148,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
                 Spec::Network(network) => decide_network(network, actual, wave),
                 _ => decide(wanted, found, lans),
             };
-            let draft = draft.map(|draft| afresh(draft, actual));
+            let draft = draft.map(|draft| told(afresh(draft, actual), spec, actual));
             drafts.extend(grown(draft, spec, &gate, actual, wave).map(|draft| (id.clone(), draft)));
         }
     }

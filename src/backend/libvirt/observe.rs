@@ -60,6 +60,7 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
     }
     others::observe(connect, project, &mut state).map_err(HypervisorError::about_resource)?;
     leases(&mut state);
+    state.lost_disks = lost(&state, &parts);
     let loose = |(vm, disk, since): &(_, _, _)| !has_disk(&state, vm, disk, *since);
     let disks = parts.disks.into_iter().filter(loose).collect();
     let seeds = parts.seeds.into_iter().filter(|(vm, since)| !has_seed(&state, vm, *since));
@@ -372,6 +373,17 @@ fn leases(state: &mut ActualState) {
             around.leases.extend(interfaces.map(|nic| ((nic.network.clone(), vm.name.clone()), nic.ip)));
         }
     }
+}
+
+/// The disks that recorded vms have and the pool has not, as far as that can be seen.
+fn lost(state: &ActualState, parts: &Parts) -> BTreeSet<(VmName, VolumeName)> {
+    if state.resources.get(&ResourceId::Pool(Pool::Disks)).is_none_or(|pool| pool.phase != Phase::Running) {
+        return BTreeSet::new();
+    }
+    let there: HashSet<_> = parts.disks.iter().map(|(vm, disk, since)| (vm, disk, *since)).collect();
+    let own = state.recorded().filter_map(Spec::as_vm).flat_map(VmDisk::of);
+    let gone = own.filter(|own| !there.contains(&(&own.vm, &own.disk, own.generation)));
+    gone.map(|own| (own.vm, own.disk)).collect()
 }
 
 fn recorded<'a>(state: &'a ActualState, vm: &VmName) -> Option<&'a Vm> {

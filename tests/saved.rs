@@ -73,6 +73,17 @@ fn a_saved_plan_is_carried_out_where_nothing_changed_and_only_once() {
     let done = desk.ends(0, "up --plan web.plan --yes");
     assert!(done.stderr.contains("web"), "{}", done.stderr);
     desk.ends(0, "plan --exit-code");
+    // Down as well: by its own command, what the plan says of volumes included.
+    let saved = desk.ends(0, "plan --destroy --volumes --out down.plan");
+    assert!(saved.stderr.contains("`vmcompose down --plan down.plan` does exactly this"), "{}", saved.stderr);
+    let other = desk.ends(8, "up --plan down.plan");
+    assert!(other.stderr.contains("the plan is one for `down`"), "{}", other.stderr);
+    desk.ends(8, "down --plan up.plan");
+    desk.ends(8, "down --plan down.plan");
+    desk.ends(0, "down --plan down.plan --yes");
+    let again = desk.ends(8, "down --plan down.plan --yes");
+    assert!(again.stderr.contains("changed since the plan was saved"), "{}", again.stderr);
+    desk.ends(0, "plan --destroy --exit-code");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Boot, Interface, Network, Vm};
 use crate::names::NetworkName;
+use crate::plan::diff::is_disk_size;
 use crate::state::Shape;
 
 /// What a change costs, the least first.
@@ -78,7 +79,12 @@ pub const TABLE: [Entry; 37] = [
     ("machine", Class::Reboot, ""),
     ("max_cpus", Class::Reboot, ""),
     ("max_memory", Class::Reboot, ""),
-    ("memory", Class::Live, "within `max_memory` as it was when the vm was started; else at a reboot"),
+    (
+        "memory",
+        Class::Live,
+        "within `max_memory` as it was when the vm was started; else at a reboot. Less, once the guest gives it back: it has to have \
+         a balloon driver",
+    ),
     ("ports", Class::Reboot, "the first ones by replacement, where the guest has a seed: it is told of their card"),
     ("protect", Class::Recorded, "recorded with the vm"),
     ("provision", Class::Recorded, "done in the guest, from the task on that changed"),
@@ -181,7 +187,7 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>, lan
         "uplink" if path.starts_with("uplink.hosts") => Class::Recorded,
         "uplink" if to.cloud_init.is_none() => Class::Reboot,
         // Its growth is an operation of its own.
-        "disks" if path.ends_with(".own.size") => Class::Recorded,
+        "disks" if is_disk_size(path) => Class::Recorded,
         _ => listed,
     }
 }

@@ -65,7 +65,7 @@ fn disks_grow_in_place_after_what_can_be_undone() {
     assert_eq!((step.action, step.effect), (Action::Update, Some(Effect::Live)));
     let grow = |disk: &str| format!("grow disk `{disk}` of vm `db` to 2GiB");
     let operations = vec!["update the record of vm `db`".to_owned(), grow("root"), grow("logs")];
-    let changes = vec!["disk 1GiB → 2GiB".to_owned(), "disks.0.own.size 1GiB → 2GiB".to_owned()];
+    let changes = vec!["disk 1GiB → 2GiB".to_owned(), "disks.logs.size 1GiB → 2GiB".to_owned()];
     assert_eq!(told(step), (operations, changes));
     assert!(step.operations[1..].iter().all(|operation| operation.undo().is_none()));
 }

@@ -9,7 +9,7 @@ use std::{env, fs, thread};
 
 use crate::server::Server;
 use crate::support::qemu::{Run, Stack, enabled};
-use crate::write;
+use super::write;
 
 const PROVIDERS: [&str; 5] = ["environment", "file", "command", "sops", "vault"];
 

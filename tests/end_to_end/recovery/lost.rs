@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::desk::{Desk, Ended};
-use crate::ends::signal;
+use super::desk::{Desk, Ended};
+use super::ends::signal;
 use crate::support::qemu::enabled;
 
 /// One vm that waits for a file, and one that waits for that vm.

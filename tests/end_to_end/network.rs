@@ -1,6 +1,5 @@
 //! Networks on real QEMU: who reaches whom, by which name, and from where.
 
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::qemu::{Run, Stack, enabled};
+use crate::support::qemu::{Run, Stack, enabled};
 
 /// How long a guest may take to do what it was told, on a busy machine without KVM.
 const PATIENCE: Duration = Duration::from_mins(2);

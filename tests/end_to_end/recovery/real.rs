@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::ends::signal;
+use super::ends::signal;
 use crate::support::qemu::{Run, Stack, enabled};
 
 #[test]

@@ -11,7 +11,7 @@ use vmcompose::secret::Secrets;
 use vmcompose::units::Span;
 
 use crate::server::{Fate, Server};
-use crate::{name, variables, write};
+use super::{name, variables, write};
 
 const VALUE: &str = "MaRkEr-7f3q9z";
 

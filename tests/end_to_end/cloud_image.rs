@@ -1,10 +1,6 @@
 //! A real Debian cloud image on real QEMU: by URL, cloud-init as a gate, what it was told done, data that survives, an error
 //! named and undone.
 
-#[path = "images/server.rs"]
-#[expect(dead_code, reason = "it can do more than is asked of it here")]
-mod server;
-mod support;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,9 +8,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use server::Server;
+use crate::server::Server;
 use sha2::{Digest as _, Sha256};
-use support::qemu::{Run, Stack, enabled};
+use crate::support::qemu::{Run, Stack, enabled};
 
 /// The image, built where it is not there yet.
 fn image() -> PathBuf {

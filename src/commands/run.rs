@@ -184,7 +184,8 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
     let journal = Arc::new(journal);
     let lost = lock.as_ref().map(|lock| lock.lost()).unwrap_or_default();
     let recorder = Arc::<JournalFile>::clone(&journal);
-    let options = Options { recorder, ..how.options.clone().until(&lost) };
+    let never_used = unfinished::never_used(plan, &older);
+    let options = Options { recorder, never_used, ..how.options.clone().until(&lost) };
     let hypervisor = Arc::new(hypervisor);
     let engine = Arc::clone(&hypervisor);
     let expected = chronicle::past(&plan.project, &hypervisor.uri()).forecast(&execute::summaries(plan));

@@ -58,6 +58,8 @@ pub struct Options {
     pub patience: Patience,
     /// Where it is written down what the run is about to do.
     pub recorder: Arc<dyn Recorder>,
+    /// Deletions by which nothing is lost, so that a way back may do without them.
+    pub never_used: Vec<Operation>,
     /// Stop starting things, and undo what was done.
     pub interrupt: CancellationToken,
     /// Stop at once, wherever it is.
@@ -84,6 +86,7 @@ impl Default for Options {
             timeout: None,
             patience: Patience::default(),
             recorder: Arc::new(Unrecorded),
+            never_used: Vec::new(),
             interrupt: CancellationToken::new(),
             abort: CancellationToken::new(),
             lost: CancellationToken::new(),
@@ -214,7 +217,8 @@ async fn roll_back<H: Hypervisor>(
     events: &EventSender,
 ) -> Outcome {
     let undo = journal.undo(|step| scope.has(step), Check::Trust);
-    let mut left_behind: Vec<Failure> = undo.lost.iter().map(irreversible).collect();
+    let lost = undo.lost.iter().filter(|operation| !options.never_used.contains(operation));
+    let mut left_behind: Vec<Failure> = lost.map(irreversible).collect();
     let operations = undo.plan.steps().map(|step| step.operations.len()).sum();
     events.send(EventKind::RollbackStarted { operations });
     let backward = Pass {

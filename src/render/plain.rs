@@ -35,8 +35,7 @@ impl Plain {
             EventKind::StepStarted { step } => {
                 let summary = &progress.track(*step)?.summary;
                 // Nothing is done to it but what the next line says.
-                (summary.action != Action::Verify)
-                    .then(|| format!("{}: {}", summary.resource, summary.action.as_str()))
+                (summary.action != Action::Verify).then(|| format!("{}: {}", summary.resource, summary.action.as_str()))
             }
             EventKind::StepApplied { step } => {
                 let summary = &progress.track(*step)?.summary;

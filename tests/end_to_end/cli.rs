@@ -2,7 +2,6 @@
 //!
 //! Runs against the test driver behind the daemon, which keeps its state between processes while somebody is connected.
 
-
 use std::fs;
 
 use crate::support::desk::Desk;

@@ -1,7 +1,6 @@
 //! A real Debian cloud image on real QEMU: by URL, cloud-init as a gate, what it was told done, data that survives, an error
 //! named and undone.
 
-
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,8 +8,8 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use crate::server::Server;
-use sha2::{Digest as _, Sha256};
 use crate::support::qemu::{Run, Stack, enabled};
+use sha2::{Digest as _, Sha256};
 
 /// The image, built where it is not there yet.
 fn image() -> PathBuf {

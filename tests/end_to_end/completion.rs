@@ -1,6 +1,5 @@
 //! Completion in a real bash, and the manual pages.
 
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -1,6 +1,5 @@
 //! `wait`, `run`, `port`, `version` as a shell sees them, on the test driver.
 
-
 use crate::support::desk::Desk;
 use crate::support::qemu::enabled;
 use virt::domain::Domain;

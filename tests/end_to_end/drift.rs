@@ -1,7 +1,6 @@
 //! What others did: named in the plan with old and new, and put back. On libvirt's test driver, and, where
 //! `VMCOMPOSE_TEST_QEMU` is set, on a guest that runs.
 
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;

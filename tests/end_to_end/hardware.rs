@@ -1,7 +1,6 @@
 //! Hardware and limits: what libvirt's test driver keeps of them, and, where `VMCOMPOSE_TEST_QEMU` is set, what a real
 //! guest has of them, how they change while it lives, and that its firmware's variables go with it.
 
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;

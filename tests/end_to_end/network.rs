@@ -1,6 +1,5 @@
 //! Networks on real QEMU: who reaches whom, by which name, and from where.
 
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -9,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use crate::support::qemu::{Run, Stack, enabled};
+use serde_json::Value;
 
 /// How long a guest may take to do what it was told, on a busy machine without KVM.
 const PATIENCE: Duration = Duration::from_mins(2);

@@ -1,6 +1,5 @@
 //! `start`, `stop`, `restart`, `pause`, `unpause`, `kill` as a shell sees them, on the test driver.
 
-
 use crate::support::desk::Desk;
 use crate::support::qemu::enabled;
 use virt::domain::Domain;

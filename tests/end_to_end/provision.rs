@@ -1,6 +1,5 @@
 //! What is done inside real guests: tasks done, done again, failing, taken up after a kill; Ignition read by the guest.
 
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};

@@ -1,6 +1,5 @@
 //! The quickstart on real QEMU: up in waves, up again, down again, a gate that never opens, an interrupt.
 
-
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

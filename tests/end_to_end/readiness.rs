@@ -1,7 +1,6 @@
 //! Gates, consoles and what is told of both, on real guests: an agent's arrival opens a gate, virsh's kill fails one, what the
 //! console says is recorded, shown and gone with its vm.
 
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::{env, fs};

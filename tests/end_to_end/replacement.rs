@@ -1,7 +1,6 @@
 //! A guest that is made anew on the real hypervisor, where `VMCOMPOSE_TEST_QEMU` is set: the old one comes back with its
 //! data when the new one does not prove itself, and its named volumes move over when it does.
 
-
 use std::fs;
 use std::path::Path;
 

@@ -1,6 +1,5 @@
 //! Plans that are saved and carried out later: exactly, or not at all.
 
-
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

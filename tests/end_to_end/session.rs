@@ -1,6 +1,5 @@
 //! `qemu:///session` as an ordinary user: the quickstart, its vms joined by wires, on a libvirt that the user has to himself.
 
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,6 +1,5 @@
 //! `snapshot …` as a shell sees it: on the test driver, and once on real QEMU, with what guests remember.
 
-
 use std::fs;
 use std::path::Path;
 

@@ -1,6 +1,5 @@
 //! Storage on real QEMU: data stays, disks grow under a vm that runs, what is exported comes back.
 
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -10,8 +10,8 @@ use vmcompose::model::{Secret, SecretFrom};
 use vmcompose::secret::Secrets;
 use vmcompose::units::Span;
 
-use crate::server::{Fate, Server};
 use super::{name, variables, write};
+use crate::server::{Fate, Server};
 
 const VALUE: &str = "MaRkEr-7f3q9z";
 

@@ -2,7 +2,6 @@
 //!
 //! What needs no guest runs against the test driver behind the daemon (`keys`), the rest in one real Debian (`debian`).
 
-
 mod debian;
 mod keys;
 mod pty;

@@ -98,3 +98,30 @@ fn versions_are_there_for_programs_with_and_without_a_hypervisor() {
     assert_eq!(there["vmcompose"], env!("CARGO_PKG_VERSION"));
     assert!(version("test:///nowhere/at/all.xml")["libvirt"].is_null());
 }
+
+#[test]
+fn what_vms_take_is_told_and_what_is_not_counted_is_no_zero() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(PAIR);
+    assert!(desk.run(&["stats"]).expect(1).stderr.contains("has no vms"));
+    desk.run(&["up"]).expect(0);
+    desk.run(&["stop", "web"]).expect(0);
+    let told = |arguments: &[&str]| -> Vec<(String, String, bool)> {
+        let run = desk.run(&[&["stats", "--format", "json"], arguments].concat()).expect(0);
+        let shape: serde_json::Value = serde_json::from_str(&run.stdout).expect("json");
+        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        let vms = shape["vms"].as_array().expect("a list").iter();
+        vms.map(|vm| (text(&vm["vm"]), text(&vm["state"]), vm["cpu_percent"].is_null())).collect()
+    };
+    let row = |vm: &str, state: &str| (vm.to_owned(), state.to_owned(), true);
+    assert_eq!(told(&[]), [row("db", "running")], "the test driver counts nothing");
+    assert_eq!(told(&["-a"]), [row("db", "running"), row("web", "stopped")]);
+    assert_eq!(told(&["web"]), [row("web", "stopped")]);
+    assert!(desk.run(&["stats", "wbe"]).expect(1).stderr.contains("did you mean `web`?"));
+    let none = desk.run(&["top", "db"]).expect(4);
+    assert!(none.stderr.contains("vm `db`"), "there is no agent: {}", none.stderr);
+    assert!(desk.run(&["top", "web"]).expect(4).stderr.contains("vm `web` does not run"));
+    desk.run(&["down"]).expect(0);
+}

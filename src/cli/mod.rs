@@ -10,6 +10,7 @@ mod global;
 mod guest;
 pub mod image;
 mod logs;
+mod look;
 pub mod network;
 pub mod pool;
 mod power;
@@ -29,6 +30,7 @@ pub use day::{Port, RunCommand, Until, Version, Wait};
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use logs::{EventFormat, Events, Logs, Telling, Why};
+pub use look::{Looking, Stats, Top};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
     Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
@@ -101,6 +103,10 @@ Examples:
   vmcompose ps
   vmcompose ps -a --format json | jq -r '.vms[].addresses[].ip'")]
     Ps(Ps),
+
+    /// What looks closer.
+    #[command(flatten)]
+    Looking(Looking),
 
     /// Start vms that are there, and what they depend on
     ///

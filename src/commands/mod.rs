@@ -38,6 +38,8 @@ mod signals;
 mod snapshot;
 mod ssh;
 mod stage;
+mod stats;
+mod top;
 mod unfinished;
 mod up;
 mod volume;
@@ -49,7 +51,7 @@ pub use completion::answer_shell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::cli::{Cli, Command, Global, Telling};
+use crate::cli::{Cli, Command, Global, Looking, Telling};
 use crate::compose::Request;
 use crate::error::{Error, Exit};
 use crate::render::{self, Palette, message, output};
@@ -65,6 +67,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Recover(options) => recover::recover(&global, &options),
         Command::Plan(options) => plan::plan(&global, &options),
         Command::Ps(options) => ps::ps(&global, &options),
+        Command::Looking(Looking::Stats(options)) => stats::stats(&global, &options),
+        Command::Looking(Looking::Top(options)) => top::top(&global, &options),
         Command::Start(options) => power::start(&global, &options),
         Command::Stop(options) => power::stop(&global, &options),
         Command::Restart(options) => power::restart(&global, &options),

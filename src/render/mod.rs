@@ -30,6 +30,7 @@ pub mod reference;
 pub mod runs;
 pub mod service;
 pub mod snapshots;
+pub mod stats;
 pub mod storage;
 pub mod style;
 pub mod table;

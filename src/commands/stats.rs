@@ -20,7 +20,6 @@ use crate::model::Vm;
 use crate::names::{ProjectName, VmName};
 use crate::render::{Palette, stats, table, terminal};
 use crate::state::{ActualState, Phase};
-use crate::units::Bytes;
 
 /// Between two looks: what processors do is known only of a time.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -88,8 +87,8 @@ fn rows(actual: &ActualState, before: &Look, now: &Look, options: &Stats) -> Vec
 }
 
 fn row(vm: &Vm, state: table::State, before: Option<&Usage>, now: &Usage, between: Duration) -> stats::VmUsage {
-    let count = |flow: Option<Flow>, side: fn(Flow) -> Bytes| flow.map(|flow| side(flow).0);
-    let (inwards, outwards): (fn(Flow) -> Bytes, fn(Flow) -> Bytes) = (|flow| flow.inwards, |flow| flow.outwards);
+    let inwards = |flow: Option<Flow>| flow.map(|flow| flow.inwards.0);
+    let outwards = |flow: Option<Flow>| flow.map(|flow| flow.outwards.0);
     stats::VmUsage {
         vm: vm.name.clone(),
         state,
@@ -97,10 +96,10 @@ fn row(vm: &Vm, state: table::State, before: Option<&Usage>, now: &Usage, betwee
         cpus: vm.cpus,
         memory_bytes: now.memory.map(|bytes| bytes.0),
         memory_limit_bytes: vm.memory.0,
-        disk_read_bytes: count(now.disk, inwards),
-        disk_written_bytes: count(now.disk, outwards),
-        network_received_bytes: count(now.network, inwards),
-        network_sent_bytes: count(now.network, outwards),
+        disk_read_bytes: inwards(now.disk),
+        disk_written_bytes: outwards(now.disk),
+        network_received_bytes: inwards(now.network),
+        network_sent_bytes: outwards(now.network),
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::TableFormat;
 use crate::names::{ProjectName, VmName};
 use crate::render::images::about;
-use crate::render::layout::{columns, tame};
+use crate::render::layout::{Text, columns, tame};
 use crate::render::style::{Palette, paint};
 use crate::render::table::State;
 use crate::units::Bytes;
@@ -112,9 +112,13 @@ fn in_place(text: &str, height: usize) -> String {
     const HOME: &str = "\u{1b}[H";
     const REST_OF_LINE: &str = "\u{1b}[K";
     const REST: &str = "\u{1b}[J";
-    let lines = text.lines().take(height.saturating_sub(1));
-    let lines: String = lines.map(|line| format!("{line}{REST_OF_LINE}\n")).collect();
-    format!("{HOME}{lines}{REST}")
+    let mut drawn = Text::default();
+    drawn.push(HOME);
+    for line in text.lines().take(height.saturating_sub(1)) {
+        drawn.line(format_args!("{line}{REST_OF_LINE}"));
+    }
+    drawn.push(REST);
+    drawn.end()
 }
 
 /// The processes in a vm, as the guest tells them.
@@ -123,7 +127,8 @@ pub struct Processes {
     version: u32,
     vm: VmName,
     titles: Vec<String>,
-    processes: Vec<Vec<String>>,
+    #[serde(rename = "processes")]
+    cells: Vec<Vec<String>>,
 }
 
 impl Processes {
@@ -131,8 +136,8 @@ impl Processes {
     pub fn read(vm: VmName, text: &str) -> Self {
         let mut lines = text.lines().filter(|line| !line.trim().is_empty());
         let titles: Vec<String> = lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
-        let processes = lines.map(|line| cells(line, titles.len())).collect();
-        Self { version: VERSION, vm, titles, processes }
+        let cells = lines.map(|line| cells(line, titles.len())).collect();
+        Self { version: VERSION, vm, titles, cells }
     }
 
     /// In a format. JSON and YAML have this shape, with the titles that the guest's `ps` has:
@@ -144,7 +149,7 @@ impl Processes {
         for_programs(self, format).unwrap_or_else(|| {
             let header = self.titles.iter().map(|title| paint(palette.faint, tame(title))).collect();
             let row = |cells: &Vec<String>| cells.iter().map(|cell| tame(cell)).collect();
-            columns(&std::iter::once(header).chain(self.processes.iter().map(row)).collect::<Vec<_>>())
+            columns(&std::iter::once(header).chain(self.cells.iter().map(row)).collect::<Vec<_>>())
         })
     }
 }

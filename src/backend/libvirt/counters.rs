@@ -8,14 +8,12 @@ use std::time::Duration;
 use virt::connect::Connect;
 
 use super::error::failed;
+use super::parameters::Counters;
 use super::{Libvirt, names, parameters};
 use crate::backend::HypervisorError;
 use crate::backend::usage::{Flow, Usage};
 use crate::names::{ProjectName, VmName};
 use crate::units::Bytes;
-
-/// What libvirt counts of one domain, by its own names.
-type Counters = BTreeMap<String, u64>;
 
 impl Libvirt {
     /// What the vms take that run and may be the project's; a look tells which of them are.

@@ -95,8 +95,11 @@ pub(super) fn ports(network: &Network) -> Result<Vec<String>, Error> {
     Ok(ports)
 }
 
-/// All whole numbers that are counted of the domains that run, by domain and by libvirt's name for them.
-pub(super) fn counters(connect: &Connect) -> Result<Vec<(String, BTreeMap<String, u64>)>, Error> {
+/// What libvirt counts of one domain, by its own names.
+pub(super) type Counters = BTreeMap<String, u64>;
+
+/// All whole numbers that are counted of the domains that run, by the domain's name.
+pub(super) fn counters(connect: &Connect) -> Result<Vec<(String, Counters)>, Error> {
     let mut records: *mut virDomainStatsRecordPtr = ptr::null_mut();
     let flags = VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
     // SAFETY: the connection outlives the call, which sets the list, or leaves it as it is and says so.

@@ -79,6 +79,10 @@ fn ports_are_printed_as_they_are_published() {
     desk.run(&["up"]).expect(0);
     assert_eq!(desk.run(&["port", "web"]).expect(0).stdout, "80/tcp -> 127.0.0.1:18080\n53/udp -> 0.0.0.0:5353\n");
     assert_eq!(desk.run(&["port", "web", "80"]).expect(0).stdout, "127.0.0.1:18080\n");
+    let all: serde_json::Value =
+        serde_json::from_str(&desk.run(&["port", "web", "--format", "json"]).expect(0).stdout).expect("json");
+    let tcp = serde_json::json!({ "address": "127.0.0.1", "host": 18080, "guest": 80 });
+    assert_eq!(all["ports"], serde_json::json!([tcp, { "host": 5353, "guest": 53, "udp": true }]));
     assert!(desk.run(&["port", "web", "53"]).expect(1).stderr.contains("no port 53/tcp of vm `web` is published"));
     assert!(desk.run(&["port", "db"]).expect(1).stderr.contains("no port of vm `db` is published"));
     desk.run(&["down"]).expect(0);
@@ -124,4 +128,51 @@ fn what_vms_take_is_told_and_what_is_not_counted_is_no_zero() {
     assert!(none.stderr.contains("vm `db`"), "there is no agent: {}", none.stderr);
     assert!(desk.run(&["top", "web"]).expect(4).stderr.contains("vm `web` does not run"));
     desk.run(&["down"]).expect(0);
+}
+
+const MIXED: &str = "\
+networks: { net: {} }
+volumes: { kept: { size: 1MiB }, spare: { size: 1MiB } }
+vms:
+  db: { boot: { kernel: kernel }, networks: [net], disks: [{ volume: kept }], labels: { tier: data } }
+  web: { boot: { kernel: kernel }, replicas: 2, labels: { tier: front, public: \"yes\" } }
+";
+
+#[test]
+fn tables_show_the_rows_that_are_asked_for() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(MIXED);
+    desk.run(&["up"]).expect(0);
+    desk.run(&["stop", "web-2"]).expect(0);
+    let shown = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        desk.run(&words).expect(0).stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(shown("ps -q"), "db web-1");
+    assert_eq!(shown("ps -q --filter status=stopped"), "web-2", "who asks for what is stopped need not say -a");
+    assert_eq!(shown("ps -q --filter name=web-*"), "web-1");
+    assert_eq!(shown("ps -aq --filter name=web-* --filter name=db"), "db web-1 web-2");
+    assert_eq!(shown("ps -q --filter label=tier"), "db web-1");
+    assert_eq!(shown("ps -q --filter label=tier=front --filter label=public=yes"), "web-1");
+    assert_eq!(shown("ps -q --filter label=tier=data --filter label=public"), "");
+    assert_eq!(shown("ps -q --filter health=healthy"), "");
+    assert_eq!(shown(&format!("ls -q --filter name={} --filter status=running", desk.project)), desk.project);
+    assert_eq!(shown(&format!("ls -q --filter name={} --filter status=crashed", desk.project)), "");
+    assert_eq!(shown("network list -q --filter mode=nat --filter vm=db"), "net");
+    assert_eq!(shown("network list -q --filter status=stopped"), "");
+    assert_eq!(shown("volume list -q --filter used=no"), "spare");
+    assert_eq!(shown("volume list -q --filter vm=*-db"), "", "vms are named as in the file");
+    assert_eq!(shown("volume list -q --filter vm=db"), "kept");
+    assert_eq!(shown("images -q --filter vm=web-2"), "kernel");
+    assert_eq!(shown("images -q --filter format=qcow2"), "");
+    let images: serde_json::Value =
+        serde_json::from_str(&desk.run(&["images", "--format", "json"]).expect(0).stdout).expect("json");
+    let kernel = &images["images"][0];
+    assert_eq!(kernel["vms"], serde_json::json!(["db", "web-1", "web-2"]));
+    assert!(kernel["size_bytes"] == "a kernel".len() && kernel["digest"].is_string(), "{kernel}");
+    let typo = desk.run(&["ps", "--filter", "state=up"]).expect(1);
+    assert!(typo.stderr.contains("it is by `name`, `status`"), "{}", typo.stderr);
+    desk.run(&["down", "--volumes", "--yes"]).expect(0);
 }

@@ -59,6 +59,9 @@ pub struct Port {
     /// Of UDP
     #[arg(long)]
     pub udp: bool,
+    /// For people or for programs
+    #[arg(long, default_value = "table")]
+    pub format: TableFormat,
 }
 
 /// Options of `version`.

@@ -4,7 +4,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::TableFormat;
+use super::{Filter, TableFormat};
 use crate::names::VmName;
 
 /// What looks at vms more closely than `ps`.
@@ -29,6 +29,29 @@ Examples:
   vmcompose top db
   vmcompose top db -- -u postgres -o pid,etime,args")]
     Top(Top),
+
+    /// Show the images that the project's vms are on, as the hypervisor has them
+    ///
+    /// What this machine has downloaded is `image list`.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose images
+  vmcompose images --filter vm=db --format json | jq -r '.images[].digest'")]
+    Images(Images),
+}
+
+/// Options of `images`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Images {
+    /// For people or for programs
+    #[arg(long, default_value = "table")]
+    pub format: TableFormat,
+    /// Names only
+    #[arg(short, long, conflicts_with = "format")]
+    pub quiet: bool,
+    /// Only rows that say so: name, vm, format; `*` stands for anything, and it may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::filter::of_images)]
+    pub filter: Vec<Filter>,
 }
 
 /// Options of `stats`.

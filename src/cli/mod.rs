@@ -6,6 +6,7 @@ mod choice;
 mod codes;
 mod day;
 mod examples;
+mod filter;
 mod global;
 mod guest;
 pub mod image;
@@ -27,10 +28,11 @@ use clap::{Parser, Subcommand};
 pub use choice::Choice;
 use codes::EXIT_CODES;
 pub use day::{Port, RunCommand, Until, Version, Wait};
+pub use filter::{Filter, LABEL};
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use logs::{EventFormat, Events, Logs, Telling, Why};
-pub use look::{Looking, Stats, Top};
+pub use look::{Images, Looking, Stats, Top};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
     Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
@@ -101,6 +103,7 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   vmcompose ps
+  vmcompose ps --filter health=unhealthy --filter label=tier=data -q
   vmcompose ps -a --format json | jq -r '.vms[].addresses[].ip'")]
     Ps(Ps),
 

@@ -11,7 +11,9 @@ mod doctor;
 mod down;
 mod events;
 mod exec;
+mod filter;
 mod image;
+mod images;
 mod init;
 mod interrupt;
 mod keys;
@@ -69,6 +71,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Ps(options) => ps::ps(&global, &options),
         Command::Looking(Looking::Stats(options)) => stats::stats(&global, &options),
         Command::Looking(Looking::Top(options)) => top::top(&global, &options),
+        Command::Looking(Looking::Images(options)) => images::images(&global, &options),
         Command::Start(options) => power::start(&global, &options),
         Command::Stop(options) => power::stop(&global, &options),
         Command::Restart(options) => power::restart(&global, &options),

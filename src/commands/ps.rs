@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::backend::libvirt::Libvirt;
 use crate::backend::{self, Attempt, Hypervisor};
-use crate::cli::{Global, Ps};
+use crate::cli::{Global, LABEL, Ps};
 use crate::commands::stage::Access;
-use crate::commands::{print, request, stage};
+use crate::commands::{filter, print, request, stage};
 use crate::compose::Request;
 use crate::error::{Error, Exit};
 use crate::model::Vm;
@@ -30,14 +30,17 @@ pub(super) fn ps(global: &Global, options: &Ps) -> Result<Exit, Error> {
     let project = stage::project_name(global, &request)?;
     let sight = stage::observe(global, &project, Access::Read)?;
     let mut rows = statuses(&sight.hypervisor, &project, &sight.actual);
-    if options.all {
+    // Whoever asks for what does not run means it.
+    let by_status = options.filter.iter().any(|filter| filter.key == "status");
+    if options.all || by_status {
         for vm in described(global, &request)? {
             rows.entry(vm.name.clone()).or_insert_with(|| status(&vm, State::Missing, Health::Unknown, None));
         }
     } else {
         rows.retain(|_, row| row.state != State::Stopped);
     }
-    let rows: Vec<VmStatus> = rows.into_values().collect();
+    let rows: Vec<VmStatus> =
+        rows.into_values().filter(|row| filter::passes(&options.filter, |key| says(row, key))).collect();
     let text = if options.quiet {
         table::names(&rows)
     } else {
@@ -45,6 +48,17 @@ pub(super) fn ps(global: &Global, options: &Ps) -> Result<Exit, Error> {
     };
     print(&text)?;
     Ok(Exit::Done)
+}
+
+/// What a vm says to a key of a filter.
+fn says(row: &VmStatus, key: &str) -> Vec<String> {
+    match key {
+        "status" => vec![row.state.as_str().to_owned()],
+        "health" => vec![row.health.as_str().to_owned()],
+        "image" => vec![row.image.to_string()],
+        LABEL => filter::labels(&row.labels),
+        _ => vec![row.vm.to_string()],
+    }
 }
 
 /// The vms that the file describes. Where the project is named, there need not be a file; one that is there must be right.
@@ -122,6 +136,7 @@ fn status(vm: &Vm, state: State, health: Health, answer: Option<String>) -> VmSt
         image,
         cpus: vm.cpus,
         memory: vm.memory,
+        labels: vm.labels.clone(),
         age: None,
     }
 }

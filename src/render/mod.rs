@@ -36,6 +36,7 @@ pub mod style;
 pub mod table;
 pub mod terminal;
 pub mod timings;
+pub mod used_images;
 pub mod why;
 mod words;
 

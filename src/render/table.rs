@@ -2,6 +2,7 @@
 //!
 //! Owns what is told of a vm and its shape. What is true of it was found out before; knows nothing of hypervisors.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct VmStatus {
     pub cpus: u32,
     /// Memory.
     pub memory: Bytes,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// Time since the spec was last applied to it, in whole seconds.
     #[serde(rename = "age_s", serialize_with = "seconds")]
     pub age: Option<Duration>,
@@ -149,12 +152,13 @@ struct Shape<'a> {
 ///     "image": "debian",
 ///     "cpus": 1,
 ///     "memory": "1GiB",
+///     "labels": { "tier": "web" },
 ///     "age_s": 62
 ///   } ]
 /// }
 /// ```
 ///
-/// `state` is one of `running`, `paused`, `suspended`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
+/// `state` is one of `running`, `paused`, `saved`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
 /// does not run), `none` (no healthcheck). A port has `"udp": true` where it is
 /// one, and no `address` where it is published on all. `answer` and `age_s` are null where there is none.
 pub fn vms(project: &ProjectName, vms: &[VmStatus], format: TableFormat, palette: &Palette) -> String {

@@ -1,10 +1,12 @@
-//! `stats` and `top` in their formats.
+//! `stats`, `top` and `images` in their formats.
 
 use vmcompose::cli::TableFormat;
-use vmcompose::names::VmName;
+use vmcompose::model::{Digest, ImageFormat};
+use vmcompose::names::{ImageName, VmName};
 use vmcompose::render::Palette;
 use vmcompose::render::stats::{Processes, VmUsage, stats};
 use vmcompose::render::table::State;
+use vmcompose::render::used_images::{UsedImage, images};
 
 use crate::fixtures::project;
 use crate::golden;
@@ -54,4 +56,20 @@ fn processes_are_read_from_what_ps_says_and_their_arguments_stay_together() {
         "PID   USER       COMMAND\n1     root       {init} /bin/sh /init\n138   postgres   qemu-ga -m [2J x\n"
     );
     golden("top.json", &processes.text(TableFormat::Json, &Palette::PLAIN));
+}
+
+#[test]
+fn images_are_told_with_who_is_on_them() {
+    let debian = UsedImage {
+        image: ImageName::new("debian").unwrap(),
+        digest: Digest::new("51349501a3d1"),
+        format: Some(ImageFormat::Qcow2),
+        size_bytes: Some(219_676_672),
+        vms: vec![VmName::new("db").unwrap(), VmName::new("web-1").unwrap()],
+    };
+    let golden_image = ImageName::new("golden").unwrap();
+    let own = UsedImage { image: golden_image, digest: None, format: None, size_bytes: None, vms: Vec::new() };
+    for (name, format) in [("txt", TableFormat::Table), ("json", TableFormat::Json)] {
+        golden(&format!("images.{name}"), &images(&project(), &[debian.clone(), own.clone()], format, &Palette::PLAIN));
+    }
 }

@@ -176,3 +176,50 @@ fn tables_show_the_rows_that_are_asked_for() {
     assert!(typo.stderr.contains("it is by `name`, `status`"), "{}", typo.stderr);
     desk.run(&["down", "--volumes", "--yes"]).expect(0);
 }
+
+const FLEET: &str = "\
+networks: { net: {} }
+vms:
+  db: { boot: { kernel: kernel }, networks: [net] }
+  api: { boot: { kernel: kernel }, networks: [net], replicas: 2, depends_on: [db], disks: [{ name: data, size: 1MiB }] }
+  web: { boot: { kernel: kernel } }
+";
+
+#[test]
+fn a_group_grows_and_shrinks_and_nothing_else_does() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(FLEET);
+    // What it depends on comes up too; `web` has nothing to do with it.
+    let grown = desk.run(&["scale", "api=3"]).expect(0);
+    assert_eq!(states(&desk), "api-1 running, api-2 running, api-3 running, db running, web missing");
+    assert!(
+        grown.stderr.contains("the file has `replicas: 2` for `api`: `up` leaves the others alone"),
+        "{}",
+        grown.stderr
+    );
+    let again = desk.run(&["scale", "api=3"]).expect(0);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+    // As it says, so it is.
+    desk.run(&["up"]).expect(0);
+    assert_eq!(states(&desk), "api-1 running, api-2 running, api-3 running, db running, web running");
+
+    let asked = desk.run(&["scale", "api=1"]).expect(8);
+    assert!(asked.stderr.contains("disk `data` of vm `api-3`") && asked.stderr.contains("--yes"), "{}", asked.stderr);
+    let shrunk = desk.run(&["scale", "api=1", "--yes"]).expect(0);
+    assert_eq!(states(&desk), "api-1 running, api-2 missing, db running, web running");
+    assert!(shrunk.stderr.contains("`up` makes the others again"), "{}", shrunk.stderr);
+    desk.run(&["scale", "api=0", "--yes"]).expect(0);
+    assert_eq!(states(&desk), "api-1 missing, api-2 missing, db running, web running");
+    let same = desk.run(&["scale", "api=2"]).expect(0);
+    assert!(!same.stderr.contains("the file has"), "it is the file's number: {}", same.stderr);
+    assert!(desk.run(&["plan", "--exit-code"]).expect(0).stdout.contains("nothing to do"));
+
+    let single = desk.run(&["scale", "db=2"]).expect(2);
+    assert!(single.stderr.contains("vm `db` cannot be scaled: it has no `replicas`"), "{}", single.stderr);
+    let typo = desk.run(&["scale", "apj=2"]).expect(1);
+    assert!(typo.stderr.contains("did you mean `api`?"), "{}", typo.stderr);
+    assert!(desk.run(&["scale", "api"]).expect(1).stderr.contains("not of the form VM=N"));
+    desk.run(&["down"]).expect(0);
+}

@@ -27,7 +27,7 @@ use clap::{Parser, Subcommand};
 
 pub use choice::Choice;
 use codes::EXIT_CODES;
-pub use day::{Port, RunCommand, Until, Version, Wait};
+pub use day::{Port, Replicas, RunCommand, Scale, Until, Version, Wait};
 pub use filter::{Filter, LABEL};
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
@@ -192,6 +192,16 @@ Examples:
 Examples:
   vmcompose run tools -- make test")]
     Run(RunCommand),
+
+    /// Have so many replicas of vms, until `up` takes the file's number again
+    ///
+    /// What is missing is made with what it depends on, as by `up VM`; of too many those with the highest numbers are
+    /// deleted, and asked about where data goes with them. The file stays as it is, and so do all other vms.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose scale api=5
+  vmcompose scale api=1 web=1 --yes")]
+    Scale(Scale),
 
     /// Print where the ports of a vm are published
     #[command(after_long_help = "\

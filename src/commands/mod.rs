@@ -34,6 +34,7 @@ mod recover;
 mod run;
 mod run_command;
 mod saved;
+mod scale;
 mod service;
 mod show;
 mod signals;
@@ -83,6 +84,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Snapshot(command) => snapshot::snapshot(&global, &command),
         Command::Wait(options) => wait::wait(&global, &options),
         Command::Run(options) => run_command::run(&global, &options),
+        Command::Scale(options) => scale::scale(&global, &options),
         Command::Port(options) => port::port(&global, &options),
         Command::Exec(options) => exec::exec(&global, &options),
         Command::Ssh(options) => ssh::ssh(&global, &options),
@@ -148,6 +150,7 @@ fn request(global: &Global) -> Result<Request, Error> {
         vars: global.var.clone(),
         var_files: global.var_file.clone(),
         profiles: global.profile.clone(),
+        scale: BTreeMap::new(),
     })
 }
 

@@ -24,7 +24,7 @@ pub(super) fn scale(global: &Global, options: &Scale) -> Result<Exit, Error> {
     // Where a pool was stopped, the first plan starts it, and the second is made of what is in it.
     let ended = match once(global, options)? {
         Ended::Preliminary => once(global, options)?,
-        ended => ended,
+        ended @ Ended::Finally(_) => ended,
     };
     if ended == Ended::Finally(Exit::Done) {
         for wanted in &options.vms {

@@ -99,7 +99,7 @@ Examples:
 
     /// Show the vms: state, health, address
     ///
-    /// Healthchecks are tried once, now.
+    /// Healthchecks are tried once, now; `starting` is one that has not passed yet while a run waits for it.
     #[command(after_long_help = "\
 Examples:
   vmcompose ps

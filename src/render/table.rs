@@ -42,7 +42,7 @@ pub struct VmStatus {
     pub memory: Bytes,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Time since the spec was last applied to it, in whole seconds.
+    /// Time since it was made, in whole seconds.
     #[serde(rename = "age_s", serialize_with = "seconds")]
     pub age: Option<Duration>,
 }
@@ -71,7 +71,9 @@ pub enum State {
 pub enum Health {
     /// It passes.
     Healthy,
-    /// It does not.
+    /// It has not passed yet, and a run waits for that.
+    Starting,
+    /// It does not pass.
     Unhealthy,
     /// It cannot be tried, because the vm does not run.
     Unknown,
@@ -122,6 +124,7 @@ impl Health {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
+            Self::Starting => "starting",
             Self::Unhealthy => "unhealthy",
             Self::Unknown => "unknown",
             Self::None => "none",
@@ -158,8 +161,8 @@ struct Shape<'a> {
 /// }
 /// ```
 ///
-/// `state` is one of `running`, `paused`, `saved`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
-/// does not run), `none` (no healthcheck). A port has `"udp": true` where it is
+/// `state` is one of `running`, `paused`, `saved`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `starting` (not
+/// yet, and a run waits for it), `unhealthy`, `unknown` (it does not run), `none` (no healthcheck). A port has `"udp": true` where it is
 /// one, and no `address` where it is published on all. `answer` and `age_s` are null where there is none.
 pub fn vms(project: &ProjectName, vms: &[VmStatus], format: TableFormat, palette: &Palette) -> String {
     let shape = Shape { version: VERSION, project, vms };
@@ -201,6 +204,7 @@ fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
     };
     let health = match status.health {
         Health::Healthy => palette.good,
+        Health::Starting => palette.busy,
         Health::Unhealthy => palette.bad,
         Health::Unknown | Health::None => palette.faint,
     };

@@ -5,6 +5,7 @@
 pub mod libvirt;
 mod reach;
 pub mod storage;
+pub mod usage;
 
 use std::fmt;
 use std::net::Ipv4Addr;

@@ -82,6 +82,11 @@ impl How {
         how
     }
 
+    /// The same, where that is not what the file wants of the whole project.
+    pub(super) fn part(command: &'static str, on_failure: OnFailure, run: &cli::Run) -> Self {
+        Self { supersedes: false, ..Self::whole(command, on_failure, run) }
+    }
+
     /// The same, with what only a way up knows.
     pub(super) fn up(options: &cli::Up) -> Self {
         let on_failure = match options.on_failure {

@@ -21,6 +21,7 @@ mod offsets;
 pub mod place;
 mod printed;
 mod quota;
+mod scale;
 mod schema;
 mod secrets;
 mod source;
@@ -118,8 +119,9 @@ fn run(
     let secrets = declared(&root, "secrets", mistakes);
     let vms = top::take_vms(&mut root);
     let place = vms.as_ref().map_or_else(|| root.place(), Node::place);
-    let entries =
+    let mut entries =
         vms.map_or_else(Vec::new, |node| if let Kind::Mapping(entries) = node.kind { entries } else { Vec::new() });
+    scale::scale(&mut entries, &request.scale, mistakes);
     let active = top::profiles(request, environment);
     let Expanded { mut instances, off, unused, profiles, too_many } =
         expand::expand(entries, &active, &shared, &mut templates, mistakes);

@@ -39,6 +39,8 @@ pub struct Request {
     pub var_files: Vec<PathBuf>,
     /// Active profiles; `VMCOMPOSE_PROFILES` counts where there are none.
     pub profiles: Vec<String>,
+    /// Numbers of replicas, in place of the file's.
+    pub scale: BTreeMap<String, u32>,
 }
 
 /// All that was read.

@@ -205,6 +205,7 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
         let Some(owner) = record::of_domain(&domain, project, &id)? else { continue };
         match owner {
             Owner::Us(record) => {
+                let made = record.made_at();
                 let phase = if running.contains(&name) { Some(Phase::Running) } else { phase(&domain, &id)? };
                 let Some(phase) = phase else { continue };
                 let phase = if saved.contains(&name) && phase == Phase::Stopped { Phase::Saved } else { phase };
@@ -219,6 +220,7 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
                     (seen.snapshots, seen.other_snapshots) = snapshots::list(&domain, &id)?;
                 }
                 state.definitions.insert(id.clone(), definition);
+                state.made.extend(id.as_vm().map(|vm| (vm.clone(), made)));
                 state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
             }
             owner => {

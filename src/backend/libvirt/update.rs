@@ -133,7 +133,8 @@ pub(super) fn record_vm(call: Call<'_>, record: &Record, vm: &Vm) -> Result<(), 
     let gone = || HypervisorError::new(ErrorKind::NotFound, format!("{id} is not defined on the hypervisor"));
     let found = vms::find(call.connect, call.project, &vm.name)?.ok_or_else(gone)?;
     let live = if found.is_active() == Ok(true) { VIR_DOMAIN_AFFECT_LIVE } else { 0 };
-    let element = xml::resource(record)?;
+    let record = record.clone().following(record::anybodys(&found).as_ref());
+    let element = xml::resource(&record)?;
     let (kind, key, space) = (VIR_DOMAIN_METADATA_ELEMENT.cast_signed(), Some("vmcompose"), Some(record::NAMESPACE));
     let set = found.set_metadata(kind, Some(&element), key, space, VIR_DOMAIN_AFFECT_CONFIG | live);
     set.map(|_| ()).map_err(failed(format!("cannot record the spec of {id}")))

@@ -5,6 +5,7 @@
 pub mod libvirt;
 mod reach;
 pub mod storage;
+mod stranger;
 pub mod usage;
 
 use std::fmt;
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+
+pub use stranger::Stranger;
 
 use crate::model::Probe;
 use crate::names::{ProjectName, VmName};

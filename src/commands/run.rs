@@ -23,7 +23,7 @@ use crate::execute::journal::file::{Header, JournalFile, Unfinished};
 use crate::execute::journal::{Entry, Recorder};
 use crate::execute::{self, EventSender, OnFailure, Options, Order, Outcome};
 use crate::names::SecretName;
-use crate::plan::{Action, Operation, Plan};
+use crate::plan::{Action, Cause, Operation, Plan};
 use crate::render::outcome::About;
 use crate::render::{self, Answer, Mode, Palette, message, output};
 use crate::secret::Secrets;
@@ -142,7 +142,10 @@ pub(super) fn confirm(plan: &Plan, runs: &[Unfinished], actual: &ActualState, ye
         .collect();
     let anew = plan.steps().filter(|step| step.action == Action::Replace).map(|step| step.resource.to_string());
     let anew: Vec<String> = anew.collect();
-    let parts = [("replacing", anew, ""), ("deleting", loses, " with all data")].into_iter();
+    let gone = plan.steps().filter(|step| matches!(step.cause, Cause::Lost { .. }));
+    let gone = gone.map(|step| step.resource.to_string()).collect();
+    let empty = " anew and empty, for somebody deleted it with all data";
+    let parts = [("replacing", anew, ""), ("making", gone, empty), ("deleting", loses, " with all data")].into_iter();
     let parts = parts.filter(|(_, what, _)| !what.is_empty());
     let parts: Vec<String> = parts.map(|(verb, what, end)| format!("{verb} {}{end}", what.join(", "))).collect();
     if yes || parts.is_empty() {

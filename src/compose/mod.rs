@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
-pub use name::project_name;
+pub use name::{name_without_file, project_name};
 pub use source::{Request, Sources, gather};
 pub(crate) use suggest::nearest;
 
@@ -44,7 +44,7 @@ use crate::model::{Project, Surroundings};
 use decode::{At, decode, decode_partly};
 use expand::{Draft, Expanded};
 use lower::settle::{self, Wish};
-use lower::{Instance, Resources, Scope, declared, network};
+use lower::{Instance, Resources, Scope, declared, existing, network};
 use node::{Kind, Node};
 use place::{Extent, Place};
 use schema::guest::Fqdn;
@@ -178,7 +178,10 @@ fn wishes(instances: &[Instance<Draft>]) -> (Vec<Instance<Wish>>, bool) {
     let mut ignored = Vec::new();
     let mut wish = |node: &Node| {
         let given = |key| node.get(key).filter(|node: &&Node| !node.is_null());
-        let networks = given("networks").map(|n| decode::<VmNetworks>(n, "", &mut ignored).unwrap_or_default());
+        // Whatever such a machine is on, it is none of the project's networks.
+        let existing = given("boot").is_some_and(existing::is_meant).then(VmNetworks::default);
+        let networks = existing
+            .or_else(|| given("networks").map(|n| decode::<VmNetworks>(n, "", &mut ignored).unwrap_or_default()));
         let hostname = given("hostname").and_then(|n| decode::<At<Fqdn>>(n, "", &mut ignored));
         Wish { networks, hostname: hostname.map(|At { value: Fqdn(name), place }| (name, place)) }
     };

@@ -25,6 +25,8 @@ pub(crate) use follow::filled_in;
 pub struct Request {
     /// Compose files, `-` for standard input; where there are none, they are looked for.
     pub files: Vec<PathBuf>,
+    /// What `-` is, in place of standard input.
+    pub input: Option<String>,
     /// The folder from which the command was given, absolute.
     pub directory: PathBuf,
     /// Name of the project, in place of the file's.
@@ -164,7 +166,8 @@ impl<'a> Gathering<'a> {
             self.mistakes.push(Diagnostic::error("more files than can be kept apart"));
             return None;
         }
-        match read::text(path) {
+        let given = self.request.input.clone().filter(|_| path == Path::new("-"));
+        match given.map_or_else(|| read::text(path), Ok) {
             Ok(text) => Some(text),
             Err(message) => {
                 let unreadable = Diagnostic::error(format!("`{}`: {message}", self.display(path)));

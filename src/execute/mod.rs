@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Change, Hypervisor};
 use crate::names::ResourceId;
-use crate::plan::{Action, Operation, Plan, Step};
+use crate::plan::{Operation, Plan, Step};
 
 pub use event::{Before, Event, EventKind, StepResult, StepSummary};
 pub use narrate::{EventSender, channel};
@@ -254,7 +254,7 @@ fn blocked(plan: &Plan, ran: &Ran) -> Vec<Failure> {
 /// what was to go and did not.
 fn left(plan: &Plan, ran: &Ran, journal: &Journal, scope: &Scope) -> Vec<Failure> {
     let outside: Vec<&Step> = plan.steps().filter(|step| !scope.has(step)).collect();
-    let going = |step: &&&Step| step.action == Action::Delete;
+    let going = |step: &&&Step| step.action.is_going();
     let failed: BTreeSet<&ResourceId> = ran.failures.iter().map(|failure| &failure.resource).collect();
     let failure = |step: &&Step, problem| Failure { resource: step.resource.clone(), problem };
     let kept = outside.iter().rev().filter(|step| !going(step) && journal.is_in_force(step.id));

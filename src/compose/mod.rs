@@ -6,6 +6,7 @@
 //! into the user's own file; then it is decoded into structs of the file's shape (`decode`, `schema`) and lowered to the
 //! model (`lower`). All mistakes are collected and shown at once. Knows nothing of libvirt or of plans.
 
+mod alone;
 mod assemble;
 mod decode;
 pub mod diagnostic;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{self, Global};
 use crate::commands::chronicle::{self, Chronicle};
 use crate::commands::stage::Sight;
-use crate::commands::{recover, unfinished};
+use crate::commands::{login, recover, unfinished};
 use crate::error::{Error, Exit, exit_of};
 use crate::execute::journal::file::{Header, JournalFile, Unfinished};
 use crate::execute::journal::{Entry, Recorder};
@@ -159,7 +159,7 @@ pub(super) fn secrets_of(plan: &Plan) -> BTreeSet<SecretName> {
 
 /// Carries out a plan, draws its progress, tells its outcome.
 pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Result<Exit, Error> {
-    let Sight { hypervisor, lock, unfinished: older, .. } = sight;
+    let Sight { hypervisor, lock, actual, instructions, unfinished: older, .. } = sight;
     if plan.is_empty() {
         output::note(&render::plan::text(plan, &Palette::stderr()));
         if how.supersedes {
@@ -174,7 +174,9 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
     let journal = Arc::new(journal);
     let lost = lock.as_ref().map(|lock| lock.lost()).unwrap_or_default();
     let recorder = Arc::<JournalFile>::clone(&journal);
-    let options = Options { recorder, ..how.options.until(&lost) };
+    let logins = Arc::new(login::known(&plan.project, &hypervisor.uri(), plan, &actual));
+    let instructions = Arc::new(instructions);
+    let options = Options { recorder, logins, instructions, ..how.options.until(&lost) };
     let hypervisor = Arc::new(hypervisor);
     let engine = Arc::clone(&hypervisor);
     let expected = chronicle::past(&plan.project, &hypervisor.uri()).forecast(&execute::summaries(plan));

@@ -13,6 +13,7 @@ pub mod diagnostic;
 mod dotenv;
 mod expand;
 mod extends;
+mod instructions;
 mod interpolate;
 mod lower;
 mod merge;
@@ -40,7 +41,9 @@ pub use name::project_name;
 pub use source::{Request, Sources, gather};
 pub(crate) use suggest::nearest;
 
+use crate::model::instruction::Instructions;
 use crate::model::{Project, Surroundings};
+use crate::names::VmName;
 use decode::{At, decode, decode_partly};
 use expand::{Draft, Expanded};
 use lower::settle::{self, Wish};
@@ -69,6 +72,18 @@ impl Parsed {
     /// means the same.
     pub fn resolved(&self) -> serde_yaml::Value {
         printed::value(self.resolved.clone())
+    }
+}
+
+impl Parsed {
+    /// What the guests are told for their first boot, and where the user wrote it.
+    pub fn instructions(&self) -> Instructions {
+        let vms = self.resolved.get("vms").map_or(&[][..], Node::entries);
+        let of = |vm: &node::Entry| {
+            let name = VmName::new(vm.key.text.clone()).ok()?;
+            Some((name, instructions::of(&vm.value, &self.warnings.texts)))
+        };
+        vms.iter().filter_map(of).collect()
     }
 }
 

@@ -24,7 +24,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{Change, Hypervisor};
+use crate::backend::{Change, Hypervisor, WaysIn};
+use crate::model::instruction::Instructions;
 use crate::names::ResourceId;
 use crate::plan::{Action, Operation, Plan, Step};
 
@@ -58,6 +59,10 @@ pub struct Options {
     pub patience: Patience,
     /// Where it is written down what the run is about to do.
     pub recorder: Arc<dyn Recorder>,
+    /// How probes log in to vms.
+    pub logins: Arc<WaysIn>,
+    /// What guests are told, for whoever asks which line of it failed.
+    pub instructions: Arc<Instructions>,
     /// Stop starting things, and undo what was done.
     pub interrupt: CancellationToken,
     /// Stop at once, wherever it is.
@@ -84,6 +89,8 @@ impl Default for Options {
             timeout: None,
             patience: Patience::default(),
             recorder: Arc::new(Unrecorded),
+            logins: Arc::default(),
+            instructions: Arc::default(),
             interrupt: CancellationToken::new(),
             abort: CancellationToken::new(),
             lost: CancellationToken::new(),

@@ -1,14 +1,12 @@
 //! What others did: named in the plan with old and new, and put back. On libvirt's test driver, and, where
 //! `VMCOMPOSE_TEST_QEMU` is set, on a guest that runs.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use support::desk::Desk;
-use support::qemu::{Run, Stack, enabled};
+use crate::support::desk::Desk;
+use crate::support::qemu::{Run, Stack, enabled};
 
 /// Without the blanks that align columns.
 fn squeezed(text: &str) -> String {

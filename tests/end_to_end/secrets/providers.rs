@@ -10,8 +10,8 @@ use vmcompose::model::{Secret, SecretFrom};
 use vmcompose::secret::Secrets;
 use vmcompose::units::Span;
 
+use super::{name, variables, write};
 use crate::server::{Fate, Server};
-use crate::{name, variables, write};
 
 const VALUE: &str = "MaRkEr-7f3q9z";
 

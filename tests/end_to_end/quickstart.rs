@@ -1,13 +1,11 @@
 //! The quickstart on real QEMU: up in waves, up again, down again, a gate that never opens, an interrupt.
 
-mod support;
-
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::{fs, io};
 
-use support::qemu::{Run, Stack, enabled};
+use crate::support::qemu::{Run, Stack, enabled};
 
 fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("compose-examples/quickstart/vmcompose.yaml")

@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
+use super::write;
 use crate::server::Server;
 use crate::support::qemu::{Run, Stack, enabled};
-use crate::write;
 
 const PROVIDERS: [&str; 5] = ["environment", "file", "command", "sops", "vault"];
 

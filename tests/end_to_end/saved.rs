@@ -1,18 +1,12 @@
 //! Plans that are saved and carried out later: exactly, or not at all.
 
-#[path = "recovery/desk.rs"]
-#[expect(dead_code, reason = "what kills runs is not used here")]
-mod desk;
-#[path = "support/mod.rs"]
-mod support;
-
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use desk::Desk;
-use support::qemu::enabled;
+use crate::recovery::desk::Desk;
+use crate::support::qemu::enabled;
 
 /// A project with something of every kind.
 const SHOP: &str = "\

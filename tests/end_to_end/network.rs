@@ -1,7 +1,5 @@
 //! Networks on real QEMU: who reaches whom, by which name, and from where.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -10,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::qemu::{Run, Stack, enabled};
 use serde_json::Value;
-use support::qemu::{Run, Stack, enabled};
 
 /// How long a guest may take to do what it was told, on a busy machine without KVM.
 const PATIENCE: Duration = Duration::from_mins(2);

@@ -1,20 +1,15 @@
 //! A real Debian cloud image on real QEMU: by URL, cloud-init as a gate, what it was told done, data that survives, an error
 //! named and undone.
 
-#[path = "images/server.rs"]
-#[expect(dead_code, reason = "it can do more than is asked of it here")]
-mod server;
-mod support;
-
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use server::Server;
+use crate::server::Server;
+use crate::support::qemu::{Run, Stack, enabled};
 use sha2::{Digest as _, Sha256};
-use support::qemu::{Run, Stack, enabled};
 use vmcompose::backend::libvirt::Libvirt;
 use vmcompose::backend::{Attempt, Health, Hypervisor, WayIn};
 use vmcompose::model::Probe;
@@ -148,13 +143,13 @@ fn a_login_is_tried(stack: &Stack, folder: &Path) {
     let vms = rows.as_array().or_else(|| rows["vms"].as_array()).expect("a list");
     let db = vms.iter().find(|vm| vm["vm"] == "db").expect("there");
     let address = db["addresses"][0]["ip"].as_str().expect("an address").parse().expect("an address");
-    let (key, _) = support::ssh_key(folder);
+    let (key, _) = crate::support::ssh_key(folder);
     let libvirt = Libvirt::connect(Some("qemu:///system")).expect("a connection");
     let probe = Probe::Ssh { host: None, port: 22 };
     let tried = |login| {
-        let (vm, probe, address) = (support::vm_name("db"), probe.clone(), Some(address));
+        let (vm, probe, address) = (crate::support::vm_name("db"), probe.clone(), Some(address));
         let attempt = Attempt { vm, address, probe, timeout: Duration::from_mins(1), login };
-        libvirt.probe(&support::project(stack.project()), &attempt).expect("it may yet pass")
+        libvirt.probe(&crate::support::project(stack.project()), &attempt).expect("it may yet pass")
     };
     assert_eq!(tried(None), Health::Passing);
     let told = match tried(Some(WayIn { user: "debian".to_owned(), port: 22, key })) {

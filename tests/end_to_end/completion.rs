@@ -1,13 +1,11 @@
 //! Completion in a real bash, and the manual pages.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use support::desk::{Desk, URI};
-use support::qemu::enabled;
+use crate::support::desk::{Desk, URI};
+use crate::support::qemu::enabled;
 
 const FILE: &str = "\
 name: shop

@@ -1,13 +1,11 @@
 //! Storage on real QEMU: data stays, disks grow under a vm that runs, what is exported comes back.
 
-mod support;
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use support::qemu::{Stack, enabled};
+use crate::support::qemu::{Stack, enabled};
 
 /// The quickstart's guest, built where it is not there yet: a kernel, an initrd, and an agent in it.
 fn guest() -> (PathBuf, PathBuf) {

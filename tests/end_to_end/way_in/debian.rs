@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::pty::Terminal;
+use super::pty::Terminal;
 use crate::support::qemu::{Run, Stack, enabled};
 
 /// The image, built where it is not there yet.

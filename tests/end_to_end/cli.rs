@@ -2,12 +2,10 @@
 //!
 //! Runs against the test driver behind the daemon, which keeps its state between processes while somebody is connected.
 
-mod support;
-
 use std::fs;
 
-use support::desk::Desk;
-use support::qemu::enabled;
+use crate::support::desk::Desk;
+use crate::support::qemu::enabled;
 use virt::domain::Domain;
 
 const PAIR: &str = "vms:\n  db: { boot: { kernel: kernel } }\n  web: { boot: { kernel: kernel }, depends_on: [db] }\n";

@@ -5,11 +5,6 @@ mod guest;
 mod language;
 mod providers;
 mod seeds;
-#[path = "../images/server.rs"]
-#[expect(dead_code, reason = "images ask more of it")]
-mod server;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs;

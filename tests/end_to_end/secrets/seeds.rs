@@ -9,7 +9,7 @@ use vmcompose::model::secret::{PasswordHash, reference};
 use vmcompose::names::SecretName;
 use vmcompose::seed::{self, FillError, Machine, SECTOR, filled, holds_secrets, scrubbed};
 
-use crate::name;
+use super::name;
 
 fn machine() -> Machine {
     Machine {

@@ -1,12 +1,10 @@
 //! A guest that is made anew on the real hypervisor, where `VMCOMPOSE_TEST_QEMU` is set: the old one comes back with its
 //! data when the new one does not prove itself, and its named volumes move over when it does.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
-use support::qemu::{Stack, enabled};
+use crate::support::qemu::{Stack, enabled};
 
 /// A guest with a named volume and a disk of its own, as `vda` and `vdb`.
 fn write(file: &Path, healthcheck: &str) {

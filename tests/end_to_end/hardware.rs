@@ -1,15 +1,13 @@
 //! Hardware and limits: what libvirt's test driver keeps of them, and, where `VMCOMPOSE_TEST_QEMU` is set, what a real
 //! guest has of them, how they change while it lives, and that its firmware's variables go with it.
 
-mod support;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use support::qemu::{Stack, enabled};
-use support::{World, apply, observe, up};
+use crate::support::qemu::{Stack, enabled};
+use crate::support::{World, apply, observe, up};
 use vmcompose::model::Vm;
 use vmcompose::model::hardware::{Cpu, CpuMode, Graphics, GraphicsProtocol, Limits, Topology, Watchdog};
 use vmcompose::names::ResourceId;
@@ -44,7 +42,7 @@ fn equip(vm: &mut Vm) {
 #[test]
 fn what_is_defined_must_be_seen_as_it_was_asked_for() {
     let world = World::new();
-    let (libvirt, shop) = (world.connect(), support::project("shop"));
+    let (libvirt, shop) = (world.connect(), crate::support::project("shop"));
     let plain = up(&libvirt, &shop, &world, "db");
     let seen = || -> Seen {
         let state = observe(&libvirt, &shop);
@@ -192,7 +190,7 @@ fn a_command_ends_when_its_guest_is_restarted_under_it(stack: &Stack) {
         assert!(std::time::Instant::now() < deadline, "it is not in the guest");
     }
     virsh(&["reset", &format!("{}-db", stack.project())]);
-    let ended = support::qemu::Run::of(&child.wait_with_output().expect("it ends")).expect(4);
+    let ended = crate::support::qemu::Run::of(&child.wait_with_output().expect("it ends")).expect(4);
     assert!(ended.stderr.contains("was restarted before the command ended"), "{}", ended.stderr);
 }
 

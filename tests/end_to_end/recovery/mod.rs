@@ -2,17 +2,14 @@
 //!
 //! The binary is killed with SIGKILL at a point that an environment variable chooses; there are points before and after
 //! each entry of its journal, and thus before and after each effect, and one in the middle of each line.
-#![cfg(debug_assertions)]
 
-mod desk;
+pub(crate) mod desk;
 mod ends;
 mod lost;
 mod real;
-#[path = "../support/mod.rs"]
-mod support;
 
+use crate::support::qemu::enabled;
 use desk::{CHANGED, Desk, LARGER, PAIR, SHOP, TOLD};
-use support::qemu::enabled;
 
 /// Kills `line` at each point in turn, and has `after` look at what that leaves, until it says that the run was over by
 /// then. Says how many points there were.

@@ -1,7 +1,5 @@
 //! `qemu:///session` as an ordinary user: the quickstart, its vms joined by wires, on a libvirt that the user has to himself.
 
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::qemu::{Run, enabled};
+use crate::support::qemu::{Run, enabled};
 use tempfile::TempDir;
 
 /// The user and the group that nobody is: taken where the tests are root's.

@@ -1,9 +1,7 @@
 //! `start`, `stop`, `restart`, `pause`, `unpause`, `kill` as a shell sees them, on the test driver.
 
-mod support;
-
-use support::desk::Desk;
-use support::qemu::enabled;
+use crate::support::desk::Desk;
+use crate::support::qemu::enabled;
 use virt::domain::Domain;
 
 const PAIR: &str = "vms:\n  db: { boot: { kernel: kernel } }\n  web: { boot: { kernel: kernel }, depends_on: [db] }\n";

@@ -2,9 +2,6 @@
 //!
 //! What needs no guest runs against the test driver behind the daemon (`keys`), the rest in one real Debian (`debian`).
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod debian;
 mod keys;
 mod pty;

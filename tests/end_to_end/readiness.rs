@@ -1,13 +1,11 @@
 //! Gates, consoles and what is told of both, on real guests: an agent's arrival opens a gate, virsh's kill fails one, what the
 //! console says is recorded, shown and gone with its vm.
 
-mod support;
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
-use support::qemu::{Run, Stack, enabled};
+use crate::support::qemu::{Run, Stack, enabled};
 
 /// One small guest with this healthcheck. The intervals are so long that nothing is waited for but what is noticed.
 fn stack(folder: &Path, check: &str) -> Stack {

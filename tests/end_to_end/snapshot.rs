@@ -1,12 +1,10 @@
 //! `snapshot …` as a shell sees it: on the test driver, and once on real QEMU, with what guests remember.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
-use support::desk::Desk;
-use support::qemu::{Stack, enabled};
+use crate::support::desk::Desk;
+use crate::support::qemu::{Stack, enabled};
 use virt::domain::Domain;
 use virt::domain_snapshot::DomainSnapshot;
 

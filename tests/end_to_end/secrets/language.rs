@@ -10,7 +10,7 @@ use vmcompose::model::{Secret, SecretFrom, Surroundings};
 use vmcompose::names::VmName;
 use vmcompose::units::Span;
 
-use crate::name;
+use super::name;
 
 fn parse(folder: &Path, text: &str) -> Parsed {
     std::fs::write(folder.join("vmcompose.yaml"), text).expect("written");

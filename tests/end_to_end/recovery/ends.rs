@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::desk::{CHANGED, Desk, Ended, SHOP};
+use super::desk::{CHANGED, Desk, Ended, SHOP};
 use crate::support::qemu::enabled;
 
 /// Its gate never opens.

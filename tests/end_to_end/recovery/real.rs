@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::ends::signal;
 use crate::support::qemu::{Run, Stack, enabled};
 
 #[test]
@@ -150,7 +151,7 @@ impl Machines {
 }
 
 #[test]
-fn of_runs_on_two_machines_one_has_the_lock_on_qemu() {
+fn of_runs_on_two_machines_one_has_the_lock_on_qemu_and_loses_it_when_it_is_silent() {
     if !enabled() {
         return;
     }
@@ -160,7 +161,19 @@ fn of_runs_on_two_machines_one_has_the_lock_on_qemu() {
     machines.until_it_runs();
     let refused = Run::of(&machines.up("two").output().expect("the binary runs")).expect(8);
     assert!(refused.stderr.contains(&format!("process {} on ", first.id())), "{}", refused.stderr);
+    // A machine that sleeps gives no sign of life, and finds its lock with somebody else when it wakes.
+    signal(&first, "STOP");
+    let mut second = machines.start("two");
+    machines.until_locked_by(&second);
+    signal(&first, "CONT");
+    let first = Run::of(&first.wait_with_output().expect("it ends")).expect(7);
+    assert!(first.stderr.contains("another one took the project's lock"), "{}", first.stderr);
+    machines.until_locked_by(&second);
+    // Where the kernel says that its holder is dead, nobody waits for a sign of life.
+    signal(&second, "KILL");
+    second.wait().expect("it ends");
     std::fs::write(machines.folder.path().join("open"), "").expect("written");
-    Run::of(&first.wait_with_output().expect("it ends")).expect(0);
+    let third = Run::of(&machines.up("two").output().expect("the binary runs")).expect(0);
+    assert!(!third.stderr.contains("no sign of life"), "{}", third.stderr);
     assert_eq!(machines.lock(), "");
 }

@@ -1,9 +1,7 @@
 //! `wait`, `run`, `port`, `version` as a shell sees them, on the test driver.
 
-mod support;
-
-use support::desk::Desk;
-use support::qemu::enabled;
+use crate::support::desk::Desk;
+use crate::support::qemu::enabled;
 use virt::domain::Domain;
 
 const SICK: &str = "\

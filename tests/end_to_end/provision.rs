@@ -1,12 +1,10 @@
 //! What is done inside real guests: tasks done, done again, failing, taken up after a kill; Ignition read by the guest.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use support::qemu::{Stack, enabled};
+use crate::support::qemu::{Stack, enabled};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -131,6 +131,8 @@ fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, found: &Actual) ->
                 address: vm.interfaces.first().map(|interface| interface.ip),
                 probe: probe.clone(),
                 timeout: healthcheck.timeout.0.min(PATIENCE),
+                // A login takes longer than a look.
+                login: None,
             };
             let answers = healthcheck.probes.iter().map(|probe| match hypervisor.probe(project, &attempt(probe)) {
                 Ok(backend::Health::Passing) => None,

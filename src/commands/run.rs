@@ -17,7 +17,7 @@ use crate::backend::libvirt::Libvirt;
 use crate::cli::{self, Global};
 use crate::commands::chronicle::{self, Chronicle};
 use crate::commands::stage::Sight;
-use crate::commands::{recover, unfinished};
+use crate::commands::{login, recover, unfinished};
 use crate::error::{Error, Exit, exit_of};
 use crate::execute::journal::file::{Header, JournalFile, Unfinished};
 use crate::execute::journal::{Entry, Recorder};
@@ -177,7 +177,10 @@ pub(super) fn secrets_of(plan: &Plan) -> BTreeSet<SecretName> {
 
 /// Carries out a plan, draws its progress, tells its outcome.
 pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Result<Exit, Error> {
-    let Sight { hypervisor, lock, unfinished: older, .. } = sight;
+    let Sight { hypervisor, lock, actual, instructions, unfinished: older, .. } = sight;
+    let logins = Arc::new(login::known(&plan.project, &hypervisor.uri(), plan, &actual));
+    let options = Options { logins, instructions: Arc::new(instructions), ..how.options };
+    let how = How { options, ..how };
     if plan.is_empty() {
         output::note(&render::plan::text(plan, &Palette::stderr()));
         if how.supersedes {

@@ -24,7 +24,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{Change, Hypervisor};
+use crate::backend::{Change, Hypervisor, WaysIn};
+use crate::model::instruction::Instructions;
 use crate::names::ResourceId;
 use crate::plan::{Operation, Plan, Step};
 
@@ -60,6 +61,10 @@ pub struct Options {
     pub recorder: Arc<dyn Recorder>,
     /// Deletions by which nothing is lost, so that a way back may do without them.
     pub never_used: Vec<Operation>,
+    /// How probes log in to vms.
+    pub logins: Arc<WaysIn>,
+    /// What guests are told, for whoever asks which line of it failed.
+    pub instructions: Arc<Instructions>,
     /// Stop starting things, and undo what was done.
     pub interrupt: CancellationToken,
     /// Stop at once, wherever it is.
@@ -87,6 +92,8 @@ impl Default for Options {
             patience: Patience::default(),
             recorder: Arc::new(Unrecorded),
             never_used: Vec::new(),
+            logins: Arc::default(),
+            instructions: Arc::default(),
             interrupt: CancellationToken::new(),
             abort: CancellationToken::new(),
             lost: CancellationToken::new(),

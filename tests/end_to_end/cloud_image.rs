@@ -10,6 +10,9 @@ use std::{env, fs};
 use crate::server::Server;
 use crate::support::qemu::{Run, Stack, enabled};
 use sha2::{Digest as _, Sha256};
+use vmcompose::backend::libvirt::Libvirt;
+use vmcompose::backend::{Attempt, Health, Hypervisor, WayIn};
+use vmcompose::model::Probe;
 
 /// The image, built where it is not there yet.
 fn image() -> PathBuf {
@@ -49,7 +52,7 @@ fn by_url(folder: &Path, server: &Server) -> PathBuf {
     let text = format!(
         "images: {{ debian: {{ source: \"{}\", checksum: \"sha256:{sum}\" }} }}
 volumes: {{ data: {{ size: 256MiB }} }}
-defaults: {{ image: debian, memory: 768MiB, ssh: {{ user: debian }}, healthcheck: {{ cloud_init: true, {PATIENCE} }} }}
+defaults: {{ image: debian, memory: 768MiB, ssh: {{ user: debian }}, healthcheck: {{ probes: [{{cloud_init: true}}, {{ssh: true}}], {PATIENCE} }} }}
 vms:
   db:
     disks: [{{volume: data, mount: /srv/data}}]
@@ -97,6 +100,8 @@ fn two_machines_from_one_url_are_told_what_to_do_let_in_and_keep_their_data() {
         let name = run(&["ssh", vm, "--", "hostname"]).expect(0).stdout;
         assert_eq!(name, format!("{vm}\n"), "the project's key lets in");
     }
+    a_login_is_tried(&stack, folder.path());
+    the_journal_is_read_in_the_guest(&stack);
     let beneath = |vm: &str| backing(&format!("{}.{vm}.root.qcow2", stack.project()));
     assert!(beneath("db").contains(".debian."), "{}", beneath("db"));
     assert_eq!(beneath("db"), beneath("peer"), "both are overlays of one image");
@@ -111,6 +116,48 @@ fn two_machines_from_one_url_are_told_what_to_do_let_in_and_keep_their_data() {
     assert_eq!(server.sent("/debian.qcow2"), length, "and nothing was downloaded for it");
     run(&["down", "--volumes", "--yes", "--progress", "plain"]).expect(0);
     assert_eq!(stack.belongings(), Vec::<String>::new());
+}
+
+/// The guest's own journal: its end, what is young, of several at once, each line told apart.
+fn the_journal_is_read_in_the_guest(stack: &Stack) {
+    let logs = |arguments: &[&str]| stack.run(&[&["logs", "--guest"], arguments].concat()).expect(0).stdout;
+    stack.run(&["exec", "db", "--", "logger", "-t", "proof", "one line of db"]).expect(0);
+    // The agent notes every call of its own, so the line is not the last.
+    let own = logs(&["--tail", "200", "db"]);
+    assert!(own.lines().all(|line| line.starts_with("db | ")), "{own}");
+    assert!(
+        own.lines().any(|line| line.ends_with("proof: one line of db") || line.contains("]: one line of db")),
+        "{own}"
+    );
+    assert!(logs(&["--tail", "3", "--no-prefix", "db"]).lines().count() == 3);
+    let both = logs(&["--since", "1h"]);
+    let kernels = both.lines().filter(|line| line.contains("kernel: Linux version")).count();
+    assert!(kernels == 2 && both.contains("peer | "), "{kernels} of both guests' beginnings are there");
+    assert!(!logs(&["--since", "1s", "peer"]).contains("kernel: Linux version"));
+}
+
+/// What a probe by SSH says to a key that lets in nobody; that the project's does, `up` has waited for.
+fn a_login_is_tried(stack: &Stack, folder: &Path) {
+    let rows = stack.run(&["ps", "--format", "json"]).expect(0).stdout;
+    let rows: serde_json::Value = serde_json::from_str(&rows).expect("json");
+    let vms = rows.as_array().or_else(|| rows["vms"].as_array()).expect("a list");
+    let db = vms.iter().find(|vm| vm["vm"] == "db").expect("there");
+    let address = db["addresses"][0]["ip"].as_str().expect("an address").parse().expect("an address");
+    let (key, _) = crate::support::ssh_key(folder);
+    let libvirt = Libvirt::connect(Some("qemu:///system")).expect("a connection");
+    let probe = Probe::Ssh { host: None, port: 22 };
+    let tried = |login| {
+        let (vm, probe, address) = (crate::support::vm_name("db"), probe.clone(), Some(address));
+        let attempt = Attempt { vm, address, probe, timeout: Duration::from_mins(1), login };
+        libvirt.probe(&crate::support::project(stack.project()), &attempt).expect("it may yet pass")
+    };
+    assert_eq!(tried(None), Health::Passing);
+    let told = match tried(Some(WayIn { user: "debian".to_owned(), port: 22, key })) {
+        Health::Failing(words) => words,
+        other => panic!("{other:?}"),
+    };
+    assert!(told.starts_with("the server answers, but does not let `debian` in: "), "{told}");
+    assert!(told.contains("Permission denied (publickey"), "{told}");
 }
 
 /// The file that a volume is an overlay of.
@@ -134,9 +181,12 @@ fn an_error_of_cloud_init_names_its_module_and_undoes_everything() {
     ));
     let stack = Stack::new(&[&file]);
     let up = stack.run(&["up", "--progress", "plain"]).expect(6);
-    for words in ["cloud-init failed in its module `timezone`", "Mars/Olympus", "undone"] {
+    let own = format!("{}:8: `cloud_init: {{timezone: Mars/Olympus}}`", file.display());
+    for words in ["cloud-init failed in its module `timezone`", "Mars/Olympus", own.as_str(), "undone"] {
         assert!(up.stderr.contains(words), "`{words}` is not in:\n{}", up.stderr);
     }
+    let why = stack.run(&["why", "db"]).expect(0).stdout;
+    assert!(why.contains(&own), "{why}");
     assert_eq!(stack.belongings(), Vec::<String>::new());
 }
 

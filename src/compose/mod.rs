@@ -6,12 +6,14 @@
 //! into the user's own file; then it is decoded into structs of the file's shape (`decode`, `schema`) and lowered to the
 //! model (`lower`). All mistakes are collected and shown at once. Knows nothing of libvirt or of plans.
 
+mod alone;
 mod assemble;
 mod decode;
 pub mod diagnostic;
 mod dotenv;
 mod expand;
 mod extends;
+mod instructions;
 mod interpolate;
 mod lower;
 mod merge;
@@ -21,6 +23,7 @@ mod offsets;
 pub mod place;
 mod printed;
 mod quota;
+mod scale;
 mod schema;
 mod secrets;
 mod source;
@@ -39,7 +42,9 @@ pub use name::{name_without_file, project_name};
 pub use source::{Request, Sources, gather};
 pub(crate) use suggest::nearest;
 
+use crate::model::instruction::Instructions;
 use crate::model::{Project, Surroundings};
+use crate::names::VmName;
 use decode::{At, decode, decode_partly};
 use expand::{Draft, Expanded};
 use lower::settle::{self, Wish};
@@ -68,6 +73,18 @@ impl Parsed {
     /// means the same.
     pub fn resolved(&self) -> serde_yaml::Value {
         printed::value(self.resolved.clone())
+    }
+}
+
+impl Parsed {
+    /// What the guests are told for their first boot, and where the user wrote it.
+    pub fn instructions(&self) -> Instructions {
+        let vms = self.resolved.get("vms").map_or(&[][..], Node::entries);
+        let of = |vm: &node::Entry| {
+            let name = VmName::new(vm.key.text.clone()).ok()?;
+            Some((name, instructions::of(&vm.value, &self.warnings.texts)))
+        };
+        vms.iter().filter_map(of).collect()
     }
 }
 
@@ -118,8 +135,9 @@ fn run(
     let secrets = declared(&root, "secrets", mistakes);
     let vms = top::take_vms(&mut root);
     let place = vms.as_ref().map_or_else(|| root.place(), Node::place);
-    let entries =
+    let mut entries =
         vms.map_or_else(Vec::new, |node| if let Kind::Mapping(entries) = node.kind { entries } else { Vec::new() });
+    scale::scale(&mut entries, &request.scale, mistakes);
     let active = top::profiles(request, environment);
     let Expanded { mut instances, off, unused, profiles, too_many } =
         expand::expand(entries, &active, &shared, &mut templates, mistakes);

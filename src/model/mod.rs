@@ -10,6 +10,7 @@ pub mod cloud_init;
 pub mod hardware;
 pub mod health;
 pub mod image;
+pub mod instruction;
 pub mod login;
 pub mod network;
 pub mod port;

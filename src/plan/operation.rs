@@ -315,6 +315,14 @@ impl Operation {
         }
     }
 
+    /// The vm as it shall be, where that is what is told of it.
+    pub fn wanted(&self) -> Option<&Vm> {
+        match self {
+            Self::DefineVm(vm) | Self::RecordVm { to: vm, .. } | Self::RedefineVm { to: vm, .. } => Some(vm),
+            _ => None,
+        }
+    }
+
     /// What it is done to, in words: finer than [`Operation::resource`], for a vm has disks.
     pub fn object(&self) -> String {
         match self {

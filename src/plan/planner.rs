@@ -42,12 +42,29 @@ pub struct Options {
     pub no_deps: bool,
     /// Vms that are made anew, whether anything asks for it or not.
     pub replace: BTreeSet<VmName>,
+    /// Groups of replicas of which those are deleted that there shall be no more; then nothing else is meant but these and
+    /// `vms`.
+    #[serde(default)]
+    pub surplus: BTreeSet<VmName>,
 }
 
 impl Options {
     /// All of a project, and nothing more than the goal asks for.
     pub const fn new(goal: Goal) -> Self {
-        Self { goal, remove_orphans: false, vms: BTreeSet::new(), no_deps: false, replace: BTreeSet::new() }
+        Self {
+            goal,
+            remove_orphans: false,
+            vms: BTreeSet::new(),
+            no_deps: false,
+            replace: BTreeSet::new(),
+            surplus: BTreeSet::new(),
+        }
+    }
+
+    /// Whether something is deleted that is no longer wanted.
+    pub(super) fn delete(&self, orphan: &Spec) -> bool {
+        let group = orphan.as_vm().and_then(|vm| vm.replica_of.as_ref());
+        self.remove_orphans || group.is_some_and(|group| self.surplus.contains(group))
     }
 }
 
@@ -68,7 +85,13 @@ impl<'a> Chosen<'a> {
             queue.extend(required.filter(|id| !options.no_deps || id.as_vm().is_none()).cloned());
             only.insert(id);
         }
-        Self { only: (!options.vms.is_empty()).then_some(only), options }
+        let all = options.vms.is_empty() && options.surplus.is_empty();
+        Self { only: (!all).then_some(only), options }
+    }
+
+    /// Whether a vm that is there goes with this plan, because nobody wants it any more.
+    pub(super) fn gives_up(&self, found: &Actual) -> bool {
+        self.options.delete(&found.recorded)
     }
 
     /// Whether it is about a part of the project.
@@ -128,8 +151,7 @@ fn pools_first(desired: &DesiredState, actual: &ActualState) -> Option<Plan> {
 }
 
 fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result<Plan, PlanError> {
-    let remove_orphans = options.remove_orphans;
-    let with_orphans = if remove_orphans { None } else { with_orphans(desired, actual) };
+    let with_orphans = with_orphans(desired, actual, options);
     let desired = with_orphans.as_ref().unwrap_or(desired);
     let chosen = Chosen::of(desired, options);
     let of_others = of_others(desired, actual, &chosen);
@@ -174,21 +196,18 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
         |id: &&ResourceId| chosen.has(id) && drafts.get(*id).is_none_or(|draft| draft.action == Action::Verify);
     let unchanged = desired.specs.keys().filter(unchanged).cloned().collect();
 
-    let orphans: BTreeMap<&ResourceId, &Actual> = orphans(desired, actual);
-    let mut left = Vec::new();
-    if remove_orphans {
-        obstacles.extend(protected(desired, orphans.values().copied()));
-        // Last, when all else has succeeded: until then a rollback can still put everything back.
-        let done: BTreeMap<ResourceId, Milestone> = drafts.keys().map(|id| (id.clone(), Milestone::Passed)).collect();
-        let first = drafts.values().map(|draft| draft.wave + 1).max().unwrap_or(0);
-        for mut draft in deletions(&orphans, &Cause::Orphan)? {
-            draft.wave += first;
-            draft.after.extend(done.clone());
-            drafts.insert(draft.resource.clone(), draft);
-        }
-    } else {
-        left = orphans.into_keys().cloned().collect();
+    let (going, left): (BTreeMap<&ResourceId, &Actual>, BTreeMap<_, _>) =
+        orphans(desired, actual).into_iter().partition(|(_, orphan)| options.delete(&orphan.recorded));
+    obstacles.extend(protected(desired, going.values().copied()));
+    // Last, when all else has succeeded: until then a rollback can still put everything back.
+    let done: BTreeMap<ResourceId, Milestone> = drafts.keys().map(|id| (id.clone(), Milestone::Passed)).collect();
+    let first = drafts.values().map(|draft| draft.wave + 1).max().unwrap_or(0);
+    for mut draft in deletions(&going, &Cause::Orphan)? {
+        draft.wave += first;
+        draft.after.extend(done.clone());
+        drafts.insert(draft.resource.clone(), draft);
     }
+    let mut left: Vec<ResourceId> = left.into_keys().cloned().collect();
     left.extend(unmentioned(desired, actual));
     left.sort();
     last(formers, &mut drafts);

@@ -31,11 +31,13 @@ pub mod reference;
 pub mod runs;
 pub mod service;
 pub mod snapshots;
+pub mod stats;
 pub mod storage;
 pub mod style;
 pub mod table;
 pub mod terminal;
 pub mod timings;
+pub mod used_images;
 pub mod why;
 mod words;
 

@@ -2,6 +2,7 @@
 //!
 //! Owns what is told of a vm and its shape. What is true of it was found out before; knows nothing of hypervisors.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -39,7 +40,9 @@ pub struct VmStatus {
     pub cpus: u32,
     /// Memory.
     pub memory: Bytes,
-    /// Time since the spec was last applied to it, in whole seconds.
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Time since it was made, in whole seconds.
     #[serde(rename = "age_s", serialize_with = "seconds")]
     pub age: Option<Duration>,
 }
@@ -68,7 +71,9 @@ pub enum State {
 pub enum Health {
     /// It passes.
     Healthy,
-    /// It does not.
+    /// It has not passed yet, and a run waits for that.
+    Starting,
+    /// It does not pass.
     Unhealthy,
     /// It cannot be tried, because the vm does not run.
     Unknown,
@@ -119,6 +124,7 @@ impl Health {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
+            Self::Starting => "starting",
             Self::Unhealthy => "unhealthy",
             Self::Unknown => "unknown",
             Self::None => "none",
@@ -149,13 +155,14 @@ struct Shape<'a> {
 ///     "image": "debian",
 ///     "cpus": 1,
 ///     "memory": "1GiB",
+///     "labels": { "tier": "web" },
 ///     "age_s": 62
 ///   } ]
 /// }
 /// ```
 ///
-/// `state` is one of `running`, `paused`, `suspended`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
-/// does not run), `none` (no healthcheck). A port has `"udp": true` where it is
+/// `state` is one of `running`, `paused`, `saved`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `starting` (not
+/// yet, and a run waits for it), `unhealthy`, `unknown` (it does not run), `none` (no healthcheck). A port has `"udp": true` where it is
 /// one, and no `address` where it is published on all. `answer`, `image` and `age_s` are null where there is none.
 pub fn vms(project: &ProjectName, vms: &[VmStatus], format: TableFormat, palette: &Palette) -> String {
     let shape = Shape { version: VERSION, project, vms };
@@ -197,6 +204,7 @@ fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
     };
     let health = match status.health {
         Health::Healthy => palette.good,
+        Health::Starting => palette.busy,
         Health::Unhealthy => palette.bad,
         Health::Unknown | Health::None => palette.faint,
     };

@@ -125,6 +125,8 @@ pub struct ActualState {
     /// Of what is defined, a digest of the definition as the hypervisor has it: it differs where anything does, also what no
     /// spec speaks of.
     pub definitions: BTreeMap<ResourceId, Digest>,
+    /// When each vm was made, in seconds since 1970-01-01 UTC.
+    pub made: BTreeMap<VmName, u64>,
     /// What the project's networks really have.
     pub networks: BTreeMap<NetworkName, SeenNetwork>,
     /// Addresses in use.

@@ -1,5 +1,6 @@
 //! `ps` in its formats.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use vmcompose::cli::TableFormat;
@@ -27,6 +28,7 @@ fn status(name: &str, state: State, health: Health) -> VmStatus {
         image: Some(ImageName::new("debian").unwrap()),
         cpus: 1,
         memory: Bytes::gib(1),
+        labels: BTreeMap::from([("tier".to_owned(), "web".to_owned())]),
         age: Some(Duration::from_secs(62)),
     }
 }

@@ -15,6 +15,7 @@ mod cloud_init;
 mod connections;
 mod console;
 mod console_log;
+mod counters;
 mod entrance;
 mod error;
 mod events;

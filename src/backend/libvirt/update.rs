@@ -139,7 +139,8 @@ pub(super) fn record_vm(call: Call<'_>, record: &Record, vm: &Vm) -> Result<(), 
 /// Writes what is recorded of a domain, running or not; `None` takes it away.
 pub(super) fn write_record(found: &Domain, record: Option<&Record>, id: &ResourceId) -> Result<(), HypervisorError> {
     let live = if found.is_active() == Ok(true) { VIR_DOMAIN_AFFECT_LIVE } else { 0 };
-    let element = record.map(xml::resource).transpose()?;
+    let record = record.map(|record| record.clone().following(record::anybodys(found).as_ref()));
+    let element = record.as_ref().map(xml::resource).transpose()?;
     let (kind, key, space) = (VIR_DOMAIN_METADATA_ELEMENT.cast_signed(), Some("vmcompose"), Some(record::NAMESPACE));
     let set = found.set_metadata(kind, element.as_deref(), key, space, VIR_DOMAIN_AFFECT_CONFIG | live);
     set.map(|_| ()).map_err(failed(format!("cannot record the spec of {id}")))

@@ -82,6 +82,7 @@ pub(super) fn find_running(connect: &Connect, project: &ProjectName, vm: &VmName
 pub(super) fn define(call: Call<'_>, offer: &Offer, record: &Record, vm: &Vm) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.name.clone());
     let existing = made(call.connect, call.project, &vm.name)?;
+    let record = &record.clone().following(existing.as_ref().and_then(record::anybodys).as_ref());
     let mut fittings = fittings(call, offer, vm)?;
     if !call.place.test {
         fittings.console_log = Some(console_log::prepare(call, vm)?);
@@ -128,11 +129,13 @@ pub(super) fn redefine(
         && !uefi(vm)
         && state(&found, &id)?.is_some_and(|(state, _)| is_off(state))
     {
+        let before = record::anybodys(&found);
+        let record = &record.clone().following(before.as_ref());
         // Nobody would know of the firmware's variables any more.
         undefine(call, &vm.name)?;
         return define(call, offer, record, vm).inspect_err(|_| {
             // Whatever of this works: the first error is the one to tell.
-            let before = Record { spec: Spec::Vm(Box::new(from.clone())), ..record.clone() };
+            let before = before.unwrap_or_else(|| Record { spec: Spec::Vm(Box::new(from.clone())), ..record.clone() });
             let _ = define(call, offer, &before, from);
         });
     }

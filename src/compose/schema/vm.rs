@@ -157,7 +157,7 @@ pub(crate) struct Disk {
     pub(crate) volume: Option<At<String>>,
     /// Size of a disk of the vm's own.
     pub(crate) size: Option<At<Bytes>>,
-    /// Name of a disk of the vm's own. Default: disk1, disk2, … by its place in the list
+    /// Name of a disk of the vm's own. Default: disk1, disk2, … by its place among those without one
     pub(crate) name: Option<At<String>>,
     /// Where the guest mounts it; one that is empty gets a file system first. Example: `mount: /var/lib/postgresql`
     pub(crate) mount: Option<At<String>>,

@@ -1,4 +1,4 @@
-//! Which change of a spec has which effect: one table for vms and one for networks, which the documentation is made from.
+//! Which change of a spec has which effect: one table each for vms, networks and volumes, which the documentation is made from.
 //!
 //! Owns the tables and what narrows it down in a particular case. Knows nothing of operations.
 
@@ -124,6 +124,17 @@ pub const NETWORK_TABLE: [Entry; 14] = [
     ("subnet", Class::Interruption, "its vms get other addresses, at a reboot"),
     ("subnet6", Class::Interruption, "its vms get other addresses, at a reboot or by replacement"),
     ("vlan", Class::Interruption, ""),
+];
+
+/// Every field of a volume's spec but its name.
+pub const VOLUME_TABLE: [Entry; 3] = [
+    ("pool", Class::Impossible, "`volume export` and `volume import` carry its data over"),
+    (
+        "shared",
+        Class::Impossible,
+        "its format would be another; `volume export` and `volume import` carry its data over",
+    ),
+    ("size", Class::Live, "it grows, also under a vm that runs; it never shrinks"),
 ];
 
 /// What the change of one field of a network costs, by its path within the spec.

@@ -215,6 +215,20 @@ fn a_plan_of_any_kind_changes_nothing_anywhere() {
         "plan --replace db",
         "plan --force-recreate",
         "plan --destroy --volumes",
+        "plan --refresh-only",
+        "ps -a",
+        "ls -a",
+        "config",
+        "validate",
+        "graph",
+        "snapshot list",
+        "network list",
+        "volume list",
+        "pool list",
+        "image list",
+        "ssh-config",
+        "doctor",
+        "version",
     ];
     let look = |desk: &Desk| {
         let before = everything(desk);

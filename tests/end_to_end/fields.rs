@@ -2,6 +2,7 @@
 //! names, carried out, and then there is nothing to do. On libvirt's test driver: one vm for each field, all at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::Value;
@@ -62,7 +63,7 @@ fn file(which: impl Fn(&Row) -> &'static str) -> String {
         let (name, keys) = (row.0.replace('_', "-"), which(row));
         let boot = if keys.contains("boot: {") { "" } else { "    boot: { kernel: kernel }\n" };
         let networks = if keys.contains("networks: ") { "" } else { "    networks: [net]\n" };
-        text.push_str(&format!("  {name}:\n{boot}{networks}    {keys}\n"));
+        writeln!(text, "  {name}:\n{boot}{networks}    {keys}").expect("a text");
     }
     text
 }

@@ -206,7 +206,9 @@ fn a_thousand_vms_come_up() {
 
 #[test]
 fn to_plan_asks_the_hypervisor_for_nothing_but_a_look() {
+    use vmcompose::backend::Hypervisor as _;
     use vmcompose::plan::{Goal, Options, awaiting, power};
+
     let rig = rig(|faulty| faulty);
     for up in [false, true] {
         if up {
@@ -237,7 +239,6 @@ fn to_plan_asks_the_hypervisor_for_nothing_but_a_look() {
         assert_eq!(rig.observe(), before);
         // What this test relies on: whoever applied anything would have been refused.
         let start = vmcompose::plan::Operation::StartVm(support::vm_name("db"));
-        use vmcompose::backend::Hypervisor as _;
         rig.hypervisor.apply(name, &start).expect_err("refused");
         if !up {
             // The calls that were not made would be refused later.

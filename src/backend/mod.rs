@@ -5,6 +5,8 @@
 pub mod libvirt;
 mod reach;
 pub mod storage;
+mod stranger;
+pub mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +16,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+
+pub use stranger::Stranger;
 
 use crate::model::Probe;
 use crate::names::{ProjectName, VmName};

@@ -1,10 +1,12 @@
-//! The options of commands for the day: waiting, running a command in a vm that is started for it, ports.
+//! The options of commands for the day: waiting, running a command in a vm that is started for it, scaling, ports.
 //!
 //! Knows nothing of how that is done.
 
+use std::str::FromStr;
+
 use clap::{Args, ValueEnum};
 
-use super::TableFormat;
+use super::{Run, TableFormat};
 use crate::names::VmName;
 use crate::units::Span;
 
@@ -47,6 +49,43 @@ pub struct RunCommand {
     pub keep: bool,
 }
 
+/// Options of `scale`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Scale {
+    /// A vm that has `replicas` in the file, and how many there shall be
+    #[arg(value_name = "VM=N", required = true)]
+    pub vms: Vec<Replicas>,
+    /// Do not ask, also where data is deleted
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Only these, not the vms that they depend on
+    #[arg(long)]
+    pub no_deps: bool,
+    /// How it is carried out.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// How many there shall be of a vm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replicas {
+    /// Its name in the file.
+    pub vm: VmName,
+    /// How many.
+    pub count: u32,
+}
+
+impl FromStr for Replicas {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || format!("`{text}` is not of the form VM=N, such as `api=3`");
+        let (vm, count) = text.split_once('=').ok_or_else(form)?;
+        let vm = VmName::new(vm).map_err(|error| format!("`{vm}`: {error}"))?;
+        Ok(Self { vm, count: count.parse().map_err(|_| form())? })
+    }
+}
+
 /// Options of `port`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Port {
@@ -59,6 +98,9 @@ pub struct Port {
     /// Of UDP
     #[arg(long)]
     pub udp: bool,
+    /// For people or for programs
+    #[arg(long, default_value = "table")]
+    pub format: TableFormat,
 }
 
 /// Options of `version`.

@@ -6,10 +6,12 @@ mod choice;
 mod codes;
 mod day;
 mod examples;
+mod filter;
 mod global;
 mod guest;
 pub mod image;
 mod logs;
+mod look;
 pub mod network;
 pub mod pool;
 mod power;
@@ -25,13 +27,15 @@ use clap::{Parser, Subcommand};
 
 pub use choice::Choice;
 use codes::EXIT_CODES;
-pub use day::{Port, RunCommand, Until, Version, Wait};
+pub use day::{Port, Replicas, RunCommand, Scale, Until, Version, Wait};
+pub use filter::{Filter, LABEL};
 pub use global::{Color, Global, Progress};
 pub use guest::{Console, Cp, Exec, Place, Ssh, SshConfig, Via};
 pub use logs::{EventFormat, Events, Logs, Telling, Why};
+pub use look::{Images, Looking, Stats, Top};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
-    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
+    Config, ConfigFormat, Graph, GraphFormat, Import, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
     TableFormat, Validate,
 };
 
@@ -95,12 +99,17 @@ Examples:
 
     /// Show the vms: state, health, address
     ///
-    /// Healthchecks are tried once, now.
+    /// Healthchecks are tried once, now; `starting` is one that has not passed yet while a run waits for it.
     #[command(after_long_help = "\
 Examples:
   vmcompose ps
+  vmcompose ps --filter health=unhealthy --filter label=tier=data -q
   vmcompose ps -a --format json | jq -r '.vms[].addresses[].ip'")]
     Ps(Ps),
+
+    /// What looks closer.
+    #[command(flatten)]
+    Looking(Looking),
 
     /// Start vms that are there, and what they depend on
     ///
@@ -183,6 +192,16 @@ Examples:
 Examples:
   vmcompose run tools -- make test")]
     Run(RunCommand),
+
+    /// Have so many replicas of vms, until `up` takes the file's number again
+    ///
+    /// What is missing is made with what it depends on, as by `up VM`; of too many those with the highest numbers are
+    /// deleted, and asked about where data goes with them. The file stays as it is, and so do all other vms.
+    #[command(after_long_help = "\
+Examples:
+  vmcompose scale api=5
+  vmcompose scale api=1 web=1 --yes")]
+    Scale(Scale),
 
     /// Print where the ports of a vm are published
     #[command(after_long_help = "\
@@ -303,6 +322,14 @@ Examples:
   vmcompose init
   vmcompose -f lab.yaml init")]
     Init,
+
+    /// Write a compose file of machines that virsh, virt-manager or virt-install made; adopt them with --adopt
+    ///
+    /// The file names them (`boot: {existing: NAME}`) with their processors and memory; their disks, networks and all else
+    /// stay their maker's and are told in comments. Changes nothing without --adopt, which records with each machine that it
+    /// is a vm of the project: the plan on the file is empty then. The guests notice nothing. `down` lets them go again.
+    #[command(after_long_help = examples::IMPORT)]
+    Import(Import),
 
     /// Show every project of the hypervisor: its vms, their health, its age
     ///

@@ -4,7 +4,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::TableFormat;
+use super::{Filter, TableFormat};
 use crate::names::NetworkName;
 
 /// What to do with networks.
@@ -49,6 +49,9 @@ pub struct NetworkList {
     /// Names only
     #[arg(short, long, conflicts_with = "format")]
     pub quiet: bool,
+    /// Only rows that say so: name, status, mode, vm; `*` stands for anything, and it may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::filter::of_networks)]
+    pub filter: Vec<Filter>,
 }
 
 /// Options of `network info`.

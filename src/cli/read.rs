@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::Choice;
+use super::{Choice, Filter};
 
 /// Options of `plan`.
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -31,6 +31,23 @@ pub struct Plan {
     pub choice: Choice,
 }
 
+/// Options of `import`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Import {
+    /// Which machines, by their names on the hypervisor
+    #[arg(value_name = "MACHINE", required_unless_present = "all")]
+    pub machines: Vec<String>,
+    /// All that belong to no project
+    #[arg(long, conflicts_with = "machines")]
+    pub all: bool,
+    /// Make them vms of the project
+    #[arg(long)]
+    pub adopt: bool,
+    /// Write the file here, never over one that is there. Default: to stdout
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+}
+
 /// Options of `ps`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Ps {
@@ -43,6 +60,9 @@ pub struct Ps {
     /// Also vms that do not run or do not exist
     #[arg(short, long)]
     pub all: bool,
+    /// Only rows that say so: name, status, health, label (KEY or KEY=VALUE), image; `*` stands for anything, and it may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::filter::of_vms)]
+    pub filter: Vec<Filter>,
 }
 
 /// Options of `ls`.
@@ -57,6 +77,9 @@ pub struct Ls {
     /// Also projects without a vm that runs, such as those that have only volumes left
     #[arg(short, long)]
     pub all: bool,
+    /// Only rows that say so: name, or the status or health of one of its vms; `*` stands for anything, and it may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::filter::of_projects)]
+    pub filter: Vec<Filter>,
 }
 
 /// Options of `config`.

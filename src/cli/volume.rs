@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
-use super::TableFormat;
+use super::{Filter, TableFormat};
 use crate::names::VolumeName;
 
 /// What to do with volumes.
@@ -71,6 +71,9 @@ pub struct List {
     /// Names only
     #[arg(short, long, conflicts_with = "format")]
     pub quiet: bool,
+    /// Only rows that say so: name, kind, used (yes or no), vm, pool; `*` stands for anything, and it may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::filter::of_volumes)]
+    pub filter: Vec<Filter>,
 }
 
 /// Options of `volume info`.

@@ -89,7 +89,7 @@ pub(super) fn way(
 ) -> Result<Way, Error> {
     let (vm, found) = find(actual, name)?;
     let (how, hint) = match found.phase {
-        Phase::Running => return to(hypervisor, project, vm, found.applied_at),
+        Phase::Running => return to(hypervisor, project, vm, actual.made.get(name).copied()),
         Phase::Paused => ("is paused", "`vmcompose up` lets it go on"),
         _ => ("does not run", "`vmcompose up` starts what does not run"),
     };

@@ -5,7 +5,7 @@
 use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::{Global, Ls};
-use crate::commands::{print, ps};
+use crate::commands::{filter, print, ps};
 use crate::error::{Error, Exit};
 use crate::names::ResourceId;
 use crate::render::Palette;
@@ -22,9 +22,17 @@ pub(super) fn ls(global: &Global, options: &Ls) -> Result<Exit, Error> {
         let vms: Vec<_> = ps::statuses(&hypervisor, &project, &actual).into_values().collect();
         rows.push(ProjectStatus::of(project, &vms, volumes));
     }
-    if !options.all {
+    let by_status = options.filter.iter().any(|filter| filter.key == "status");
+    if !options.all && !by_status {
         rows.retain(|row| row.vms.iter().any(|(state, _)| matches!(state, State::Running | State::Paused)));
     }
+    rows.retain(|row| {
+        filter::passes(&options.filter, |key| match key {
+            "status" => row.vms.keys().map(|state| state.as_str().to_owned()).collect(),
+            "health" => row.health.keys().map(|health| health.as_str().to_owned()).collect(),
+            _ => vec![row.project.to_string()],
+        })
+    });
     let text = if options.quiet {
         projects::names(&rows)
     } else {

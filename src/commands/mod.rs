@@ -11,7 +11,10 @@ mod doctor;
 mod down;
 mod events;
 mod exec;
+mod filter;
 mod image;
+mod images;
+mod import;
 mod init;
 mod interrupt;
 mod keys;
@@ -32,12 +35,15 @@ mod recover;
 mod run;
 mod run_command;
 mod saved;
+mod scale;
 mod service;
 mod show;
 mod signals;
 mod snapshot;
 mod ssh;
 mod stage;
+mod stats;
+mod top;
 mod unfinished;
 mod up;
 mod volume;
@@ -49,7 +55,7 @@ pub use completion::answer_shell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::cli::{Cli, Command, Global, Telling};
+use crate::cli::{Cli, Command, Global, Looking, Telling};
 use crate::compose::Request;
 use crate::error::{Error, Exit};
 use crate::render::{self, Palette, message, output};
@@ -65,6 +71,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Recover(options) => recover::recover(&global, &options),
         Command::Plan(options) => plan::plan(&global, &options),
         Command::Ps(options) => ps::ps(&global, &options),
+        Command::Looking(Looking::Stats(options)) => stats::stats(&global, &options),
+        Command::Looking(Looking::Top(options)) => top::top(&global, &options),
+        Command::Looking(Looking::Images(options)) => images::images(&global, &options),
         Command::Start(options) => power::start(&global, &options),
         Command::Stop(options) => power::stop(&global, &options),
         Command::Restart(options) => power::restart(&global, &options),
@@ -76,6 +85,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Snapshot(command) => snapshot::snapshot(&global, &command),
         Command::Wait(options) => wait::wait(&global, &options),
         Command::Run(options) => run_command::run(&global, &options),
+        Command::Scale(options) => scale::scale(&global, &options),
         Command::Port(options) => port::port(&global, &options),
         Command::Exec(options) => exec::exec(&global, &options),
         Command::Ssh(options) => ssh::ssh(&global, &options),
@@ -94,6 +104,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Volume(command) => volume::volume(&global, &command),
         Command::Pool(command) => pool::pool(&global, &command),
         Command::Service => service::service(&global),
+        Command::Import(options) => import::import(&global, &options),
         Command::Init => init::init(&global),
         Command::Ls(options) => ls::ls(&global, &options),
         Command::Completion(options) => completion::completion(&options),
@@ -134,6 +145,7 @@ fn request(global: &Global) -> Result<Request, Error> {
         .collect();
     Ok(Request {
         files: global.file.clone(),
+        input: None,
         directory,
         project: global.project.as_ref().map(ToString::to_string),
         environment,
@@ -141,6 +153,7 @@ fn request(global: &Global) -> Result<Request, Error> {
         vars: global.var.clone(),
         var_files: global.var_file.clone(),
         profiles: global.profile.clone(),
+        scale: BTreeMap::new(),
     })
 }
 

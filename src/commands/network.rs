@@ -6,7 +6,7 @@
 use crate::cli::Global;
 use crate::cli::network::{Network, NetworkDns, NetworkInfo, NetworkList};
 use crate::commands::stage::{self, Access};
-use crate::commands::{print, request};
+use crate::commands::{filter, print, request};
 use crate::error::{Error, Exit};
 use crate::model::Spec;
 use crate::names::ProjectName;
@@ -36,10 +36,19 @@ fn statuses(global: &Global, project: &ProjectName) -> Result<Vec<NetworkStatus>
 }
 
 fn list(project: &ProjectName, rows: &[NetworkStatus], options: &NetworkList) -> Result<(), Error> {
+    let passes = |row: &&NetworkStatus| {
+        filter::passes(&options.filter, |key| match key {
+            "status" => vec![row.state.to_owned()],
+            "mode" => vec![row.mode.to_string()],
+            "vm" => row.vms.iter().map(|member| member.vm.to_string()).collect(),
+            _ => vec![row.network.to_string()],
+        })
+    };
+    let rows: Vec<NetworkStatus> = rows.iter().filter(passes).cloned().collect();
     if options.quiet {
-        return print(&networks::names(rows));
+        return print(&networks::names(&rows));
     }
-    print(&networks::networks(project, rows, options.format, &Palette::stdout()))
+    print(&networks::networks(project, &rows, options.format, &Palette::stdout()))
 }
 
 fn info(project: &ProjectName, rows: &[NetworkStatus], options: &NetworkInfo) -> Result<(), Error> {

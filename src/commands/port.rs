@@ -1,6 +1,8 @@
 //! `port`: where the ports of a vm are published, as the hypervisor has it.
 
-use crate::cli::{Global, Port};
+use serde_json::json;
+
+use crate::cli::{Global, Port, TableFormat};
 use crate::commands::power::known;
 use crate::commands::stage::Access;
 use crate::commands::{print, request, stage};
@@ -8,7 +10,12 @@ use crate::error::{Error, Exit};
 use crate::model;
 use crate::names::ResourceId;
 
-/// Prints them: where one is asked for, its place alone.
+/// Prints them: where one is asked for, its place alone. For programs, in this shape, where `address` is left out of what is
+/// published on all, and `udp` of what is not:
+///
+/// ```json
+/// { "version": 1, "vm": "web", "ports": [ { "address": "127.0.0.1", "host": 8080, "guest": 80 } ] }
+/// ```
 pub(super) fn port(global: &Global, options: &Port) -> Result<Exit, Error> {
     let project = stage::project_name(global, &request(global)?)?;
     let sight = stage::observe(global, &project, Access::Read)?;
@@ -24,8 +31,16 @@ pub(super) fn port(global: &Global, options: &Port) -> Result<Exit, Error> {
         let hint = "`ports: [\"8080:80\"]` of a vm publishes its port 80 as port 8080 of the hypervisor".to_owned();
         return Err(Error::Missing { what: format!("{what} of vm `{vm}` is published"), hint });
     }
-    let lines: Vec<String> = found.into_iter().map(|port| line(port, options.port.is_some())).collect();
-    print(&lines.join("\n"))?;
+    let shape = || json!({ "version": 1, "vm": vm, "ports": found });
+    let text = match options.format {
+        TableFormat::Table => {
+            let lines: Vec<String> = found.iter().map(|port| line(port, options.port.is_some())).collect();
+            lines.join("\n")
+        }
+        TableFormat::Json => format!("{:#}", shape()),
+        TableFormat::Yaml => serde_yaml::to_string(&shape()).expect("every key is a string"),
+    };
+    print(&text)?;
     Ok(Exit::Done)
 }
 

@@ -8,14 +8,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::backend::libvirt::Libvirt;
 use crate::backend::{self, Attempt, Hypervisor};
-use crate::cli::{Global, Ps};
+use crate::cli::{Global, LABEL, Ps};
 use crate::commands::stage::Access;
-use crate::commands::{print, request, stage};
+use crate::commands::{chronicle, filter, print, request, stage};
 use crate::compose::Request;
 use crate::error::{Error, Exit};
 use crate::model::Vm;
 use crate::names::{ProjectName, VmName};
 use crate::render::Palette;
+use crate::render::progress::StepState;
 use crate::render::table::{self, Address, Health, State, VmStatus};
 use crate::state::{Actual, ActualState, Phase};
 
@@ -30,14 +31,17 @@ pub(super) fn ps(global: &Global, options: &Ps) -> Result<Exit, Error> {
     let project = stage::project_name(global, &request)?;
     let sight = stage::observe(global, &project, Access::Read)?;
     let mut rows = statuses(&sight.hypervisor, &project, &sight.actual);
-    if options.all {
+    // Whoever asks for what does not run means it.
+    let by_status = options.filter.iter().any(|filter| filter.key == "status");
+    if options.all || by_status {
         for vm in described(global, &request)? {
             rows.entry(vm.name.clone()).or_insert_with(|| status(&vm, State::Missing, Health::Unknown, None));
         }
     } else {
         rows.retain(|_, row| row.state != State::Stopped);
     }
-    let rows: Vec<VmStatus> = rows.into_values().collect();
+    let rows: Vec<VmStatus> =
+        rows.into_values().filter(|row| filter::passes(&options.filter, |key| says(row, key))).collect();
     let text = if options.quiet {
         table::names(&rows)
     } else {
@@ -45,6 +49,17 @@ pub(super) fn ps(global: &Global, options: &Ps) -> Result<Exit, Error> {
     };
     print(&text)?;
     Ok(Exit::Done)
+}
+
+/// What a vm says to a key of a filter.
+fn says(row: &VmStatus, key: &str) -> Vec<String> {
+    match key {
+        "status" => vec![row.state.as_str().to_owned()],
+        "health" => vec![row.health.as_str().to_owned()],
+        "image" => row.image.iter().map(ToString::to_string).collect(),
+        LABEL => filter::labels(&row.labels),
+        _ => vec![row.vm.to_string()],
+    }
 }
 
 /// The vms that the file describes. Where the project is named, there need not be a file; one that is there must be right.
@@ -73,11 +88,37 @@ pub(super) fn statuses(
                 some.iter().map(|(vm, found)| scope.spawn(|| look(hypervisor, project, vm, found))).collect();
             for row in asked {
                 let row = row.join().expect("a look does not panic");
-                rows.insert(row.vm.clone(), row);
+                let age = actual.made.get(&row.vm).and_then(|at| since(*at));
+                rows.insert(row.vm.clone(), VmStatus { age, ..row });
             }
         });
     }
+    starting(hypervisor, project, &mut rows);
     rows
+}
+
+/// Tells those that a run waits for right now from those that nobody expects to come right.
+fn starting(hypervisor: &Libvirt, project: &ProjectName, rows: &mut BTreeMap<VmName, VmStatus>) {
+    if rows.values().all(|row| row.health != Health::Unhealthy) {
+        return;
+    }
+    for run in chronicle::runs(project, &hypervisor.uri()).unwrap_or_default() {
+        let progress = run.progress();
+        if progress.outcome.is_some() || !run.is_alive() {
+            continue;
+        }
+        for track in progress.tracks.iter().filter(|track| matches!(track.state, StepState::Gating(_))) {
+            let row = track.summary.resource.as_vm().and_then(|vm| rows.get_mut(vm));
+            if let Some(row) = row.filter(|row| row.health == Health::Unhealthy) {
+                row.health = Health::Starting;
+            }
+        }
+    }
+}
+
+/// Time since then, in seconds since 1970-01-01 UTC.
+fn since(at: u64) -> Option<Duration> {
+    SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(at)).ok()
 }
 
 fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, found: &Actual) -> VmStatus {
@@ -106,14 +147,12 @@ fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, found: &Actual) ->
             }
         }
     };
-    let applied = found.applied_at.map(|at| UNIX_EPOCH + Duration::from_secs(at));
-    let age = applied.and_then(|at| SystemTime::now().duration_since(at).ok());
-    VmStatus { age, ..status(vm, found.phase.into(), health, answer) }
+    status(vm, found.phase.into(), health, answer)
 }
 
 fn status(vm: &Vm, state: State, health: Health, answer: Option<String>) -> VmStatus {
     let address = |nic: &crate::model::Interface| Address { network: nic.network.clone(), ip: nic.ip, ip6: nic.ip6 };
-    let image = vm.boot.images().next().expect("a vm boots from something").name.clone();
+    let image = vm.boot.images().next().map(|image| image.name.clone());
     VmStatus {
         vm: vm.name.clone(),
         state,
@@ -124,6 +163,7 @@ fn status(vm: &Vm, state: State, health: Health, answer: Option<String>) -> VmSt
         image,
         cpus: vm.cpus,
         memory: vm.memory,
+        labels: vm.labels.clone(),
         age: None,
     }
 }

@@ -23,7 +23,7 @@ use crate::execute::journal::file::{Header, JournalFile, Unfinished};
 use crate::execute::journal::{Entry, Recorder};
 use crate::execute::{self, EventSender, OnFailure, Options, Order, Outcome};
 use crate::names::SecretName;
-use crate::plan::{Action, Operation, Plan};
+use crate::plan::{Action, Cause, Operation, Plan};
 use crate::render::outcome::About;
 use crate::render::{self, Answer, Mode, Palette, message, output};
 use crate::secret::Secrets;
@@ -82,6 +82,11 @@ impl How {
         how
     }
 
+    /// The same, where that is not what the file wants of the whole project.
+    pub(super) fn part(command: &'static str, on_failure: OnFailure, run: &cli::Run) -> Self {
+        Self { supersedes: false, ..Self::whole(command, on_failure, run) }
+    }
+
     /// The same, with what only a way up knows.
     pub(super) fn up(options: &cli::Up) -> Self {
         let on_failure = match options.on_failure {
@@ -137,7 +142,10 @@ pub(super) fn confirm(plan: &Plan, runs: &[Unfinished], actual: &ActualState, ye
         .collect();
     let anew = plan.steps().filter(|step| step.action == Action::Replace).map(|step| step.resource.to_string());
     let anew: Vec<String> = anew.collect();
-    let parts = [("replacing", anew, ""), ("deleting", loses, " with all data")].into_iter();
+    let gone = plan.steps().filter(|step| matches!(step.cause, Cause::Lost { .. }));
+    let gone = gone.map(|step| step.resource.to_string()).collect();
+    let empty = " anew and empty, for somebody deleted it with all data";
+    let parts = [("replacing", anew, ""), ("making", gone, empty), ("deleting", loses, " with all data")].into_iter();
     let parts = parts.filter(|(_, what, _)| !what.is_empty());
     let parts: Vec<String> = parts.map(|(verb, what, end)| format!("{verb} {}{end}", what.join(", "))).collect();
     if yes || parts.is_empty() {
@@ -187,7 +195,8 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
     let journal = Arc::new(journal);
     let lost = lock.as_ref().map(|lock| lock.lost()).unwrap_or_default();
     let recorder = Arc::<JournalFile>::clone(&journal);
-    let options = Options { recorder, ..how.options.clone().until(&lost) };
+    let never_used = unfinished::never_used(plan, &older);
+    let options = Options { recorder, never_used, ..how.options.clone().until(&lost) };
     let hypervisor = Arc::new(hypervisor);
     let engine = Arc::clone(&hypervisor);
     let expected = chronicle::past(&plan.project, &hypervisor.uri()).forecast(&execute::summaries(plan));

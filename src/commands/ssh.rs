@@ -58,8 +58,7 @@ pub(super) fn config(global: &Global, options: &SshConfig) -> Result<Exit, Error
     };
     let mut text = format!("# The vms of project {project}, as `vmcompose ssh-config` found them.\n");
     for vm in all {
-        let (_, found) = login::find(&sight.actual, &vm.name)?;
-        match login::to(&sight.hypervisor, &project, vm, found.applied_at) {
+        match login::to(&sight.hypervisor, &project, vm, sight.actual.made.get(&vm.name).copied()) {
             Ok(way) => text.push_str(&host(&way)),
             // Of all, one whose key is elsewhere is left out; asked for by name, it is an error.
             Err(error) if options.vms.is_empty() => output::note(&format!("note: left out: {error}")),

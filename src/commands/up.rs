@@ -68,7 +68,7 @@ fn the_same(wanted: &plan::saved::Saved, desired: &DesiredState, sight: &Sight) 
 }
 
 /// A vm that is made anew has a new host key. What was remembered of the old one would keep ssh from it.
-fn forget_host_keys(plan: &Plan, sight: &Sight) {
+pub(super) fn forget_host_keys(plan: &Plan, sight: &Sight) {
     let Ok(keys) = Keys::of(&plan.project, &sight.hypervisor.uri()) else { return };
     let made = plan.steps().filter(|step| matches!(step.action, Action::Create | Action::Replace));
     made.filter_map(|step| step.resource.as_vm()).for_each(|vm| keys.forget(vm));

@@ -12,7 +12,7 @@ use crate::backend::storage::{Incoming, VolumeKind, VolumeReport};
 use crate::cli::Global;
 use crate::cli::volume::{Export, FileFormat, Import, Info, List, Rm, Volume};
 use crate::commands::interrupt::Interrupt;
-use crate::commands::{lock, media, print, request, stage};
+use crate::commands::{filter, lock, media, print, request, stage};
 use crate::error::{Error, Exit};
 use crate::image;
 use crate::model::{self, ImageFormat};
@@ -58,12 +58,21 @@ fn found(volumes: &[VolumeReport], project: &ProjectName, name: &str) -> Result<
 }
 
 fn list(global: &Global, options: &List) -> Result<(), Error> {
-    let volumes: Vec<VolumeReport> = if options.all {
+    let mut volumes: Vec<VolumeReport> = if options.all {
         named(&connect(global)?)?.collect()
     } else {
         let project = project(global)?;
         of_project(&connect(global)?, &project)?
     };
+    volumes.retain(|volume| {
+        filter::passes(&options.filter, |key| match key {
+            "kind" => vec![volume.kind.as_str().to_owned()],
+            "used" => vec![if volume.used_by.is_empty() { "no" } else { "yes" }.to_owned()],
+            "vm" => volume.used_by.iter().map(|user| user.vm.clone()).collect(),
+            "pool" => vec![volume.pool.clone()],
+            _ => vec![volume.name.clone()],
+        })
+    });
     if options.quiet {
         let name = |volume: &VolumeReport| {
             let project = if options.all { format!("{}/", volume.project) } else { String::new() };

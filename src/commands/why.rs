@@ -33,6 +33,7 @@ pub(super) fn why(global: &Global, options: &Why) -> Result<Exit, Error> {
             let health = match (row.health, row.answer) {
                 (Health::None, _) => ", and has no healthcheck".to_owned(),
                 (Health::Healthy, _) => ", and its healthcheck passes".to_owned(),
+                (Health::Starting, Some(answer)) => format!(", and its healthcheck has not passed yet: {answer}"),
                 (_, Some(answer)) => format!(", and its healthcheck does not pass: {answer}"),
                 (_, None) => String::new(),
             };

@@ -23,6 +23,7 @@ mod offsets;
 pub mod place;
 mod printed;
 mod quota;
+mod scale;
 mod schema;
 mod secrets;
 mod source;
@@ -37,7 +38,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
-pub use name::project_name;
+pub use name::{name_without_file, project_name};
 pub use source::{Request, Sources, gather};
 pub(crate) use suggest::nearest;
 
@@ -47,7 +48,7 @@ use crate::names::VmName;
 use decode::{At, decode, decode_partly};
 use expand::{Draft, Expanded};
 use lower::settle::{self, Wish};
-use lower::{Instance, Resources, Scope, declared, network};
+use lower::{Instance, Resources, Scope, declared, existing, network};
 use node::{Kind, Node};
 use place::{Extent, Place};
 use schema::guest::Fqdn;
@@ -134,8 +135,9 @@ fn run(
     let secrets = declared(&root, "secrets", mistakes);
     let vms = top::take_vms(&mut root);
     let place = vms.as_ref().map_or_else(|| root.place(), Node::place);
-    let entries =
+    let mut entries =
         vms.map_or_else(Vec::new, |node| if let Kind::Mapping(entries) = node.kind { entries } else { Vec::new() });
+    scale::scale(&mut entries, &request.scale, mistakes);
     let active = top::profiles(request, environment);
     let Expanded { mut instances, off, unused, profiles, too_many } =
         expand::expand(entries, &active, &shared, &mut templates, mistakes);
@@ -192,7 +194,10 @@ fn wishes(instances: &[Instance<Draft>]) -> (Vec<Instance<Wish>>, bool) {
     let mut ignored = Vec::new();
     let mut wish = |node: &Node| {
         let given = |key| node.get(key).filter(|node: &&Node| !node.is_null());
-        let networks = given("networks").map(|n| decode::<VmNetworks>(n, "", &mut ignored).unwrap_or_default());
+        // Whatever such a machine is on, it is none of the project's networks.
+        let existing = given("boot").is_some_and(existing::is_meant).then(VmNetworks::default);
+        let networks = existing
+            .or_else(|| given("networks").map(|n| decode::<VmNetworks>(n, "", &mut ignored).unwrap_or_default()));
         let hostname = given("hostname").and_then(|n| decode::<At<Fqdn>>(n, "", &mut ignored));
         Wish { networks, hostname: hostname.map(|At { value: Fqdn(name), place }| (name, place)) }
     };

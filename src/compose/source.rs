@@ -26,6 +26,8 @@ pub(crate) use follow::filled_in;
 pub struct Request {
     /// Compose files, `-` for standard input; where there are none, they are looked for.
     pub files: Vec<PathBuf>,
+    /// What `-` is, in place of standard input.
+    pub input: Option<String>,
     /// The folder from which the command was given, absolute.
     pub directory: PathBuf,
     /// Name of the project, in place of the file's.
@@ -40,6 +42,8 @@ pub struct Request {
     pub var_files: Vec<PathBuf>,
     /// Active profiles; `VMCOMPOSE_PROFILES` counts where there are none.
     pub profiles: Vec<String>,
+    /// Numbers of replicas, in place of the file's.
+    pub scale: BTreeMap<String, u32>,
 }
 
 /// All that was read.
@@ -170,7 +174,8 @@ impl<'a> Gathering<'a> {
             self.mistakes.push(Diagnostic::error("more files than can be kept apart"));
             return None;
         }
-        match read::text(path) {
+        let given = self.request.input.clone().filter(|_| path == Path::new("-"));
+        match given.map_or_else(|| read::text(path), Ok) {
             Ok(text) => Some(text),
             Err(message) => {
                 let unreadable = Diagnostic::error(format!("`{}`: {message}", self.display(path)));

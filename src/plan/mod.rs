@@ -3,8 +3,10 @@
 //! A plan is a plain value. The planner makes it from two states, `plan` prints it, the executor carries it out, and a
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
+pub mod adoption;
 mod anew;
 pub mod awaiting;
+mod cause;
 mod change;
 mod deletion;
 mod delivery;
@@ -15,6 +17,7 @@ pub mod effects;
 mod follow;
 mod former;
 mod growth;
+mod lost;
 mod network;
 pub mod obstacle;
 pub mod operation;
@@ -32,6 +35,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use cause::Cause;
 pub use diff::FieldChange;
 pub use downtime::Downtime;
 pub use obstacle::{Obstacle, PlanError};
@@ -142,6 +146,10 @@ pub enum Action {
     Forget,
     /// Removed.
     Delete,
+    /// Made one of the project's; somebody else made it.
+    Adopt,
+    /// Stopped and let go of; it is somebody else's again.
+    Release,
     /// Nothing; it is as it should be, but others wait for its gate.
     Verify,
 }
@@ -150,7 +158,7 @@ impl Action {
     /// The sign that stands before it in a plan.
     pub fn sign(self) -> char {
         match self {
-            Self::Create => '+',
+            Self::Create | Self::Adopt => '+',
             Self::Start | Self::Resume | Self::Thaw => '>',
             Self::Update => '~',
             Self::Restart => '↻',
@@ -159,9 +167,14 @@ impl Action {
             Self::Pause | Self::Freeze | Self::Suspend => '|',
             Self::Snapshot => '*',
             Self::Restore => '↺',
-            Self::Delete | Self::Forget => '-',
+            Self::Delete | Self::Release | Self::Forget => '-',
             Self::Verify => '=',
         }
+    }
+
+    /// Whether the project no longer has it in the end.
+    pub fn is_going(self) -> bool {
+        matches!(self, Self::Delete | Self::Release)
     }
 
     /// The verb for people.
@@ -182,77 +195,9 @@ impl Action {
             Self::Restore => "restore",
             Self::Forget => "delete snapshot",
             Self::Delete => "delete",
+            Self::Adopt => "adopt",
+            Self::Release => "release",
             Self::Verify => "verify",
-        }
-    }
-}
-
-/// Why a step is in the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Cause {
-    /// The file has it, the hypervisor has not.
-    Missing,
-    /// It is there but does not run.
-    NotRunning {
-        /// How it was found.
-        phase: String,
-    },
-    /// It was being made when somebody was cut short.
-    Incomplete,
-    /// The file asks for something else than was last applied.
-    Changed,
-    /// Somebody else changed it since it was last applied.
-    Drifted,
-    /// Somebody else changed it, and that is to stay.
-    Kept,
-    /// The hypervisor has it, the file no longer has.
-    Orphan,
-    /// Another one stands in its place.
-    Superseded,
-    /// The whole project is taken down.
-    Down,
-    /// It is unchanged, but a step of this plan needs it in a condition.
-    Awaited {
-        /// Whose step.
-        by: ResourceId,
-    },
-    /// It is unchanged, but a network that it is on was down.
-    CutOff {
-        /// Which.
-        network: ResourceId,
-    },
-    /// It runs and has its secrets, but its seed still has them too: a run was cut short.
-    Unscrubbed,
-    /// The command line names it.
-    Asked,
-    /// It goes along with another.
-    Along {
-        /// With whom.
-        with: ResourceId,
-    },
-    /// A failure later in the run.
-    Rollback,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("does not exist"),
-            Self::NotRunning { phase } => write!(f, "is {phase}"),
-            Self::Incomplete => f.write_str("was made only in part"),
-            Self::Changed => f.write_str("differs from the file"),
-            Self::Drifted => f.write_str("was changed by somebody else"),
-            Self::Kept => f.write_str("somebody else's change is kept"),
-            Self::Orphan => f.write_str("no longer in the file"),
-            Self::Superseded => f.write_str("another one stands in its place"),
-            Self::Down => f.write_str("taken down"),
-            Self::Awaited { by } => write!(f, "{by} waits for it"),
-            Self::CutOff { network } => write!(f, "{network} was down"),
-            Self::Unscrubbed => f.write_str("its seed still holds secrets"),
-            Self::Asked => f.write_str("asked for"),
-            Self::Along { with } => write!(f, "goes along with {with}"),
-            Self::Rollback => f.write_str("rolled back"),
         }
     }
 }

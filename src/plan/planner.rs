@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Condition, Healthcheck, Network, Spec, Task};
+use crate::model::{Boot, Condition, Healthcheck, Network, Spec, Task};
 use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::anew::{settled, viewed};
 use crate::plan::change::{Change, change};
@@ -18,6 +18,7 @@ use crate::plan::effects::Lans;
 use crate::plan::follow::follow;
 use crate::plan::former::{formers, last, proving};
 use crate::plan::growth::grown;
+use crate::plan::lost::{lost, told};
 use crate::plan::network::{self, on, plugged};
 use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmSeed};
@@ -40,12 +41,29 @@ pub struct Options {
     pub no_deps: bool,
     /// Vms that are made anew, whether anything asks for it or not.
     pub replace: BTreeSet<VmName>,
+    /// Groups of replicas of which those are deleted that there shall be no more; then nothing else is meant but these and
+    /// `vms`.
+    #[serde(default)]
+    pub surplus: BTreeSet<VmName>,
 }
 
 impl Options {
     /// All of a project, and nothing more than the goal asks for.
     pub const fn new(goal: Goal) -> Self {
-        Self { goal, remove_orphans: false, vms: BTreeSet::new(), no_deps: false, replace: BTreeSet::new() }
+        Self {
+            goal,
+            remove_orphans: false,
+            vms: BTreeSet::new(),
+            no_deps: false,
+            replace: BTreeSet::new(),
+            surplus: BTreeSet::new(),
+        }
+    }
+
+    /// Whether something is deleted that is no longer wanted.
+    fn delete(&self, orphan: &Spec) -> bool {
+        let group = orphan.as_vm().and_then(|vm| vm.replica_of.as_ref());
+        self.remove_orphans || group.is_some_and(|group| self.surplus.contains(group))
     }
 }
 
@@ -66,7 +84,8 @@ impl<'a> Chosen<'a> {
             queue.extend(required.filter(|id| !options.no_deps || id.as_vm().is_none()).cloned());
             only.insert(id);
         }
-        Self { only: (!options.vms.is_empty()).then_some(only), options }
+        let all = options.vms.is_empty() && options.surplus.is_empty();
+        Self { only: (!all).then_some(only), options }
     }
 
     pub(super) fn has(&self, id: &ResourceId) -> bool {
@@ -121,8 +140,7 @@ fn pools_first(desired: &DesiredState, actual: &ActualState) -> Option<Plan> {
 }
 
 fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result<Plan, PlanError> {
-    let remove_orphans = options.remove_orphans;
-    let with_orphans = if remove_orphans { None } else { with_orphans(desired, actual) };
+    let with_orphans = with_orphans(desired, actual, options);
     let desired = with_orphans.as_ref().unwrap_or(desired);
     let chosen = Chosen::of(desired, options);
     let (networks, before) = (networks(&desired.specs), recorded_networks(actual));
@@ -136,6 +154,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
             let found = actual.resources.get(id);
             obstacles.extend(obstacle(desired, actual, id, found, lans));
             obstacles.extend(shrinking(desired, actual, id));
+            obstacles.extend(lost(desired, actual, id));
             obstacles.extend(pool_trouble(desired, actual, id));
             obstacles.extend(not_offered(desired, actual, id));
             let spec = &desired.specs[id];
@@ -146,7 +165,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
                 Spec::Network(network) => decide_network(network, actual, wave),
                 _ => decide(wanted, found, lans),
             };
-            let draft = draft.map(|draft| afresh(draft, actual));
+            let draft = draft.map(|draft| told(afresh(draft, actual), spec, actual));
             drafts.extend(grown(draft, spec, &gate, actual, wave).map(|draft| (id.clone(), draft)));
         }
     }
@@ -164,21 +183,18 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
         |id: &&ResourceId| chosen.has(id) && drafts.get(*id).is_none_or(|draft| draft.action == Action::Verify);
     let unchanged = desired.specs.keys().filter(unchanged).cloned().collect();
 
-    let orphans: BTreeMap<&ResourceId, &Actual> = orphans(desired, actual);
-    let mut left = Vec::new();
-    if remove_orphans {
-        obstacles.extend(protected(desired, orphans.values().copied()));
-        // Last, when all else has succeeded: until then a rollback can still put everything back.
-        let done: BTreeMap<ResourceId, Milestone> = drafts.keys().map(|id| (id.clone(), Milestone::Passed)).collect();
-        let first = drafts.values().map(|draft| draft.wave + 1).max().unwrap_or(0);
-        for mut draft in deletions(&orphans, &Cause::Orphan)? {
-            draft.wave += first;
-            draft.after.extend(done.clone());
-            drafts.insert(draft.resource.clone(), draft);
-        }
-    } else {
-        left = orphans.into_keys().cloned().collect();
+    let (going, left): (BTreeMap<&ResourceId, &Actual>, BTreeMap<_, _>) =
+        orphans(desired, actual).into_iter().partition(|(_, orphan)| options.delete(&orphan.recorded));
+    obstacles.extend(protected(desired, going.values().copied()));
+    // Last, when all else has succeeded: until then a rollback can still put everything back.
+    let done: BTreeMap<ResourceId, Milestone> = drafts.keys().map(|id| (id.clone(), Milestone::Passed)).collect();
+    let first = drafts.values().map(|draft| draft.wave + 1).max().unwrap_or(0);
+    for mut draft in deletions(&going, &Cause::Orphan)? {
+        draft.wave += first;
+        draft.after.extend(done.clone());
+        drafts.insert(draft.resource.clone(), draft);
     }
+    let mut left: Vec<ResourceId> = left.into_keys().cloned().collect();
     left.extend(unmentioned(desired, actual));
     left.sort();
     last(formers, &mut drafts);
@@ -230,6 +246,11 @@ struct Wanted<'a> {
     wave: usize,
 }
 
+/// Whether a vm is left off where it is off: somebody else made it, and the file does not ask for more.
+fn rests(spec: &Spec) -> bool {
+    spec.as_vm().is_some_and(|vm| matches!(vm.boot, Boot::Existing { start: false, .. }))
+}
+
 /// What has to be done to one resource; `None` where nothing.
 fn decide(wanted: Wanted<'_>, found: Option<&Actual>, lans: Lans<'_>) -> Option<Draft> {
     let Wanted { spec, gate, seed, tasks, wave } = wanted;
@@ -249,7 +270,7 @@ fn decide(wanted: Wanted<'_>, found: Option<&Actual>, lans: Lans<'_>) -> Option<
     let again = provisioning_again(&actual.recorded, spec, tasks);
     // A vm that has done its work is as it should be.
     let done = actual.phase == Phase::Completed && gate.is_completion() && again.is_empty();
-    let start = if done { Vec::new() } else { starting(spec, actual.phase) };
+    let start = if done || rests(spec) { Vec::new() } else { starting(spec, actual.phase) };
     if let (Spec::Vm(from), Spec::Vm(to)) = (&actual.recorded, spec)
         && let Some(change) = change(from, to, actual, seed, tasks, &start, lans)
     {
@@ -352,13 +373,14 @@ fn proven(desired: &DesiredState, formers: &[Draft], drafts: &BTreeMap<ResourceI
 
 /// The same state, but a vm that is left alone keeps the address and the name that its networks reserve for it.
 /// `None` where there is no such vm.
-fn with_orphans(desired: &DesiredState, actual: &ActualState) -> Option<DesiredState> {
+fn with_orphans(desired: &DesiredState, actual: &ActualState, options: &Options) -> Option<DesiredState> {
     let mut kept: Option<DesiredState> = None;
     for (id, found) in &actual.resources {
         let Spec::Network(recorded) = &found.recorded else { continue };
         for (vm, host) in &recorded.hosts {
             let id_of_vm = ResourceId::Vm(vm.clone());
-            if desired.specs.contains_key(&id_of_vm) || !actual.resources.contains_key(&id_of_vm) {
+            let stays = |vm: &Actual| !options.delete(&vm.recorded);
+            if desired.specs.contains_key(&id_of_vm) || !actual.resources.get(&id_of_vm).is_some_and(stays) {
                 continue;
             }
             if let Some(Spec::Network(network)) = kept.get_or_insert_with(|| desired.clone()).specs.get_mut(id) {

@@ -27,7 +27,7 @@ pub struct ProjectStatus {
     pub health: BTreeMap<Health, usize>,
     /// How many named volumes it has.
     pub volumes: usize,
-    /// Time since the first of its vms was made or changed last, in whole seconds.
+    /// Time since the first of its vms was made, in whole seconds.
     #[serde(rename = "age_s", serialize_with = "table::seconds")]
     pub age: Option<Duration>,
 }
@@ -98,7 +98,11 @@ fn line(row: &ProjectStatus, palette: &Palette) -> Vec<String> {
         paint(style, format_args!("{count} {}", state.as_str()))
     };
     let health = |(health, count): (&Health, &usize)| {
-        let style = if *health == Health::Unhealthy { palette.bad } else { palette.good };
+        let style = match health {
+            Health::Unhealthy => palette.bad,
+            Health::Starting => palette.busy,
+            Health::Healthy | Health::Unknown | Health::None => palette.good,
+        };
         (*health != Health::None).then(|| paint(style, format_args!("{count} {}", health.as_str())))
     };
     let joined = |parts: Vec<String>| if parts.is_empty() { none() } else { parts.join(", ") };

@@ -2,6 +2,7 @@
 //!
 //! Owns what is told of a vm and its shape. What is true of it was found out before; knows nothing of hypervisors.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -33,13 +34,15 @@ pub struct VmStatus {
     pub addresses: Vec<Address>,
     /// Its ports that are published on the host.
     pub ports: Vec<Port>,
-    /// What it boots: the image, or the kernel.
-    pub image: ImageName,
+    /// What it boots: the image, or the kernel; `None` of a machine that somebody else made.
+    pub image: Option<ImageName>,
     /// Number of virtual CPUs.
     pub cpus: u32,
     /// Memory.
     pub memory: Bytes,
-    /// Time since the spec was last applied to it, in whole seconds.
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Time since it was made, in whole seconds.
     #[serde(rename = "age_s", serialize_with = "seconds")]
     pub age: Option<Duration>,
 }
@@ -68,7 +71,9 @@ pub enum State {
 pub enum Health {
     /// It passes.
     Healthy,
-    /// It does not.
+    /// It has not passed yet, and a run waits for that.
+    Starting,
+    /// It does not pass.
     Unhealthy,
     /// It cannot be tried, because the vm does not run.
     Unknown,
@@ -119,6 +124,7 @@ impl Health {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
+            Self::Starting => "starting",
             Self::Unhealthy => "unhealthy",
             Self::Unknown => "unknown",
             Self::None => "none",
@@ -149,14 +155,15 @@ struct Shape<'a> {
 ///     "image": "debian",
 ///     "cpus": 1,
 ///     "memory": "1GiB",
+///     "labels": { "tier": "web" },
 ///     "age_s": 62
 ///   } ]
 /// }
 /// ```
 ///
-/// `state` is one of `running`, `paused`, `suspended`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `unhealthy`, `unknown` (it
-/// does not run), `none` (no healthcheck). A port has `"udp": true` where it is
-/// one, and no `address` where it is published on all. `answer` and `age_s` are null where there is none.
+/// `state` is one of `running`, `paused`, `saved`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `starting` (not
+/// yet, and a run waits for it), `unhealthy`, `unknown` (it does not run), `none` (no healthcheck). A port has `"udp": true` where it is
+/// one, and no `address` where it is published on all. `answer`, `image` and `age_s` are null where there is none.
 pub fn vms(project: &ProjectName, vms: &[VmStatus], format: TableFormat, palette: &Palette) -> String {
     let shape = Shape { version: VERSION, project, vms };
     match format {
@@ -197,6 +204,7 @@ fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
     };
     let health = match status.health {
         Health::Healthy => palette.good,
+        Health::Starting => palette.busy,
         Health::Unhealthy => palette.bad,
         Health::Unknown | Health::None => palette.faint,
     };
@@ -211,7 +219,7 @@ fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
         paint(health, word),
         if addresses.is_empty() { none() } else { addresses.join(", ") },
         if ports.is_empty() { none() } else { ports.join(", ") },
-        tame(status.image.as_str()),
+        status.image.as_ref().map_or_else(none, |image| tame(image.as_str())),
         status.cpus.to_string(),
         status.memory.to_string(),
         status.age.map_or_else(none, age),

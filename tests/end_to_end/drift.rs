@@ -131,6 +131,51 @@ fn what_others_did_with_virsh_is_named_and_put_back() {
     somebody.did(&["↻ vm `db`", "watchdog poweroff → reset", "effect reboot"]);
 }
 
+/// A volume of the project's in our pool of disks, as somebody else at the test driver has it.
+fn stored(desk: &Desk, name: &str) -> virt::storage_vol::StorageVol {
+    let keeper = desk.keeper.as_ref().expect("online");
+    let pool = virt::storage_pool::StoragePool::lookup_by_name(keeper, "vmcompose-disks").expect("our pool");
+    virt::storage_vol::StorageVol::lookup_by_name(&pool, &format!("{}.{name}.qcow2", desk.project)).expect("a volume")
+}
+
+#[test]
+fn a_volume_or_disk_that_somebody_deleted_is_named_as_lost() {
+    let desk = Desk::online(
+        "volumes: { data: { size: 8MiB } }\nvms: { db: { boot: { kernel: kernel }, networks: [], disks: [{ volume: data }, { name: \
+         own, size: 8MiB }] } }\n",
+    );
+    desk.run(&["up"]).expect(0);
+    stored(&desk, "data").delete(0).expect("deleted");
+    let plan = desk.run(&["plan", "--exit-code"]).expect(10);
+    says(&plan, &["+ volume `data`", "vm `db` has it, and somebody deleted it", "effect data loss", "↻ vm `db`"]);
+    says(&desk.run(&["up"]).expect(8), &["making volume `data` anew and empty", "--yes"]);
+    desk.run(&["plan", "--exit-code"]).expect(10);
+    desk.run(&["up", "--yes"]).expect(0);
+    desk.run(&["plan", "--exit-code"]).expect(0);
+
+    stored(&desk, "db.own").delete(0).expect("deleted");
+    for line in ["plan", "up"] {
+        let words = ["disk `own` of vm `db` is gone: somebody deleted it", "up --replace db"];
+        says(&desk.run(&[line]).expect(8), &words);
+    }
+    desk.run(&["up", "--replace", "db", "--yes"]).expect(0);
+    desk.run(&["plan", "--exit-code"]).expect(0);
+
+    // By other means larger: it stays so, and is recorded where that is asked for.
+    stored(&desk, "db.own.1").delete(0).expect("deleted");
+    let keeper = desk.keeper.as_ref().expect("online");
+    let pool = virt::storage_pool::StoragePool::lookup_by_name(keeper, "vmcompose-disks").expect("our pool");
+    let name = format!("{}.db.own.1.qcow2", desk.project);
+    let larger = format!("<volume><name>{name}</name><capacity unit='MiB'>16</capacity></volume>");
+    virt::storage_vol::StorageVol::create_xml(&pool, &larger, 0).expect("another one in its place");
+    desk.run(&["plan", "--exit-code"]).expect(0);
+    says(&desk.run(&["plan", "--refresh-only"]).expect(0), &["8MiB → 16MiB"]);
+    desk.run(&["up", "--refresh-only"]).expect(0);
+    desk.run(&["plan", "--refresh-only", "--exit-code"]).expect(0);
+    desk.run(&["down", "--volumes", "--yes"]).expect(0);
+    assert_eq!(desk.inventory(), [""; 0]);
+}
+
 #[test]
 fn what_others_changed_is_kept_where_that_is_asked_for() {
     let desk = Desk::online("vms: { db: { boot: { kernel: kernel }, networks: [] } }\n");

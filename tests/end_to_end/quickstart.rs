@@ -40,6 +40,13 @@ fn six_vms_come_up_stay_and_go() {
     let healthy: Vec<_> =
         states(&ps.stdout).into_iter().filter(|row| row.1 == "running" && row.2 == "healthy").collect();
     assert_eq!(healthy.len(), 6, "{}", ps.stdout);
+    let stats: serde_json::Value =
+        serde_json::from_str(&stack.run(&["stats", "db", "--format", "json"]).expect(0).stdout).expect("json");
+    for counted in ["cpu_percent", "memory_bytes", "disk_read_bytes", "network_received_bytes"] {
+        assert!(stats["vms"][0][counted].as_f64().is_some_and(|count| count > 0.0), "{counted}: {stats}");
+    }
+    let top = stack.run(&["top", "db"]).expect(0).stdout;
+    assert!(top.starts_with("PID") && top.contains("qemu-ga"), "{top}");
 
     let again = stack.run(&["up", "--progress", "plain"]).expect(0);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);

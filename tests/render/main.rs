@@ -13,6 +13,7 @@ mod outcome;
 mod plan;
 mod progress;
 mod service;
+mod stats;
 mod stream;
 mod table;
 

@@ -1,5 +1,6 @@
 //! `ps` in its formats.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use vmcompose::cli::TableFormat;
@@ -24,9 +25,10 @@ fn status(name: &str, state: State, health: Health) -> VmStatus {
             ip6: None,
         }],
         ports: Vec::new(),
-        image: ImageName::new("debian").unwrap(),
+        image: Some(ImageName::new("debian").unwrap()),
         cpus: 1,
         memory: Bytes::gib(1),
+        labels: BTreeMap::from([("tier".to_owned(), "web".to_owned())]),
         age: Some(Duration::from_secs(62)),
     }
 }

@@ -171,7 +171,7 @@ pub(crate) fn on(volume: &Volume) -> Disk {
     Disk::Volume { volume: volume.name.clone() }
 }
 
-/// Looks at a project. When something was applied is left out, and with it what has that in it: it is never the same twice.
+/// Looks at a project. When something was made or applied is left out, and with it what has that in it: it is never the same twice.
 pub(crate) fn observe(hypervisor: &impl Hypervisor, project: &ProjectName) -> ActualState {
     let observed = hypervisor.observe(project);
     let mut state = observed.unwrap_or_else(|error| panic!("cannot observe `{project}`: {error} ({error:?})"));
@@ -179,6 +179,7 @@ pub(crate) fn observe(hypervisor: &impl Hypervisor, project: &ProjectName) -> Ac
         actual.applied_at = None;
     }
     state.definitions.clear();
+    state.made.clear();
     state
 }
 

@@ -1,19 +1,23 @@
-//! Calls that the binding does not wrap: limits of a running domain, what it does when it powers itself off, and who is
-//! plugged into a network.
+//! Calls that the binding does not wrap: limits of a running domain, what it does when it powers itself off, what it
+//! takes, and who is plugged into a network.
 //!
 //! Owns the only pointers in this crate that are handed to C. Knows nothing of specs.
 #![expect(unsafe_code, reason = "the binding has these calls only as C has them")]
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::ptr;
+use std::{ptr, slice};
 
+use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::Error;
 use virt::network::Network;
 use virt_sys::{
-    VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_LIFECYCLE_ACTION_DESTROY, VIR_DOMAIN_LIFECYCLE_POWEROFF, VIR_TYPED_PARAM_LLONG,
-    VIR_TYPED_PARAM_UINT, VIR_TYPED_PARAM_ULLONG, virDomainSetBlockIoTune, virDomainSetInterfaceParameters,
-    virDomainSetLifecycleAction, virDomainSetMemoryParameters, virDomainSetSchedulerParametersFlags,
+    VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE, VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT, VIR_DOMAIN_AFFECT_LIVE,
+    VIR_DOMAIN_LIFECYCLE_ACTION_DESTROY, VIR_DOMAIN_LIFECYCLE_POWEROFF, VIR_TYPED_PARAM_LLONG, VIR_TYPED_PARAM_UINT,
+    VIR_TYPED_PARAM_ULLONG, virConnectGetAllDomainStats, virDomainGetName, virDomainSetBlockIoTune,
+    virDomainSetInterfaceParameters, virDomainSetLifecycleAction, virDomainSetMemoryParameters,
+    virDomainSetSchedulerParametersFlags, virDomainStatsRecordListFree, virDomainStatsRecordPtr,
     virNetworkListAllPorts, virNetworkPortFree, virNetworkPortGetUUIDString, virNetworkPortPtr, virTypedParameter,
 };
 
@@ -89,6 +93,48 @@ pub(super) fn ports(network: &Network) -> Result<Vec<String>, Error> {
     // SAFETY: the list itself is the caller's to free, as C frees.
     unsafe { libc::free(list.cast()) };
     Ok(ports)
+}
+
+/// What libvirt counts of one domain, by its own names.
+pub(super) type Counters = BTreeMap<String, u64>;
+
+/// All whole numbers that are counted of the domains that run, by the domain's name.
+pub(super) fn counters(connect: &Connect) -> Result<Vec<(String, Counters)>, Error> {
+    let mut records: *mut virDomainStatsRecordPtr = ptr::null_mut();
+    let flags = VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
+    // SAFETY: the connection outlives the call, which sets the list, or leaves it as it is and says so.
+    let count = unsafe { virConnectGetAllDomainStats(connect.as_ptr(), 0, &raw mut records, flags) };
+    let Ok(count) = usize::try_from(count) else { return Err(Error::last_error()) };
+    let mut found = Vec::with_capacity(count);
+    for index in 0..count {
+        // SAFETY: the list has as many records as was said, each with a domain whose name ends with a zero, and with as
+        // many parameters as it says. All of it lives until the list is freed below.
+        let (name, parameters) = unsafe {
+            let record = &**records.add(index);
+            let name = CStr::from_ptr(virDomainGetName(record.dom)).to_string_lossy().into_owned();
+            let counted = usize::try_from(record.nparams).unwrap_or(0);
+            let parameters = if record.params.is_null() { &[] } else { slice::from_raw_parts(record.params, counted) };
+            (name, parameters)
+        };
+        found.push((name, parameters.iter().filter_map(whole_number).collect()));
+    }
+    // SAFETY: libvirt made the list, and nothing of it is used any more.
+    unsafe { virDomainStatsRecordListFree(records) };
+    Ok(found)
+}
+
+fn whole_number(parameter: &virTypedParameter) -> Option<(String, u64)> {
+    // SAFETY: the type says which of the values is set, and each is a number.
+    let value = unsafe {
+        match parameter.type_.cast_unsigned() {
+            VIR_TYPED_PARAM_UINT => u64::from(parameter.value.ui),
+            VIR_TYPED_PARAM_ULLONG => parameter.value.ul,
+            _ => return None,
+        }
+    };
+    // SAFETY: libvirt ends the name with a zero.
+    let name = unsafe { CStr::from_ptr(parameter.field.as_ptr()) };
+    Some((name.to_string_lossy().into_owned(), value))
 }
 
 impl Parameter {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::execute::{Failure, Outcome, Problem};
+use crate::model::Probe;
 use crate::names::ResourceId;
 use crate::plan::{Action, Cause, Plan};
 use crate::render::layout::tame;
@@ -94,8 +95,14 @@ pub fn problem(failure: &Failure) -> String {
             let told = message.starts_with("cannot ");
             if told { message } else { format!("cannot {}: {message}", bare(operation, &failure.resource)) }
         }
+        Problem::Unhealthy { probe, answer, .. } if is_completion(probe) => {
+            format!("not completed: {}", tame(answer))
+        }
         Problem::Unhealthy { probe, attempts, answer, .. } => {
             format!("not healthy after {}: {}: {}", count(*attempts as usize, "attempt"), tame(probe), tame(answer))
+        }
+        Problem::Hopeless { probe, error } if is_completion(probe) => {
+            format!("cannot complete: {}", tame(&error.message))
         }
         Problem::Hopeless { probe, error } => {
             format!("cannot become healthy: {}: {}", tame(probe), tame(&error.message))
@@ -110,6 +117,11 @@ pub fn problem(failure: &Failure) -> String {
             format!("stays as it is now: `{operation}` was done before the failure and cannot be undone")
         }
     }
+}
+
+/// Whether the vm had to do its work and power itself off, so that health has nothing to do with it.
+fn is_completion(probe: &str) -> bool {
+    probe == Probe::Completed.to_string()
 }
 
 /// "6 vms healthy in 21.3s".
@@ -175,6 +187,13 @@ fn one(failure: &Failure, about: &About<'_>, palette: &Palette) -> String {
     let (told, cause) = match &failure.problem {
         Problem::Operation { operation, error } => {
             (format!("failed to {operation}: {}", lines(&error.message)), Some(error))
+        }
+        Problem::Unhealthy { probe, waited_s, answer, .. } if is_completion(probe) => {
+            let patience = took(std::time::Duration::from_secs_f64(*waited_s));
+            (format!("{resource} has not completed in {patience}: {}", tame(answer)), None)
+        }
+        Problem::Hopeless { probe, error } if is_completion(probe) => {
+            (format!("{resource} cannot complete: {}", tame(&error.message)), Some(error))
         }
         Problem::Unhealthy { probe, attempts, waited_s, answer } => {
             let patience = took(std::time::Duration::from_secs_f64(*waited_s));

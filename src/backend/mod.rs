@@ -135,6 +135,8 @@ impl Sign {
 pub enum Change {
     /// What it is for.
     Made,
+    /// What it is for, but by force: the guest was asked first, and did not do it in the time that it had.
+    Forced,
     /// Nothing: it was so before.
     None,
 }

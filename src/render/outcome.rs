@@ -12,7 +12,7 @@ use crate::plan::{Action, Cause, Plan};
 use crate::render::layout::tame;
 use crate::render::leftover;
 use crate::render::message::{error, hint, note};
-use crate::render::progress::{Progress, StepState};
+use crate::render::progress::{Progress, StepState, Track};
 use crate::render::style::Palette;
 use crate::render::words::{bare, count, done, list, took};
 
@@ -51,6 +51,10 @@ const MOST: usize = 8;
 
 /// The text for an outcome, whole lines.
 pub fn text(outcome: &Outcome, about: &About<'_>, palette: &Palette) -> String {
+    ending(outcome, about, palette) + &noted(about.progress, palette)
+}
+
+fn ending(outcome: &Outcome, about: &About<'_>, palette: &Palette) -> String {
     match outcome {
         Outcome::Completed => format!("{}\n", reached(about.progress)),
         Outcome::RolledBack { causes } => {
@@ -72,6 +76,15 @@ pub fn text(outcome: &Outcome, about: &About<'_>, palette: &Palette) -> String {
             text
         }
     }
+}
+
+/// What went well, but not as it should have.
+fn noted(progress: &Progress, palette: &Palette) -> String {
+    let of = |track: &Track| {
+        let resource = &track.summary.resource;
+        track.notes.iter().map(|words| note(&format!("{resource}: {}", tame(words)), palette)).collect::<String>()
+    };
+    progress.tracks.iter().map(of).collect()
 }
 
 /// Why a run stopped where nobody interrupted it.

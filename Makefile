@@ -41,9 +41,9 @@ down: ## Take the quickstart's VMs down again
 	$(compose) down
 
 # The tests run real VMs. Daemons that run already are left alone; those started here go afterwards,
-# whatever the tests said, and without a word: the last one is the test runner's.
+# whatever the tests said, and without a word: the last one is the test runner's. Most tests wait for guests, not for a core.
 test: cargo guest ## Run all tests, those on libvirt and QEMU included
-	@trap '.ci/setup --stop' EXIT; .ci/setup --daemons --temporary; VMCOMPOSE_TEST_QEMU=1 cargo test --locked
+	@trap '.ci/setup --stop' EXIT; .ci/setup --daemons --temporary; VMCOMPOSE_TEST_QEMU=1 RUST_TEST_THREADS=4 cargo test --locked
 
 lint: cargo packages ## Check formatting, clippy and the documentation
 	cargo fmt --check

@@ -204,8 +204,14 @@ fn with_place(obstacle: &Obstacle) -> String {
 fn remedy(obstacle: &Obstacle) -> String {
     match obstacle {
         Obstacle::Foreign { .. } => {
-            "nothing was changed; rename yours, choose another project name with `-p`, or remove the other".to_owned()
+            "nothing was changed; rename yours, choose another project name with `-p`, or remove the other; a vm that somebody \
+             else made becomes the project's by `vmcompose import --adopt`"
+                .to_owned()
         }
+        Obstacle::NotAdopted { machine, .. } => {
+            format!("nothing was changed; where it is there, `vmcompose import --adopt {machine}` makes it the project's")
+        }
+        Obstacle::NotOurs { .. } => "nothing was changed; who made it can do it, with his own means".to_owned(),
         Obstacle::BusySubnet { .. } => {
             "nothing was changed; choose another subnet, or leave it out to have a free one chosen".to_owned()
         }
@@ -226,6 +232,10 @@ fn remedy(obstacle: &Obstacle) -> String {
             let instead = instead.as_ref().map(|words| format!("; {words}")).unwrap_or_default();
             format!("nothing was changed{instead}")
         }
+        Obstacle::LostDisk { vm, .. } => format!(
+            "nothing was changed; `vmcompose up --replace {vm}` makes it anew with empty disks; while it runs, what it still sees \
+             of the disk can be copied out of it"
+        ),
         Obstacle::Shrinks { has, .. } => {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }

@@ -12,6 +12,7 @@ mod compose {
     mod hints;
     mod hostile;
     mod images;
+    mod instructions;
     mod interpolation;
     mod language;
     mod machine;

@@ -8,11 +8,12 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use support::{World, attempt, up};
 use vmcompose::backend::libvirt::Libvirt;
-use vmcompose::backend::{Attempt, Health, Hypervisor};
+use vmcompose::backend::{Attempt, Health, Hypervisor, WayIn};
 use vmcompose::model::Probe;
 use vmcompose::model::health::{Http, Tls};
 use vmcompose::names::ProjectName;
@@ -72,12 +73,20 @@ fn page(status: &str, body: &str) -> String {
 
 /// Speaks first, then waits for the other side to hang up.
 fn greet(words: &'static str) -> u16 {
+    serve_first(words.as_bytes(), b"")
+}
+
+/// Speaks first, says something else to whoever has answered, then waits for the other side to hang up.
+fn serve_first(words: &'static [u8], then: &'static [u8]) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = listener.local_addr().expect("bound").port();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.expect("a connection");
-            let _ = stream.write_all(words.as_bytes());
+            let _ = stream.write_all(words);
+            if !then.is_empty() && stream.read(&mut [0]).is_ok_and(|count| count > 0) {
+                let _ = stream.write_all(then);
+            }
             let _ = stream.read_to_end(&mut Vec::new());
         }
     });
@@ -211,6 +220,30 @@ fn ssh_waits_for_the_greeting() {
     let hangs_up = thread::spawn(move || drop(listener.accept()));
     assert_eq!(ssh(port), failing("closed without a greeting"));
     hangs_up.join().expect("it accepted");
+}
+
+#[test]
+fn ssh_logs_in_where_a_key_is_known_and_tells_why_it_could_not() {
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (key, _) = support::ssh_key(folder.path());
+    let ssh = |port, timeout| {
+        let login = Some(WayIn { user: "ada".to_owned(), port, key: key.clone() });
+        let attempt = Attempt { login, timeout, ..attempt("db", Probe::Ssh { host: None, port }) };
+        bench.libvirt.probe(&bench.shop, &attempt).expect("it may yet pass")
+    };
+    let within = Duration::from_mins(1);
+    let not_in = |health: Health| match health {
+        Health::Failing(words) if words.starts_with("the server answers, but does not let `ada` in: ") => words,
+        other => panic!("{other:?}"),
+    };
+    // The greeting is good, and what comes after it is none of SSH, or nothing at all.
+    let garbage = not_in(ssh(serve_first(b"SSH-2.0-OpenSSH_9.2\r\n", &[0xff; 4096]), within));
+    assert!(!garbage.contains("in time") && !garbage.contains("exit code"), "{garbage}");
+    let hangs = not_in(ssh(greet("SSH-2.0-OpenSSH_9.2\r\n"), Duration::from_secs(2)));
+    assert!(hangs.ends_with("the command did not end in time"), "{hangs}");
+    // Without a greeting nothing is told to anybody.
+    assert_eq!(ssh(greet(""), Duration::from_millis(500)), failing("no answer in time"));
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn guest() -> (PathBuf, PathBuf) {
 
 fn attempt(vm: &str, address: &str, probe: Probe) -> Attempt {
     let (vm, address) = (support::vm_name(vm), Some(address.parse().expect("an address")));
-    Attempt { vm, address, probe, timeout: Duration::from_secs(5) }
+    Attempt { vm, address, probe, timeout: Duration::from_secs(5), login: None }
 }
 
 fn exec(vm: &str, command: &[&str]) -> Attempt {

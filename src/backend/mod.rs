@@ -5,14 +5,19 @@
 pub mod libvirt;
 mod reach;
 pub mod storage;
+mod stranger;
 pub mod usage;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+
+pub use stranger::Stranger;
 
 use crate::model::Probe;
 use crate::names::{ProjectName, VmName};
@@ -152,6 +157,29 @@ pub struct Attempt {
     pub probe: Probe,
     /// How long it may take.
     pub timeout: Duration,
+    /// How a probe by SSH logs in once it was greeted; the greeting is enough where nothing is known.
+    pub login: Option<WayIn>,
+}
+
+/// How this machine logs in to a vm over SSH, for a probe that proves that it can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WayIn {
+    /// The account.
+    pub user: String,
+    /// The port on which its own server is.
+    pub port: u16,
+    /// The file with the private key.
+    pub key: PathBuf,
+}
+
+/// The ways into vms, as far as they are known.
+pub type WaysIn = BTreeMap<VmName, WayIn>;
+
+impl WayIn {
+    /// Whether a probe is of the server that this leads to, and not of another one.
+    pub fn is_of(&self, probe: &Probe) -> bool {
+        matches!(probe, Probe::Ssh { host: None, port } if *port == self.port)
+    }
 }
 
 /// The answer to one attempt.

@@ -5,6 +5,7 @@
 
 mod host;
 mod http;
+mod ssh;
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -18,7 +19,11 @@ use crate::names::ProjectName;
 pub(super) fn reach(project: &ProjectName, attempt: &Attempt, deadline: Instant) -> Result<(), String> {
     match &attempt.probe {
         Probe::Tcp { host, port } => connect(host.as_deref(), *port, attempt, deadline).map(|_| ()),
-        Probe::Ssh { host, port } => greeting(connect(host.as_deref(), *port, attempt, deadline)?, deadline),
+        Probe::Ssh { host, port } => {
+            greeting(connect(host.as_deref(), *port, attempt, deadline)?, deadline)?;
+            let login = attempt.login.as_ref();
+            login.map_or(Ok(()), |login| ssh::log_in(login, *port, project, attempt, deadline))
+        }
         Probe::Http(http) => http::request(http, attempt, deadline),
         Probe::Host(command) => host::run(command, project, attempt, deadline),
         Probe::Agent | Probe::Exec(_) | Probe::CloudInit | Probe::Console(_) | Probe::Completed => {

@@ -24,6 +24,11 @@ Examples:
   vmcompose cp db:/var/log/postgresql ./logs
   vmcompose cp db:/etc - | tar -tf -";
 
+pub(super) const IMPORT: &str = "\
+Examples:
+  vmcompose import --all
+  vmcompose -p lab import web db --adopt --out vmcompose.yaml && vmcompose plan";
+
 pub(super) const UP: &str = "\
 Examples:
   vmcompose up

@@ -35,7 +35,7 @@ pub use logs::{EventFormat, Events, Logs, Telling, Why};
 pub use look::{Images, Looking, Stats, Top};
 pub use power::{Backwards, Forwards, Restart, Stop};
 pub use read::{
-    Config, ConfigFormat, Graph, GraphFormat, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
+    Config, ConfigFormat, Graph, GraphFormat, Import, Ls, Part, Plan, PlanFormat, Ps, Schema, SchemaFormat, SchemaOf,
     TableFormat, Validate,
 };
 
@@ -322,6 +322,14 @@ Examples:
   vmcompose init
   vmcompose -f lab.yaml init")]
     Init,
+
+    /// Write a compose file of machines that virsh, virt-manager or virt-install made; adopt them with --adopt
+    ///
+    /// The file names them (`boot: {existing: NAME}`) with their processors and memory; their disks, networks and all else
+    /// stay their maker's and are told in comments. Changes nothing without --adopt, which records with each machine that it
+    /// is a vm of the project: the plan on the file is empty then. The guests notice nothing. `down` lets them go again.
+    #[command(after_long_help = examples::IMPORT)]
+    Import(Import),
 
     /// Show every project of the hypervisor: its vms, their health, its age
     ///

@@ -31,6 +31,23 @@ pub struct Plan {
     pub choice: Choice,
 }
 
+/// Options of `import`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Import {
+    /// Which machines, by their names on the hypervisor
+    #[arg(value_name = "MACHINE", required_unless_present = "all")]
+    pub machines: Vec<String>,
+    /// All that belong to no project
+    #[arg(long, conflicts_with = "machines")]
+    pub all: bool,
+    /// Make them vms of the project
+    #[arg(long)]
+    pub adopt: bool,
+    /// Write the file here, never over one that is there. Default: to stdout
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+}
+
 /// Options of `ps`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Ps {

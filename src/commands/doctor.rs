@@ -2,7 +2,6 @@
 //!
 //! Owns what is looked at and what is wrong with it. Changes nothing.
 
-use std::env;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
@@ -12,7 +11,7 @@ use crate::backend::libvirt::Libvirt;
 use crate::backend::libvirt::survey::{Acceleration, PoolState, Survey};
 use crate::cli::{Doctor, Global};
 use crate::commands::preflight::gib;
-use crate::commands::{print, unfinished};
+use crate::commands::{preflight, print, unfinished};
 use crate::error::{Error, Exit};
 use crate::names::Pool;
 use crate::render::Palette;
@@ -94,17 +93,10 @@ fn storage(pool: Pool, state: &PoolState) -> Finding {
 
 /// libvirt's networks need a program for DHCP and DNS, and one for the firewall.
 fn network() -> Finding {
-    let firewall = is_there("nft") || is_there("iptables");
-    let missing: Vec<&str> = [("dnsmasq", is_there("dnsmasq")), ("nft or iptables", firewall)]
-        .into_iter()
-        .filter(|(_, is)| !is)
-        .map(|(name, _)| name)
-        .collect();
-    if missing.is_empty() {
-        return Finding::good("network", "dnsmasq and a firewall are there".to_owned());
+    match preflight::missing() {
+        None => Finding::good("network", "dnsmasq and a firewall are there".to_owned()),
+        Some(missing) => Finding::bad("network", format!("{missing} is missing"), Some(preflight::INSTALL.to_owned())),
     }
-    let hint = "`apt-get install dnsmasq-base nftables`, or what your distribution calls them".to_owned();
-    Finding::bad("network", format!("{} is missing", missing.join(" and ")), Some(hint))
 }
 
 /// An ordinary user's vms need neither: QEMU joins them itself.
@@ -116,18 +108,11 @@ fn wires() -> Finding {
 }
 
 fn tools() -> Finding {
-    if is_there("virsh") {
+    if preflight::is_there("virsh") {
         return Finding::good("tools", "virsh is there".to_owned());
     }
     let text = "virsh is missing, which the commands are for that clean up by hand".to_owned();
     Finding::poor("tools", text, "`apt-get install libvirt-clients`, or what your distribution calls it")
-}
-
-/// Programs that daemons start are not always on a user's path.
-fn is_there(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    folders.into_iter().any(|folder| access(folder.join(program), Access::EXEC_OK).is_ok())
 }
 
 fn journals() -> Finding {

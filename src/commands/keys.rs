@@ -131,6 +131,27 @@ impl Keys {
     }
 }
 
+/// The user's own private key to one of these public ones, where ssh keeps it by default and nobody has to be asked for a
+/// password.
+pub(super) fn of_user(authorized: &[String]) -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("HOME")?).join(".ssh");
+    of_folder(&folder, authorized)
+}
+
+fn of_folder(folder: &Path, authorized: &[String]) -> Option<PathBuf> {
+    let files = fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    let mut public: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "pub")).collect();
+    public.sort();
+    let fits = |private: &PathBuf| {
+        let Some(key) = fs::read_to_string(private).ok().and_then(|text| PrivateKey::from_openssh(text).ok()) else {
+            return false;
+        };
+        let own = key.public_key().to_openssh();
+        !key.is_encrypted() && own.is_ok_and(|own| authorized.iter().any(|public| same_key(&own, public)))
+    };
+    public.into_iter().map(|path| path.with_extension("")).find(fits)
+}
+
 /// What a key is called by ssh: `SHA256:…`.
 pub(super) fn fingerprint(public: &str) -> String {
     PublicKey::from_openssh(public).map_or_else(|_| "?".to_owned(), |key| key.fingerprint(HashAlg::Sha256).to_string())
@@ -231,6 +252,18 @@ mod tests {
         assert!(here.known_hosts(&vm, Some(1)).expect("a path").exists());
         let later = UNIX_EPOCH.elapsed().expect("after 1970").as_secs() + 60;
         assert!(!here.known_hosts(&vm, Some(later)).expect("a path").exists());
+    }
+
+    #[test]
+    fn a_key_of_the_users_own_is_found_where_it_lets_in() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let public = keys(&folder, "shop-1").make().expect("made");
+        let ssh = folder.path().join("keys/shop-1");
+        fs::write(ssh.join("stray.pub"), "no key").expect("written");
+        assert_eq!(of_folder(&ssh, std::slice::from_ref(&public)), Some(ssh.join(PRIVATE)));
+        let other = keys(&folder, "shop-2").make().expect("made");
+        assert_eq!(of_folder(&ssh, &[other]), None);
+        assert_eq!(of_folder(&folder.path().join("absent"), &[public]), None);
     }
 
     #[test]

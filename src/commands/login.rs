@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::backend::libvirt::Libvirt;
-use crate::backend::{ErrorKind, Hypervisor, HypervisorError};
+use crate::backend::{ErrorKind, Hypervisor, HypervisorError, WayIn, WaysIn};
 use crate::commands::keys::{self, Keys};
+use crate::commands::ssh;
 use crate::error::Error;
-use crate::model::{ProjectKey, Spec, Vm};
+use crate::model::{Probe, ProjectKey, Spec, Vm};
 use crate::names::{ProjectName, ResourceId, VmName};
+use crate::plan::{Operation, Plan, Step};
 use crate::state::{Actual, ActualState, Phase};
 
 /// A way into one vm.
@@ -136,6 +138,36 @@ fn key(keys: &Keys, vm: &Vm) -> Result<Option<PathBuf>, Error> {
         what: format!("the key that lets in to vm `{}` is not on this machine: {}", vm.name, keys::fingerprint(public)),
         hint: format!("it is where `up` first made the vm; copy it from there to `{}`", keys.place().display()),
     })
+}
+
+/// How the probes of a plan's gates log in, as far as account and key are known here. Who has no ssh, or no key, is content
+/// with a server that answers.
+pub(super) fn known(project: &ProjectName, uri: &str, plan: &Plan, actual: &ActualState) -> WaysIn {
+    let asks = |vm: &&Vm| {
+        let probes = vm.healthcheck.iter().flat_map(|healthcheck| &healthcheck.probes);
+        probes.into_iter().any(|probe| matches!(probe, Probe::Ssh { .. }))
+    };
+    let before = actual.recorded().filter_map(Spec::as_vm);
+    let vms: Vec<&Vm> =
+        before.chain(plan.steps().flat_map(Step::all).filter_map(Operation::wanted)).filter(asks).collect();
+    let Ok(keys) = Keys::of(project, uri) else { return WaysIn::new() };
+    if vms.is_empty() || jump(uri).is_some() || !ssh::is_there() {
+        return WaysIn::new();
+    }
+    vms.into_iter().filter_map(|vm| Some((vm.name.clone(), way_in(&keys, vm)?))).collect()
+}
+
+fn way_in(keys: &Keys, vm: &Vm) -> Option<WayIn> {
+    let login = vm.ssh.as_deref()?;
+    let user = login.user.clone()?;
+    let told = vm.cloud_init.as_deref()?;
+    let key = if let Some(key) = &told.project_key {
+        keys.private(key.public()?)?
+    } else {
+        let account = told.users.iter().find(|account| account.name == user);
+        keys::of_user(account.map_or(&told.ssh_authorized_keys, |account| &account.ssh_authorized_keys))?
+    };
+    Some(WayIn { user, port: login.port(), key })
 }
 
 /// The machine that a hypervisor is reached through by ssh: its guests are behind it.

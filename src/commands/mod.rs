@@ -14,6 +14,7 @@ mod exec;
 mod filter;
 mod image;
 mod images;
+mod import;
 mod init;
 mod interrupt;
 mod keys;
@@ -103,6 +104,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Volume(command) => volume::volume(&global, &command),
         Command::Pool(command) => pool::pool(&global, &command),
         Command::Service => service::service(&global),
+        Command::Import(options) => import::import(&global, &options),
         Command::Init => init::init(&global),
         Command::Ls(options) => ls::ls(&global, &options),
         Command::Completion(options) => completion::completion(&options),
@@ -143,6 +145,7 @@ fn request(global: &Global) -> Result<Request, Error> {
         .collect();
     Ok(Request {
         files: global.file.clone(),
+        input: None,
         directory,
         project: global.project.as_ref().map(ToString::to_string),
         environment,

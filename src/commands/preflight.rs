@@ -1,8 +1,11 @@
-//! Before the first effect: whether the hypervisor has room for what a plan needs.
+//! Before the first effect: whether the hypervisor has room for what a plan needs, and the programs that networks stand on.
 //!
 //! Owns the sums. Disks are sparse and may together promise more than there is; images and memory may not.
 
 use std::collections::BTreeMap;
+use std::env;
+
+use rustix::fs::{Access, access};
 
 use crate::backend::libvirt::Libvirt;
 use crate::backend::libvirt::survey::{PoolState, Survey};
@@ -12,14 +15,51 @@ use crate::plan::{Operation, Plan};
 use crate::state::ActualState;
 use crate::units::Bytes;
 
-/// Refuses a plan for which there is no room.
+/// What helps where [`missing`] names something.
+pub(super) const INSTALL: &str = "`apt-get install dnsmasq-base nftables`, or what your distribution calls them";
+
+/// Refuses a plan that cannot be carried out on this hypervisor.
 pub(super) fn check(plan: &Plan, actual: &ActualState, hypervisor: &Libvirt) -> Result<(), Error> {
-    let (memory, images) = (memory(plan, actual), images(plan));
-    if memory == Bytes(0) && images == Bytes(0) {
+    let (memory, images, networks) = (memory(plan, actual), images(plan), starts_networks(plan));
+    if memory == Bytes(0) && images == Bytes(0) && !networks {
         return Ok(());
     }
     let survey = hypervisor.survey()?;
-    if survey.test { Ok(()) } else { fits(memory, images, &survey) }
+    if survey.test {
+        return Ok(());
+    }
+    // Of another machine nobody knows what is installed there; an ordinary user's vms need none of it.
+    if networks && survey.local && !survey.rootless {
+        can_have_networks(missing())?;
+    }
+    fits(memory, images, &survey)
+}
+
+fn starts_networks(plan: &Plan) -> bool {
+    plan.steps().flat_map(|step| &step.operations).any(|operation| matches!(operation, Operation::StartNetwork(_)))
+}
+
+fn can_have_networks(missing: Option<String>) -> Result<(), Error> {
+    let refuse = |missing| {
+        let what = format!("libvirt's networks need {missing}, which is missing on this machine");
+        Error::Refused { what, hint: INSTALL.to_owned() }
+    };
+    missing.map_or(Ok(()), |missing| Err(refuse(missing)))
+}
+
+/// The programs that libvirt's networks need and this machine does not have: one for DHCP and DNS, one for the firewall.
+pub(super) fn missing() -> Option<String> {
+    let firewall = is_there("nft") || is_there("iptables");
+    let all = [("dnsmasq", is_there("dnsmasq")), ("nft or iptables", firewall)];
+    let missing: Vec<&str> = all.into_iter().filter(|(_, is)| !is).map(|(name, _)| name).collect();
+    (!missing.is_empty()).then(|| missing.join(" and "))
+}
+
+/// Programs that daemons start are not always on a user's path.
+pub(super) fn is_there(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.into_iter().any(|folder| access(folder.join(program), Access::EXEC_OK).is_ok())
 }
 
 fn fits(memory: Bytes, images: Bytes, survey: &Survey) -> Result<(), Error> {
@@ -90,6 +130,14 @@ mod tests {
             acceleration: Acceleration::None,
             pools,
         }
+    }
+
+    #[test]
+    fn a_network_is_refused_where_its_programs_are_missing() {
+        let refusal = can_have_networks(Some("dnsmasq".to_owned())).expect_err("missing").to_string();
+        assert_eq!(refusal, "libvirt's networks need dnsmasq, which is missing on this machine");
+        assert!(can_have_networks(None).is_ok());
+        assert!(is_there("sh") && !is_there("no-such-program-as-this"));
     }
 
     #[test]

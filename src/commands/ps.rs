@@ -56,7 +56,7 @@ fn says(row: &VmStatus, key: &str) -> Vec<String> {
     match key {
         "status" => vec![row.state.as_str().to_owned()],
         "health" => vec![row.health.as_str().to_owned()],
-        "image" => vec![row.image.to_string()],
+        "image" => row.image.iter().map(ToString::to_string).collect(),
         LABEL => filter::labels(&row.labels),
         _ => vec![row.vm.to_string()],
     }
@@ -131,6 +131,8 @@ fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, found: &Actual) ->
                 address: vm.interfaces.first().map(|interface| interface.ip),
                 probe: probe.clone(),
                 timeout: healthcheck.timeout.0.min(PATIENCE),
+                // A login takes longer than a look.
+                login: None,
             };
             let answers = healthcheck.probes.iter().map(|probe| match hypervisor.probe(project, &attempt(probe)) {
                 Ok(backend::Health::Passing) => None,
@@ -150,7 +152,7 @@ fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, found: &Actual) ->
 
 fn status(vm: &Vm, state: State, health: Health, answer: Option<String>) -> VmStatus {
     let address = |nic: &crate::model::Interface| Address { network: nic.network.clone(), ip: nic.ip, ip6: nic.ip6 };
-    let image = vm.boot.images().next().expect("a vm boots from something").name.clone();
+    let image = vm.boot.images().next().map(|image| image.name.clone());
     VmStatus {
         vm: vm.name.clone(),
         state,

@@ -102,8 +102,8 @@ pub(super) fn undo_all(
     will: Will,
     lost: &CancellationToken,
 ) -> Result<Exit, Error> {
-    for run in runs {
-        let exit = undo(global, hypervisor, &run, will, lost)?;
+    for (at, run) in runs.iter().enumerate() {
+        let exit = undo(global, hypervisor, (run, &runs[at + 1..]), will, lost)?;
         if exit != Exit::Done {
             return Ok(exit);
         }
@@ -114,7 +114,7 @@ pub(super) fn undo_all(
 fn undo(
     global: &Global,
     hypervisor: &Arc<Libvirt>,
-    run: &Unfinished,
+    (run, older): (&Unfinished, &[Unfinished]),
     will: Will,
     lost: &CancellationToken,
 ) -> Result<Exit, Error> {
@@ -124,7 +124,9 @@ fn undo(
     output::note(&runs::undoing(run, &Palette::stderr()));
     let actual = hypervisor.observe(&header.project)?;
     visible(&actual)?;
-    let undo = journal.undo(|_| true, Check::Against { actual: &actual, force: will.force });
+    let mut undo = journal.undo(|_| true, Check::Against { actual: &actual, force: will.force });
+    let never_used = unfinished::never_used(journal.plan(), older);
+    undo.lost.retain(|operation| !never_used.contains(operation));
     if !undo.changed.is_empty() {
         let objects: BTreeSet<String> = undo.changed.iter().map(Operation::object).collect();
         let objects = objects.into_iter().collect::<Vec<_>>().join(", ");

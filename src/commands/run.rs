@@ -13,16 +13,17 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::libvirt::Libvirt;
 use crate::cli::{self, Global};
 use crate::commands::chronicle::{self, Chronicle};
 use crate::commands::stage::Sight;
-use crate::commands::{recover, unfinished};
+use crate::commands::{login, recover, unfinished};
 use crate::error::{Error, Exit, exit_of};
 use crate::execute::journal::file::{Header, JournalFile, Unfinished};
 use crate::execute::journal::{Entry, Recorder};
 use crate::execute::{self, EventSender, OnFailure, Options, Order, Outcome};
 use crate::names::SecretName;
-use crate::plan::{Action, Operation, Plan};
+use crate::plan::{Action, Cause, Operation, Plan};
 use crate::render::outcome::About;
 use crate::render::{self, Answer, Mode, Palette, message, output};
 use crate::secret::Secrets;
@@ -39,6 +40,8 @@ pub(super) struct How {
     resume: bool,
     /// Where to show how long everything took.
     timings: Option<PathBuf>,
+    /// What is waited for once all is done: a plan that changes nothing.
+    look: Option<Plan>,
 }
 
 /// What goes along with a run and does not steer it.
@@ -60,7 +63,14 @@ impl How {
             supersedes: false,
             resume: false,
             timings: None,
+            look: None,
         }
+    }
+
+    /// The same, and a look at what stands already.
+    #[must_use]
+    pub(super) fn then(self, look: Plan) -> Self {
+        Self { look: Some(look).filter(|look| !look.waves.is_empty()), ..self }
     }
 
     /// A run that is about all of it.
@@ -132,7 +142,10 @@ pub(super) fn confirm(plan: &Plan, runs: &[Unfinished], actual: &ActualState, ye
         .collect();
     let anew = plan.steps().filter(|step| step.action == Action::Replace).map(|step| step.resource.to_string());
     let anew: Vec<String> = anew.collect();
-    let parts = [("replacing", anew, ""), ("deleting", loses, " with all data")].into_iter();
+    let gone = plan.steps().filter(|step| matches!(step.cause, Cause::Lost { .. }));
+    let gone = gone.map(|step| step.resource.to_string()).collect();
+    let empty = " anew and empty, for somebody deleted it with all data";
+    let parts = [("replacing", anew, ""), ("making", gone, empty), ("deleting", loses, " with all data")].into_iter();
     let parts = parts.filter(|(_, what, _)| !what.is_empty());
     let parts: Vec<String> = parts.map(|(verb, what, end)| format!("{verb} {}{end}", what.join(", "))).collect();
     if yes || parts.is_empty() {
@@ -164,13 +177,16 @@ pub(super) fn secrets_of(plan: &Plan) -> BTreeSet<SecretName> {
 
 /// Carries out a plan, draws its progress, tells its outcome.
 pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Result<Exit, Error> {
-    let Sight { hypervisor, lock, unfinished: older, .. } = sight;
+    let Sight { hypervisor, lock, actual, instructions, unfinished: older, .. } = sight;
+    let logins = Arc::new(login::known(&plan.project, &hypervisor.uri(), plan, &actual));
+    let options = Options { logins, instructions: Arc::new(instructions), ..how.options };
+    let how = How { options, ..how };
     if plan.is_empty() {
         output::note(&render::plan::text(plan, &Palette::stderr()));
         if how.supersedes {
             unfinished::forget(&older);
         }
-        return Ok(Exit::Done);
+        return Ok(look(global, Arc::new(hypervisor), how.look.as_ref(), how.options));
     }
     let journals = unfinished::journals()?;
     let header = Header::now(&plan.project, &hypervisor.uri(), how.command);
@@ -179,7 +195,8 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
     let journal = Arc::new(journal);
     let lost = lock.as_ref().map(|lock| lock.lost()).unwrap_or_default();
     let recorder = Arc::<JournalFile>::clone(&journal);
-    let options = Options { recorder, ..how.options.until(&lost) };
+    let never_used = unfinished::never_used(plan, &older);
+    let options = Options { recorder, never_used, ..how.options.clone().until(&lost) };
     let hypervisor = Arc::new(hypervisor);
     let engine = Arc::clone(&hypervisor);
     let expected = chronicle::past(&plan.project, &hypervisor.uri()).forecast(&execute::summaries(plan));
@@ -194,6 +211,7 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
                 unfinished::forget(&older);
             }
             let _ = journal.remove();
+            return Ok(look(global, hypervisor, how.look.as_ref(), how.options));
         }
         Outcome::RolledBack { .. } => {
             let _ = journal.remove();
@@ -210,6 +228,22 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
     }
     drop(lock);
     Ok(exit_of(&outcome))
+}
+
+/// Waits for vms that nothing was done to. Nothing is undone where one of them is not healthy: it was not before either.
+fn look(global: &Global, hypervisor: Arc<Libvirt>, plan: Option<&Plan>, options: Options) -> Exit {
+    let Some(plan) = plan else { return Exit::Done };
+    let options = Options { on_failure: OnFailure::Continue, ..options };
+    waited(global, hypervisor, plan, &options)
+}
+
+/// Carries out a plan that changes nothing, so that nothing is left of it either.
+pub(super) fn waited(global: &Global, hypervisor: Arc<Libvirt>, plan: &Plan, options: &Options) -> Exit {
+    let run = async |events| execute::execute(plan, hypervisor, options, events).await;
+    match exit_of(&watch(global, plan, options, Company::default(), run)) {
+        Exit::LeftBehind => Exit::Unhealthy,
+        exit => exit,
+    }
 }
 
 /// Runs something that tells events, draws them, and tells the outcome.

@@ -18,6 +18,7 @@ use crate::commands::unfinished;
 use crate::compose::{self, Diagnostics, Parsed, Request};
 use crate::error::Error;
 use crate::execute::journal::file::Unfinished;
+use crate::model::instruction::Instructions;
 use crate::model::{Digest, Image, ImageFormat, ImageRequest, Project, Spec, Surroundings};
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::PlanError;
@@ -42,6 +43,8 @@ pub(super) struct Sight {
     pub(super) actual: ActualState,
     /// What guests may get; none of them is read yet.
     pub(super) secrets: Arc<Secrets>,
+    /// What the file tells the guests, where it was read.
+    pub(super) instructions: Instructions,
     /// Released when the command ends.
     pub(super) lock: Option<Rc<Lock>>,
     /// The runs of the project that came to no good end, the last one first; where something is going to be changed.
@@ -105,6 +108,7 @@ pub(super) fn set(global: &Global, request: &Request, reach: Reach) -> Result<(D
         // The lock holds off other runs of this project, not others who use the hypervisor.
         sight.actual = sight.hypervisor.observe(&project.name)?;
     }
+    sight.instructions = first.instructions();
     // Most often the addresses that the file's names lead to are free, or already those of these very vms.
     let requests = first.project.images.clone();
     let project = if agree(&first.project, &sight.actual.surroundings) {
@@ -198,7 +202,8 @@ pub(super) fn observe(global: &Global, project: &ProjectName, access: Access) ->
         }
     };
     let actual = hypervisor.observe(project)?;
-    Ok(Sight { hypervisor, actual, secrets: Arc::default(), lock, unfinished })
+    let (secrets, instructions) = (Arc::default(), Instructions::new());
+    Ok(Sight { hypervisor, actual, secrets, instructions, lock, unfinished })
 }
 
 /// The project's name: from the command line, else from the file. With a name on the command line no file is needed.

@@ -5,9 +5,9 @@
 use crate::error::Error;
 use crate::execute::journal::Journal;
 use crate::execute::journal::file::{Journals, Unfinished};
-use crate::names::{ProjectName, ResourceId};
-use crate::plan::Operation;
-use crate::plan::operation::VmDisk;
+use crate::names::{ProjectName, ResourceId, VmName};
+use crate::plan::operation::{VmDisk, VmSeed};
+use crate::plan::{Operation, Plan, Step};
 use crate::render::runs;
 use crate::render::{Palette, output};
 use crate::state::ActualState;
@@ -58,4 +58,29 @@ pub(super) fn is_blank(operation: &Operation, runs: &[Unfinished], actual: &Actu
     let unused = vm.is_none_or(|vm| vm.generation < disk.generation);
     let same = |made: &VmDisk| (&made.vm, &made.disk, made.generation) == (&disk.vm, &disk.disk, disk.generation);
     unused && disks.any(same)
+}
+
+/// Of what a plan deletes, the disks and seeds that no vm has ever had: a run that was cut short made them, and the plan makes
+/// them and their vm once more. Nothing is lost by these deletions, and none has to be undone.
+pub(super) fn never_used(plan: &Plan, older: &[Unfinished]) -> Vec<Operation> {
+    let made: Vec<&Operation> = older.iter().filter_map(|run| run.journal.as_ref()).flat_map(Journal::made).collect();
+    let defined = |vm: &VmName, generation| {
+        let defines = |operation: &Operation| matches!(operation, Operation::DefineVm(new) if new.name == *vm && new.generation == generation);
+        plan.steps().flat_map(|step| &step.operations).any(defines)
+    };
+    let is = |operation: &&Operation| match operation {
+        Operation::DeleteDisk(disk) => {
+            let same =
+                |made: &VmDisk| (&made.vm, &made.disk, made.generation) == (&disk.vm, &disk.disk, disk.generation);
+            defined(&disk.vm, disk.generation)
+                && made.iter().any(|made| matches!(made, Operation::CreateDisk(made) if same(made)))
+        }
+        Operation::DeleteSeed { vm, generation } => {
+            let same = |seed: &VmSeed| (&seed.vm, seed.generation) == (vm, *generation);
+            defined(vm, *generation)
+                && made.iter().any(|made| matches!(made, Operation::CreateSeed(made) if same(made)))
+        }
+        _ => false,
+    };
+    plan.steps().flat_map(Step::all).filter(is).cloned().collect()
 }

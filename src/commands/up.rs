@@ -9,6 +9,7 @@ use crate::commands::{choice, preflight, request, run, saved, stage, unfinished}
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
 use crate::image::Mode;
+use crate::plan::awaiting::standing;
 use crate::plan::{self, Action, Goal, Options, Plan};
 use crate::render::output;
 use crate::state::DesiredState;
@@ -53,7 +54,9 @@ fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
     forget_host_keys(&plan, &sight);
     run::read_secrets(&plan, &sight.secrets)?;
-    Ok(Ended::of(&plan, run::run(global, sight, &plan, How::up(options))?))
+    let how = How::up(options);
+    let how = if plan.is_preliminary() { how } else { how.then(standing(&desired, &plan)) };
+    Ok(Ended::of(&plan, run::run(global, sight, &plan, how)?))
 }
 
 /// The plan that was saved, made anew.

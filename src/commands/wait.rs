@@ -10,8 +10,8 @@ use crate::cli::{Global, Until, Wait};
 use crate::commands::power::known;
 use crate::commands::stage::{Access, Sight};
 use crate::commands::{request, run, stage};
-use crate::error::{Error, Exit, exit_of};
-use crate::execute::{self, OnFailure, Options};
+use crate::error::{Error, Exit};
+use crate::execute::{OnFailure, Options};
 use crate::model::Healthcheck;
 use crate::names::{ProjectName, ResourceId, VmName};
 use crate::plan::awaiting::{self, awaiting};
@@ -41,16 +41,8 @@ pub(super) fn wait(global: &Global, options: &Wait) -> Result<Exit, Error> {
         output::note("nothing to wait for: no vm has a healthcheck");
         return Ok(Exit::Done);
     }
-    let engine = Arc::new(sight.hypervisor);
     let how = Options { on_failure: OnFailure::Continue, ..Options::default() };
-    let alone = run::Company::default();
-    let outcome =
-        run::watch(global, &plan, &how, alone, async |events| execute::execute(&plan, engine, &how, events).await);
-    // Nothing was done, so nothing is left.
-    Ok(match exit_of(&outcome) {
-        Exit::LeftBehind => Exit::Unhealthy,
-        exit => exit,
-    })
+    Ok(run::waited(global, Arc::new(sight.hypervisor), &plan, &how))
 }
 
 fn stopped(project: &ProjectName, sight: &Sight, vms: &BTreeSet<VmName>, options: &Wait) -> Result<Exit, Error> {

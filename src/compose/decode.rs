@@ -38,7 +38,7 @@ const ATTEMPTS: usize = 100;
 /// Decodes a value as a whole. Returns `None` where anything does not fit; the mistakes are then in `mistakes`.
 pub(crate) fn decode<T: DeserializeOwned>(node: &Node, path: &str, mistakes: &mut Vec<Diagnostic>) -> Option<T> {
     let before = mistakes.len();
-    let (value, whole) = attempts(node, &|_| path, mistakes);
+    let (value, whole) = attempts(node, &|_| path, &|_| true, mistakes);
     value.filter(|_| whole && mistakes.len() == before)
 }
 
@@ -49,7 +49,12 @@ pub(crate) fn decode_partly<'a, T: DeserializeOwned>(
     path: &dyn Fn(Place) -> &'a str,
     mistakes: &mut Vec<Diagnostic>,
 ) -> Option<T> {
-    attempts(node, path, mistakes).0
+    attempts(node, path, &|_| true, mistakes).0
+}
+
+/// Looks at a value of which more may be said elsewhere: notes what is wrong with it whatever that is.
+pub(crate) fn decode_alone<T: DeserializeOwned>(node: &Node, path: &str, mistakes: &mut Vec<Diagnostic>) {
+    attempts::<T>(node, &|_| path, &|fault| fault.stands_alone(), mistakes);
 }
 
 /// serde stops at the first mistake. So what is wrong is noted and cut out, and the rest is tried again, until it fits.
@@ -57,6 +62,7 @@ pub(crate) fn decode_partly<'a, T: DeserializeOwned>(
 fn attempts<'a, T: DeserializeOwned>(
     node: &Node,
     path: &dyn Fn(Place) -> &'a str,
+    told: &dyn Fn(&Fault) -> bool,
     mistakes: &mut Vec<Diagnostic>,
 ) -> (Option<T>, bool) {
     let mut pruned = Pruned::new();
@@ -65,14 +71,12 @@ fn attempts<'a, T: DeserializeOwned>(
             Ok(value) => return (Some(value), pruned.is_empty()),
             Err(fault) => fault,
         };
-        let Some(victim) = fault.victim else {
-            mistakes.push(fault.describe(path, node));
-            break;
-        };
+        let victim = fault.victim;
         // What a value lacks because it was cut out was reported when it was cut out.
-        if !fault.follows_from_pruning {
+        if (victim.is_none() || !fault.follows_from_pruning) && told(&fault) {
             mistakes.push(fault.describe(path, node));
         }
+        let Some(victim) = victim else { break };
         if victim == identity(node) || !pruned.insert(victim) {
             break;
         }

@@ -6,12 +6,14 @@
 //! into the user's own file; then it is decoded into structs of the file's shape (`decode`, `schema`) and lowered to the
 //! model (`lower`). All mistakes are collected and shown at once. Knows nothing of libvirt or of plans.
 
+mod alone;
 mod assemble;
 mod decode;
 pub mod diagnostic;
 mod dotenv;
 mod expand;
 mod extends;
+mod instructions;
 mod interpolate;
 mod lower;
 mod merge;
@@ -36,15 +38,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
-pub use name::project_name;
+pub use name::{name_without_file, project_name};
 pub use source::{Request, Sources, gather};
 pub(crate) use suggest::nearest;
 
+use crate::model::instruction::Instructions;
 use crate::model::{Project, Surroundings};
+use crate::names::VmName;
 use decode::{At, decode, decode_partly};
 use expand::{Draft, Expanded};
 use lower::settle::{self, Wish};
-use lower::{Instance, Resources, Scope, declared, network};
+use lower::{Instance, Resources, Scope, declared, existing, network};
 use node::{Kind, Node};
 use place::{Extent, Place};
 use schema::guest::Fqdn;
@@ -69,6 +73,18 @@ impl Parsed {
     /// means the same.
     pub fn resolved(&self) -> serde_yaml::Value {
         printed::value(self.resolved.clone())
+    }
+}
+
+impl Parsed {
+    /// What the guests are told for their first boot, and where the user wrote it.
+    pub fn instructions(&self) -> Instructions {
+        let vms = self.resolved.get("vms").map_or(&[][..], Node::entries);
+        let of = |vm: &node::Entry| {
+            let name = VmName::new(vm.key.text.clone()).ok()?;
+            Some((name, instructions::of(&vm.value, &self.warnings.texts)))
+        };
+        vms.iter().filter_map(of).collect()
     }
 }
 
@@ -178,7 +194,10 @@ fn wishes(instances: &[Instance<Draft>]) -> (Vec<Instance<Wish>>, bool) {
     let mut ignored = Vec::new();
     let mut wish = |node: &Node| {
         let given = |key| node.get(key).filter(|node: &&Node| !node.is_null());
-        let networks = given("networks").map(|n| decode::<VmNetworks>(n, "", &mut ignored).unwrap_or_default());
+        // Whatever such a machine is on, it is none of the project's networks.
+        let existing = given("boot").is_some_and(existing::is_meant).then(VmNetworks::default);
+        let networks = existing
+            .or_else(|| given("networks").map(|n| decode::<VmNetworks>(n, "", &mut ignored).unwrap_or_default()));
         let hostname = given("hostname").and_then(|n| decode::<At<Fqdn>>(n, "", &mut ignored));
         Wish { networks, hostname: hostname.map(|At { value: Fqdn(name), place }| (name, place)) }
     };

@@ -32,6 +32,16 @@ pub fn project_name(sources: &Sources, request: &Request) -> Result<ProjectName,
     }
 }
 
+/// The name of a project that has no file: the one asked for, else that of `VMCOMPOSE_PROJECT`, else that of the folder.
+pub fn name_without_file(request: &Request) -> Result<ProjectName, Diagnostics> {
+    let set = request.environment.get(VARIABLE).filter(|name| !name.is_empty());
+    match request.project.as_ref().or(set) {
+        Some(name) => ProjectName::new(name.as_str())
+            .map_err(|error| Diagnostics::single(Diagnostic::error(format!("the name of the project: {error}")))),
+        None => from_folder(&request.directory),
+    }
+}
+
 fn from_file(node: &Node, sources: &Sources) -> Result<ProjectName, Diagnostics> {
     let node = super::source::filled_in(node, &sources.texts, sources.environment());
     let mut mistakes = Vec::new();

@@ -12,7 +12,8 @@ use super::extends::normal;
 use super::interpolate::Environment;
 use super::node::Node;
 use super::place::{Extent, FileId, Texts};
-use super::{dotenv, user_data, yaml};
+use super::yaml::{self, Loaded};
+use super::{alone, dotenv, user_data};
 
 mod discover;
 mod follow;
@@ -25,6 +26,8 @@ pub(crate) use follow::filled_in;
 pub struct Request {
     /// Compose files, `-` for standard input; where there are none, they are looked for.
     pub files: Vec<PathBuf>,
+    /// What `-` is, in place of standard input.
+    pub input: Option<String>,
     /// The folder from which the command was given, absolute.
     pub directory: PathBuf,
     /// Name of the project, in place of the file's.
@@ -71,12 +74,7 @@ impl Sources {
 
     /// Where the `defaults` of all files stand.
     pub(crate) fn defaults(&self) -> Vec<Extent> {
-        let mut units = vec![&self.root];
-        let mut layers: Vec<&Layer> = self.bases.values().collect();
-        while let Some(unit) = units.pop() {
-            layers.extend(&unit.layers);
-            units.extend(&unit.includes);
-        }
+        let layers = layers(&self.root, &self.bases);
         let documents = layers.iter().flat_map(|layer| &layer.documents);
         documents.filter_map(|document| document.get("defaults")).map(|defaults| defaults.at).collect()
     }
@@ -103,6 +101,17 @@ pub(crate) struct Layer {
     pub(crate) environment: Arc<Environment>,
 }
 
+/// All files of a project.
+fn layers<'a>(root: &'a Unit, bases: &'a BTreeMap<PathBuf, Layer>) -> Vec<&'a Layer> {
+    let mut units = vec![root];
+    let mut layers: Vec<&Layer> = bases.values().collect();
+    while let Some(unit) = units.pop() {
+        layers.extend(&unit.layers);
+        units.extend(&unit.includes);
+    }
+    layers
+}
+
 /// Finds and reads everything.
 pub fn gather(request: &Request) -> Result<Sources, Diagnostics> {
     let files = discover::entry_files(request).map_err(Diagnostics::single)?;
@@ -117,6 +126,7 @@ pub fn gather(request: &Request) -> Result<Sources, Diagnostics> {
     let texts = Arc::new(texts);
     if !mistakes.is_empty() {
         mistakes.extend(slips);
+        alone::check(&layers(&root, &bases), &texts, &mut mistakes);
         return Err(Diagnostics::new(mistakes, texts));
     }
     Ok(Sources { texts, directory, root, bases, directories, var_files, user_data, slips })
@@ -153,8 +163,8 @@ impl<'a> Gathering<'a> {
     fn documents(&mut self, path: &Path, asked: Option<Extent>) -> Vec<Node> {
         let Some(text) = self.text(path, asked) else { return Vec::new() };
         let id = self.add(path, text);
-        let (documents, mistakes) = yaml::load(id, self.texts.text(id));
-        let list = if documents.is_empty() { &mut self.mistakes } else { &mut self.slips };
+        let Loaded { documents, mistakes, whole } = yaml::load(id, self.texts.text(id));
+        let list = if whole { &mut self.slips } else { &mut self.mistakes };
         list.extend(mistakes);
         documents
     }
@@ -164,7 +174,8 @@ impl<'a> Gathering<'a> {
             self.mistakes.push(Diagnostic::error("more files than can be kept apart"));
             return None;
         }
-        match read::text(path) {
+        let given = self.request.input.clone().filter(|_| path == Path::new("-"));
+        match given.map_or_else(|| read::text(path), Ok) {
             Ok(text) => Some(text),
             Err(message) => {
                 let unreadable = Diagnostic::error(format!("`{}`: {message}", self.display(path)));

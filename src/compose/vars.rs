@@ -12,9 +12,10 @@ use super::diagnostic::Diagnostic;
 use super::node::{Entry, Kind, Meaning, Node, Scalar, Style};
 use super::place::FileId;
 use super::source::{Request, Sources};
+use super::suggest;
 use super::template::context::Shared;
 use super::template::{Templates, is_template};
-use super::{suggest, yaml};
+use super::yaml::{self, Loaded};
 
 /// The prefix of variables of the environment that set vars.
 const PREFIX: &str = "VMCOMPOSE_VAR_";
@@ -179,7 +180,7 @@ fn circle(open: &[&Entry]) -> Diagnostic {
 fn of_text(text: &str, own: &Value) -> Value {
     let collection = matches!(own.kind(), ValueKind::Seq | ValueKind::Map) && text.trim().starts_with(['[', '{']);
     if collection
-        && let (documents, mistakes) = yaml::load(FileId(0), text)
+        && let Loaded { documents, mistakes, .. } = yaml::load(FileId(0), text)
         && let Some(node) = documents.first().filter(|_| mistakes.is_empty())
     {
         return value(node);

@@ -13,36 +13,60 @@ use super::offsets::Offsets;
 use super::place::{Extent, FileId};
 
 mod merge_key;
+mod quotes;
 mod trouble;
+
+use quotes::Quotes;
 
 /// How deep lists and mappings may stand in one another.
 pub(crate) const DEPTH: usize = 64;
 /// How many values a file may have once its aliases are followed.
 pub(crate) const NODES: usize = 2_000_000;
 
-/// Reads the documents of a text. The first syntax error ends it, and leaves none; mistakes that leave a tree are all
-/// reported, and come with it.
-pub(crate) fn load(file: FileId, text: &str) -> (Vec<Node>, Vec<Diagnostic>) {
+/// What came of a text.
+pub(crate) struct Loaded {
+    pub(crate) documents: Vec<Node>,
+    /// Mistakes that left something to look at, and the one at which reading stopped.
+    pub(crate) mistakes: Vec<Diagnostic>,
+    /// Whether the documents are all that the text says; else what is not in them may be in the text all the same.
+    pub(crate) whole: bool,
+}
+
+/// Where reading cannot go on.
+struct Stop {
+    mistake: Diagnostic,
+    /// The value that would be right in quotes, if that is all that is wrong.
+    unquoted: Option<Extent>,
+}
+
+impl From<Diagnostic> for Stop {
+    fn from(mistake: Diagnostic) -> Self {
+        Self { mistake, unquoted: None }
+    }
+}
+
+/// Reads the documents of a text. A template without quotes is read as if it had them; any other syntax error ends the
+/// reading, and what came before it is kept.
+pub(crate) fn load(file: FileId, text: &str) -> Loaded {
     if let Some(diagnostic) = trouble::not_text(file, text) {
-        return (Vec::new(), vec![diagnostic]);
+        return Loaded { documents: Vec::new(), mistakes: vec![diagnostic], whole: false };
     }
-    let mut builder = Builder::new(file, text);
-    for event in std::iter::from_fn({
-        let mut parser = Parser::new_from_str(text);
-        move || parser.next_event()
-    }) {
-        let step = match event {
-            Ok((event, span)) => builder.event(event, span),
-            Err(error) => Err(builder.syntax_error(&error)),
-        };
-        if let Err(fatal) = step {
-            builder.mistakes.push(fatal);
-            return (Vec::new(), builder.mistakes);
+    let (mut quotes, mut unquoted) = (Quotes::new(text), Vec::new());
+    loop {
+        let mut builder = Builder::new(file, &quotes);
+        let Err(stop) = builder.read() else { return builder.loaded(unquoted) };
+        if let Some(value) = stop.unquoted.filter(|value| quotes.can_take(*value)) {
+            unquoted.push(stop.mistake);
+            quotes.take(value);
+            continue;
         }
+        builder.break_off(&stop.mistake);
+        // What the parser makes of the rest of such a line says nothing about the user's.
+        if !stop.mistake.labels.first().is_some_and(|label| quotes.is_behind(label.extent.start as usize)) {
+            unquoted.push(stop.mistake);
+        }
+        return builder.loaded(unquoted);
     }
-    // What a merge key did not bring would be missed wherever it belongs.
-    let documents = if builder.whole { builder.documents } else { Vec::new() };
-    (documents, builder.mistakes)
 }
 
 /// A collection that is being read.
@@ -57,6 +81,7 @@ struct Open {
 
 struct Builder<'a> {
     file: FileId,
+    quotes: &'a Quotes<'a>,
     text: &'a str,
     offsets: Offsets<'a>,
     open: Vec<Open>,
@@ -66,7 +91,7 @@ struct Builder<'a> {
     /// Values kept a second time for the sake of anchors.
     copied: usize,
     documents: Vec<Node>,
-    /// Whether nothing is missing that a merge key was to bring.
+    /// Whether nothing is missing: neither what comes behind a syntax error, nor what a merge key was to bring.
     whole: bool,
     /// Whether an alias was followed.
     aliased: bool,
@@ -74,9 +99,11 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(file: FileId, text: &'a str) -> Self {
+    fn new(file: FileId, quotes: &'a Quotes<'a>) -> Self {
+        let text = quotes.text();
         Self {
             file,
+            quotes,
             text,
             offsets: Offsets::new(text),
             open: Vec::new(),
@@ -90,19 +117,70 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn read(&mut self) -> Result<(), Stop> {
+        let mut parser = Parser::new_from_str(self.text);
+        while let Some(event) = parser.next_event() {
+            match event {
+                Ok((event, span)) => self.event(event, span)?,
+                Err(error) => return Err(self.syntax_error(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn loaded(self, mut mistakes: Vec<Diagnostic>) -> Loaded {
+        mistakes.extend(self.mistakes);
+        Loaded { documents: self.documents, mistakes, whole: self.whole }
+    }
+
+    /// Ends all that is open at the place of a mistake. A value that reaches the line of it, or is within braces or
+    /// brackets that nothing closed, may be something else than was meant, and is left out.
+    fn break_off(&mut self, mistake: &Diagnostic) {
+        self.whole = false;
+        let at = mistake.labels.first().map_or(self.text.len(), |label| label.extent.start as usize);
+        let line = self.text[..trouble::floor(self.text, at)].rfind('\n').map_or(0, |before| before + 1);
+        while let Some(mut open) = self.open.pop() {
+            if self.is_flow(&open.node) {
+                if let Some(outer) = self.open.last_mut() {
+                    outer.key = None;
+                }
+                continue;
+            }
+            open.key = None;
+            match &mut open.node.kind {
+                Kind::Mapping(entries) => drop(entries.pop_if(|entry| entry.value.at.end as usize > line)),
+                Kind::Sequence(items) => drop(items.pop_if(|item| item.at.end as usize > line)),
+                Kind::Scalar(_) => {}
+            }
+            let at = open.node.at;
+            self.open.push(open);
+            if self.end(at).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn is_flow(&self, node: &Node) -> bool {
+        matches!(self.text.as_bytes().get(node.at.start as usize), Some(b'{' | b'['))
+    }
+
     fn extent(&self, span: Span) -> Extent {
         Extent::new(self.file, self.offsets.byte(span.start.index())..self.offsets.byte(span.end.index()))
     }
 
-    fn syntax_error(&self, error: &ScanError) -> Diagnostic {
+    fn syntax_error(&self, error: &ScanError) -> Stop {
         trouble::syntax(self.file, self.text, self.offsets.byte(error.marker().index()), error.info())
     }
 
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
         let at = self.extent(span);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(1, at)?;
+                let (at, text, style) = match self.quotes.value(at) {
+                    Some((at, value)) => (at, value.into(), ScalarStyle::DoubleQuoted),
+                    None => (at, text, style),
+                };
                 let (mut node, plain) = (Node::text(text, at), style == ScalarStyle::Plain);
                 let forced = note_tag(tag.as_deref(), &mut node)?;
                 if let Kind::Scalar(Scalar { style, .. }) = &mut node.kind
@@ -122,17 +200,11 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn begin(
-        &mut self,
-        kind: Kind,
-        at: Extent,
-        anchor: usize,
-        tag: Option<&saphyr_parser::Tag>,
-    ) -> Result<(), Diagnostic> {
+    fn begin(&mut self, kind: Kind, at: Extent, anchor: usize, tag: Option<&saphyr_parser::Tag>) -> Result<(), Stop> {
         let counted = self.counted;
         self.count(1, at)?;
         if self.open.len() >= DEPTH {
-            return Err(trouble::too_deep(at));
+            return Err(trouble::too_deep(at).into());
         }
         if self.open.last().is_some_and(|open| matches!(open.node.kind, Kind::Mapping(_)) && open.key.is_none()) {
             return Err(trouble::key_not_text(self.text, at));
@@ -143,9 +215,9 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn end(&mut self, at: Extent) -> Result<(), Diagnostic> {
+    fn end(&mut self, at: Extent) -> Result<(), Stop> {
         let Some(Open { mut node, anchor, counted, .. }) = self.open.pop() else { return Ok(()) };
-        let flow = matches!(self.text.as_bytes().get(node.at.start as usize), Some(b'{' | b'['));
+        let flow = self.is_flow(&node);
         // A block ends where the next thing begins, which says nothing; its last value says more.
         let last = match &node.kind {
             Kind::Mapping(entries) => entries.last().map(|entry| entry.value.at.end.max(entry.key.at.end)),
@@ -163,14 +235,14 @@ impl<'a> Builder<'a> {
         self.value(node, anchor, self.counted - counted)
     }
 
-    fn alias(&mut self, anchor: usize, at: Extent) -> Result<(), Diagnostic> {
-        let Some((node, size)) = self.anchors.get(&anchor) else { return Err(trouble::recursive_alias(at)) };
+    fn alias(&mut self, anchor: usize, at: Extent) -> Result<(), Stop> {
+        let Some((node, size)) = self.anchors.get(&anchor) else { return Err(trouble::recursive_alias(at).into()) };
         let (node, size) = (Rc::clone(node), *size);
         self.aliased = true;
         self.count(size, at)?;
         let depth = self.open.len();
         if depth + deepest(&node) > DEPTH {
-            return Err(trouble::too_deep(at));
+            return Err(trouble::too_deep(at).into());
         }
         let mut node = (*node).clone();
         node.via = Some(at);
@@ -178,7 +250,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Puts a finished value where it belongs.
-    fn value(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Diagnostic> {
+    fn value(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Stop> {
         if anchor != 0 {
             // The copy is memory too: anchors in anchors would otherwise multiply it by their depth.
             self.copied = self.copied.saturating_add(size);

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
-use crate::backend::{Attempt, ErrorKind, Health, Hypervisor, HypervisorError, Notice, Notices};
+use crate::backend::{Attempt, ErrorKind, Health, Hypervisor, HypervisorError, Notice, Notices, WaysIn};
 use crate::model::health::{Healthcheck, Http, Probe};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Gate;
@@ -21,6 +21,8 @@ use crate::plan::Gate;
 pub(super) struct Watch<H> {
     pub(super) hypervisor: Arc<H>,
     pub(super) project: ProjectName,
+    /// How probes log in.
+    pub(super) logins: Arc<WaysIn>,
     /// Ends the wait.
     pub(super) halt: CancellationToken,
 }
@@ -28,7 +30,12 @@ pub(super) struct Watch<H> {
 // Derived, this would ask for `H: Clone`.
 impl<H> Clone for Watch<H> {
     fn clone(&self) -> Self {
-        Self { hypervisor: Arc::clone(&self.hypervisor), project: self.project.clone(), halt: self.halt.clone() }
+        Self {
+            hypervisor: Arc::clone(&self.hypervisor),
+            project: self.project.clone(),
+            logins: Arc::clone(&self.logins),
+            halt: self.halt.clone(),
+        }
     }
 }
 
@@ -52,8 +59,9 @@ pub(super) async fn wait<H: Hypervisor>(
     let notices = notices(watch).await;
     let mut probes = JoinSet::new();
     for probe in &healthcheck.probes {
-        let attempt =
-            Attempt { vm: vm.clone(), address: *address, probe: probe.clone(), timeout: healthcheck.timeout.0 };
+        let login = watch.logins.get(vm).filter(|login| login.is_of(probe)).cloned();
+        let timeout = healthcheck.timeout.0;
+        let attempt = Attempt { vm: vm.clone(), address: *address, probe: probe.clone(), timeout, login };
         let (watch, healthcheck, tell) = (watch.clone(), healthcheck.clone(), tell.clone());
         let notices = notices.as_ref().map(Notices::resubscribe);
         probes.spawn(async move { pass(&watch, attempt, &healthcheck, notices, tell).await });

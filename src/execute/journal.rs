@@ -241,7 +241,7 @@ impl Journal {
             gone.extend(index.map(|index| (step.id, index)));
         }
         let by_id: BTreeMap<StepId, &Step> = steps.iter().map(|step| (step.id, *step)).collect();
-        let deleted = |id: &StepId| by_id.get(id).is_some_and(|step| step.action == Action::Delete);
+        let deleted = |id: &StepId| by_id.get(id).is_some_and(|step| step.action.is_going());
         let mut queue: Vec<StepId> = gone.keys().copied().filter(deleted).collect();
         while let Some(id) = queue.pop() {
             let step = by_id[&id];
@@ -356,6 +356,8 @@ fn inverse(action: Action) -> Action {
     match action {
         Action::Create => Action::Delete,
         Action::Delete => Action::Create,
+        Action::Adopt => Action::Release,
+        Action::Release => Action::Adopt,
         Action::Start => Action::Stop,
         Action::Stop => Action::Start,
         Action::Pause | Action::Suspend => Action::Resume,

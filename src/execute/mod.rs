@@ -24,9 +24,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{Change, Hypervisor};
+use crate::backend::{Change, Hypervisor, WaysIn};
+use crate::model::instruction::Instructions;
 use crate::names::ResourceId;
-use crate::plan::{Action, Operation, Plan, Step};
+use crate::plan::{Operation, Plan, Step};
 
 pub use event::{Before, Event, EventKind, StepResult, StepSummary};
 pub use narrate::{EventSender, channel};
@@ -58,6 +59,12 @@ pub struct Options {
     pub patience: Patience,
     /// Where it is written down what the run is about to do.
     pub recorder: Arc<dyn Recorder>,
+    /// Deletions by which nothing is lost, so that a way back may do without them.
+    pub never_used: Vec<Operation>,
+    /// How probes log in to vms.
+    pub logins: Arc<WaysIn>,
+    /// What guests are told, for whoever asks which line of it failed.
+    pub instructions: Arc<Instructions>,
     /// Stop starting things, and undo what was done.
     pub interrupt: CancellationToken,
     /// Stop at once, wherever it is.
@@ -84,6 +91,9 @@ impl Default for Options {
             timeout: None,
             patience: Patience::default(),
             recorder: Arc::new(Unrecorded),
+            never_used: Vec::new(),
+            logins: Arc::default(),
+            instructions: Arc::default(),
             interrupt: CancellationToken::new(),
             abort: CancellationToken::new(),
             lost: CancellationToken::new(),
@@ -214,7 +224,8 @@ async fn roll_back<H: Hypervisor>(
     events: &EventSender,
 ) -> Outcome {
     let undo = journal.undo(|step| scope.has(step), Check::Trust);
-    let mut left_behind: Vec<Failure> = undo.lost.iter().map(irreversible).collect();
+    let lost = undo.lost.iter().filter(|operation| !options.never_used.contains(operation));
+    let mut left_behind: Vec<Failure> = lost.map(irreversible).collect();
     let operations = undo.plan.steps().map(|step| step.operations.len()).sum();
     events.send(EventKind::RollbackStarted { operations });
     let backward = Pass {
@@ -250,7 +261,7 @@ fn blocked(plan: &Plan, ran: &Ran) -> Vec<Failure> {
 /// what was to go and did not.
 fn left(plan: &Plan, ran: &Ran, journal: &Journal, scope: &Scope) -> Vec<Failure> {
     let outside: Vec<&Step> = plan.steps().filter(|step| !scope.has(step)).collect();
-    let going = |step: &&&Step| step.action == Action::Delete;
+    let going = |step: &&&Step| step.action.is_going();
     let failed: BTreeSet<&ResourceId> = ran.failures.iter().map(|failure| &failure.resource).collect();
     let failure = |step: &&Step, problem| Failure { resource: step.resource.clone(), problem };
     let kept = outside.iter().rev().filter(|step| !going(step) && journal.is_in_force(step.id));

@@ -137,6 +137,8 @@ impl Pass<'_> {
         let shop = Shop {
             hypervisor: Arc::clone(hypervisor),
             project: self.plan.project.clone(),
+            logins: Arc::clone(&self.options.logins),
+            instructions: Arc::clone(&self.options.instructions),
             permits: Arc::new(Semaphore::new(self.options.parallel.max(1))),
             halt: CancellationToken::new(),
             messages,

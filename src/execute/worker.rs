@@ -16,7 +16,8 @@ use super::gate::{Waiting, Watch, wait};
 use super::journal::Place;
 use super::patience::{Breaker, Patience, overdue};
 use super::scribe::Scribe;
-use crate::backend::{Change, ErrorKind, Exhibit, Hypervisor, HypervisorError};
+use crate::backend::{Change, ErrorKind, Exhibit, Hypervisor, HypervisorError, WaysIn};
+use crate::model::instruction::{Instructions, guilty};
 use crate::names::ProjectName;
 use crate::plan::{Gate, Operation, Step, StepId};
 
@@ -24,6 +25,10 @@ use crate::plan::{Gate, Operation, Step, StepId};
 pub(super) struct Shop<H> {
     pub(super) hypervisor: Arc<H>,
     pub(super) project: ProjectName,
+    /// How probes log in.
+    pub(super) logins: Arc<WaysIn>,
+    /// What guests are told.
+    pub(super) instructions: Arc<Instructions>,
     /// How many calls may be under way at once.
     pub(super) permits: Arc<Semaphore>,
     /// No further operation, no further waiting.
@@ -39,6 +44,8 @@ impl<H> Clone for Shop<H> {
         Self {
             hypervisor: Arc::clone(&self.hypervisor),
             project: self.project.clone(),
+            logins: Arc::clone(&self.logins),
+            instructions: Arc::clone(&self.instructions),
             permits: Arc::clone(&self.permits),
             halt: self.halt.clone(),
             messages: self.messages.clone(),
@@ -224,20 +231,41 @@ async fn call<H: Hypervisor>(
 }
 
 async fn open<H: Hypervisor>(shop: &Shop<H>, step: &Step, tell: impl Fn(Message) + Clone + Send + 'static) -> Ended {
-    let watch =
-        Watch { hypervisor: Arc::clone(&shop.hypervisor), project: shop.project.clone(), halt: shop.halt.clone() };
+    let watch = Watch {
+        hypervisor: Arc::clone(&shop.hypervisor),
+        project: shop.project.clone(),
+        logins: Arc::clone(&shop.logins),
+        halt: shop.halt.clone(),
+    };
     let say = tell.clone();
     match wait(&watch, &step.gate, move |waiting| say(Message::Waiting(waiting))).await {
         Ok(true) => Ended::Done,
         Ok(false) => Ended::Cancelled,
         Err(problem) => {
-            let found = evidence(shop, &step.gate).await;
+            let mut found = evidence(shop, &step.gate).await;
+            if let Some(line) = user_line(shop, &step.gate, &problem, &found) {
+                found.insert(0, line);
+            }
             if !found.is_empty() {
                 tell(Message::Found(found));
             }
             Ended::Failed(problem)
         }
     }
+}
+
+/// The line of the user's own that cloud-init stumbled over, where that is what went wrong.
+fn user_line<H>(shop: &Shop<H>, gate: &Gate, problem: &Problem, found: &[Exhibit]) -> Option<Exhibit> {
+    let Gate::Healthy { vm, .. } = gate else { return None };
+    let error = match problem {
+        Problem::Hopeless { error, .. } => error.message.as_str(),
+        Problem::Unhealthy { answer, .. } => answer.as_str(),
+        _ => return None,
+    };
+    let log = found.iter().find(|exhibit| exhibit.name == "cloud-init.log").map_or("", |exhibit| &exhibit.text);
+    let line = guilty(shop.instructions.get(vm)?, error, log)?;
+    let telling = format!("told in {}: `{}`", line.origin, line.line);
+    Some(Exhibit { name: "told.txt".to_owned(), text: format!("{telling}\n"), telling: Some(telling) })
 }
 
 /// What is known of a vm now that will be gone with it. A hypervisor that hangs must not hold up the way back.

@@ -10,6 +10,7 @@ pub mod cloud_init;
 pub mod hardware;
 pub mod health;
 pub mod image;
+pub mod instruction;
 pub mod login;
 pub mod network;
 pub mod port;
@@ -123,6 +124,14 @@ pub enum Boot {
         /// The kernel's command line.
         cmdline: String,
     },
+    /// A machine that somebody else made. What it has and boots from is his business.
+    Existing {
+        /// Its name on the hypervisor.
+        machine: String,
+        /// Whether it is to run; else it is left as it is found.
+        #[serde(default = "yes")]
+        start: bool,
+    },
 }
 
 impl Boot {
@@ -134,19 +143,21 @@ impl Boot {
     /// The images it refers to.
     pub fn images(&self) -> impl Iterator<Item = &ImageRef> {
         let (first, second) = match self {
-            Self::Image(image) | Self::Cdrom(image) => (image, None),
-            Self::Kernel { kernel, initrd, .. } => (kernel, initrd.as_ref()),
+            Self::Image(image) | Self::Cdrom(image) => (Some(image), None),
+            Self::Kernel { kernel, initrd, .. } => (Some(kernel), initrd.as_ref()),
+            Self::Existing { .. } => (None, None),
         };
-        std::iter::once(first).chain(second)
+        first.into_iter().chain(second)
     }
 
     /// The same, to be filled in.
     pub fn images_mut(&mut self) -> impl Iterator<Item = &mut ImageRef> {
         let (first, second) = match self {
-            Self::Image(image) | Self::Cdrom(image) => (image, None),
-            Self::Kernel { kernel, initrd, .. } => (kernel, initrd.as_mut()),
+            Self::Image(image) | Self::Cdrom(image) => (Some(image), None),
+            Self::Kernel { kernel, initrd, .. } => (Some(kernel), initrd.as_mut()),
+            Self::Existing { .. } => (None, None),
         };
-        std::iter::once(first).chain(second)
+        first.into_iter().chain(second)
     }
 }
 
@@ -346,6 +357,14 @@ impl Vm {
     /// Whether there is a volume with what it is told at its first boot.
     pub fn has_seed(&self) -> bool {
         self.cloud_init.is_some() || self.ignition.is_some()
+    }
+
+    /// The name of the machine that it is, where somebody else made that.
+    pub fn existing(&self) -> Option<&str> {
+        match &self.boot {
+            Boot::Existing { machine, .. } => Some(machine),
+            _ => None,
+        }
     }
 
     /// Whether it has a card of its own to the host, besides those to its networks.

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use crate::model::{Healthcheck, Vm};
 use crate::names::{ProjectName, ResourceId, VmName};
+use crate::plan::planner::gate;
 use crate::plan::{Action, Cause, Gate, Plan, Step, StepId, Wave};
-use crate::state::ActualState;
+use crate::state::{ActualState, DesiredState};
 use crate::units::Span;
 
 /// What is waited for.
@@ -30,30 +31,45 @@ pub fn awaiting(
 ) -> Result<Plan, VmName> {
     let chosen = |vm: &&Vm| if vms.is_empty() { wanted(vm, until) } else { vms.contains(&vm.name) };
     let found = actual.recorded().filter_map(|spec| spec.as_vm()).filter(chosen);
-    let mut steps = Vec::new();
-    for (number, vm) in found.enumerate() {
+    let mut gates = Vec::new();
+    for vm in found {
         let healthcheck = match until {
             Until::Healthy => patient(vm.healthcheck.clone().ok_or_else(|| vm.name.clone())?, within),
             Until::Completed => Healthcheck::completed(within),
         };
         let address = vm.interfaces.first().map(|interface| interface.ip);
-        steps.push(Step {
-            id: StepId(number),
-            resource: ResourceId::Vm(vm.name.clone()),
-            action: Action::Verify,
-            cause: Cause::Asked,
-            origin: None,
-            changes: Vec::new(),
-            effect: None,
-            operations: Vec::new(),
-            after: std::collections::BTreeMap::new(),
-            gate: Gate::Healthy { vm: vm.name.clone(), address, healthcheck },
-            finish: Vec::new(),
-        });
+        gates.push((vm.name.clone(), Gate::Healthy { vm: vm.name.clone(), address, healthcheck }));
     }
+    Ok(only(project, gates))
+}
+
+/// Waits for what the run of `plan` left as it was: a run that was cut short may have left it before it was healthy, and
+/// nobody has looked at it since. Empty where there is no such vm, or none that has a gate.
+pub fn standing(desired: &DesiredState, plan: &Plan) -> Plan {
+    let verified = |id: &ResourceId| plan.steps().any(|step| step.resource == *id);
+    let idle = plan.unchanged.iter().filter(|id| !verified(id) && desired.specs.contains_key(*id));
+    let gates = idle.filter_map(|id| Some((id.as_vm()?.clone(), gate(desired, id))));
+    only(&desired.project, gates.filter(|(_, gate)| *gate != Gate::None).collect())
+}
+
+/// A plan of one wave that does nothing else.
+fn only(project: &ProjectName, gates: Vec<(VmName, Gate)>) -> Plan {
+    let step = |(number, (vm, gate)): (usize, (VmName, Gate))| Step {
+        id: StepId(number),
+        resource: ResourceId::Vm(vm),
+        action: Action::Verify,
+        cause: Cause::Asked,
+        origin: None,
+        changes: Vec::new(),
+        effect: None,
+        operations: Vec::new(),
+        after: std::collections::BTreeMap::new(),
+        gate,
+        finish: Vec::new(),
+    };
+    let steps: Vec<Step> = gates.into_iter().enumerate().map(step).collect();
     let waves = if steps.is_empty() { Vec::new() } else { vec![Wave { steps }] };
-    let project = project.clone();
-    Ok(Plan { project, waves, unchanged: Vec::new(), orphans: Vec::new(), kept: Vec::new() })
+    Plan { project: project.clone(), waves, unchanged: Vec::new(), orphans: Vec::new(), kept: Vec::new() }
 }
 
 /// Whether a vm that nobody names is meant.

@@ -65,11 +65,13 @@ pub(super) fn deletions(going: &BTreeMap<&ResourceId, &Actual>, cause: &Cause) -
     let last = graph.waves().len().saturating_sub(1);
     let draft = |(id, actual): (&&ResourceId, &&Actual)| {
         let operations = deletion(actual);
+        let existing = actual.recorded.as_vm().is_some_and(|vm| vm.existing().is_some());
+        let action = if existing { Action::Release } else { Action::Delete };
         Draft {
             effect: loss(&operations),
             after: graph.dependents(id).iter().map(|(id, _)| ((*id).clone(), Milestone::Applied)).collect(),
             wave: last - graph.level(id).unwrap_or(0),
-            ..Draft::new((*id).clone(), Action::Delete, cause.clone(), operations)
+            ..Draft::new((*id).clone(), action, cause.clone(), operations)
         }
     };
     Ok(going.iter().map(draft).collect())

@@ -49,7 +49,11 @@ pub const TABLE: [Entry; 37] = [
     ("accel", Class::Reboot, ""),
     ("annotations", Class::Recorded, "recorded with the vm"),
     ("autostart", Class::Live, ""),
-    ("boot", Class::Replace, "another image; a kernel, initrd, command line or disc at a reboot"),
+    (
+        "boot",
+        Class::Replace,
+        "another image; a kernel, initrd, command line or disc at a reboot; from and to a machine that is there: refused",
+    ),
     ("cloud_init", Class::Replace, "a guest reads its seed at its first boot only"),
     ("cpu", Class::Reboot, ""),
     ("cpus", Class::Live, "more, within `max_cpus` as it was when the vm was started; else at a reboot"),
@@ -167,6 +171,8 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>, lan
     // A field that the table does not have is a mistake that a test finds; nothing is risked for it.
     let listed = entry.map_or(Class::Impossible, |(_, class, _)| *class);
     match top {
+        "boot" if path.ends_with(".existing.start") => Class::Recorded,
+        "boot" if from.existing().or(to.existing()).is_some() => Class::Impossible,
         "boot" if keeps_disk(&from.boot, &to.boot) => Class::Reboot,
         "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
         "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,

@@ -1,13 +1,14 @@
 //! Vms that are restarted because another is: those that say `restart: true` of a vm, and those on a network that cannot be
-//! plugged in otherwise.
+//! plugged in otherwise, and those whose volume is made anew because somebody deleted it.
 //!
-//! Owns these two rules. Knows nothing of why the other is restarted.
+//! Owns these rules. Knows nothing of why the other is restarted.
 
 use std::collections::BTreeMap;
 
 use crate::model::Spec;
 use crate::names::ResourceId;
 use crate::plan::draft::Draft;
+use crate::plan::lost::instead;
 use crate::plan::network::needs_reboots;
 use crate::plan::operation::Operation;
 use crate::plan::planner::gate;
@@ -46,7 +47,8 @@ pub(super) fn follow(desired: &DesiredState, actual: &ActualState, drafts: &mut 
         };
         let mut others = vm.depends_on.iter().filter(|(_, on)| on.restart);
         let other = others.find_map(|(name, _)| Some(ResourceId::Vm(name.clone())).filter(&restarts));
-        let Some(with) = moved.or(other) else { continue };
+        let instead = instead(desired, actual, id);
+        let Some(with) = moved.or(other).or(instead) else { continue };
         let stop = Operation::StopVm { name: vm.name.clone(), grace: vm.stop_grace_period };
         let again = [stop, Operation::StartVm(vm.name.clone())];
         let draft = drafts.entry(id.clone()).or_insert_with(|| Draft {

@@ -23,6 +23,14 @@ pub(super) struct Resize {
     field: String,
 }
 
+impl Resize {
+    /// Whether somebody changed it by other means: the file asks for what was recorded.
+    pub(super) fn is_drift(&self, recorded: &Vm) -> bool {
+        let of = |disk: VmDisk| (disk.disk == self.disk).then_some(disk.size).flatten();
+        VmDisk::of(recorded).into_iter().find_map(of).map(Bytes::whole_kib) == Some(self.wants)
+    }
+}
+
 /// The disks of a vm that differ. A root disk without a size in the file may have any.
 pub(super) fn resizes(vm: &Vm, actual: &ActualState) -> Vec<Resize> {
     let differs = |disk: VmDisk| {
@@ -52,10 +60,11 @@ pub(super) fn is_size(spec: &Spec, change: &FieldChange) -> bool {
 }
 
 /// What makes the disks of a vm as large as the file asks for, with the field of each.
-fn growth(vm: &Vm, actual: &ActualState) -> Vec<(Operation, FieldChange)> {
+fn growth(vm: &Vm, recorded: Option<&Vm>, actual: &ActualState) -> Vec<(Operation, FieldChange)> {
     let grown = |resize: Resize| {
+        let drift = recorded.is_some_and(|recorded| resize.is_drift(recorded));
         let Resize { disk, has, wants, field } = resize;
-        let change = FieldChange { field, old: Some(has.to_string()), new: Some(wants.to_string()), drift: false };
+        let change = FieldChange { field, old: Some(has.to_string()), new: Some(wants.to_string()), drift };
         let (vm, generation) = (vm.name.clone(), vm.generation);
         (Operation::GrowDisk { vm, generation, disk, from: has, to: wants }, change)
     };
@@ -71,12 +80,18 @@ pub(super) fn grown(
     actual: &ActualState,
     wave: usize,
 ) -> Option<Draft> {
-    let growth = spec.as_vm().map(|vm| growth(vm, actual)).unwrap_or_default();
+    let recorded = actual.resources.get(&spec.id()).and_then(|found| found.recorded.as_vm());
+    let growth = spec.as_vm().map(|vm| growth(vm, recorded, actual)).unwrap_or_default();
     if growth.is_empty() || draft.as_ref().is_some_and(|draft| matches!(draft.action, Action::Create | Action::Replace))
     {
         return draft;
     }
-    let new = || Draft::new(spec.id(), Action::Update, Cause::Changed, Vec::new());
+    let drifted = growth.iter().all(|(_, change)| change.drift);
+    let cause = match draft.as_ref().map(|draft| &draft.cause) {
+        None | Some(Cause::Drifted) if drifted => Cause::Drifted,
+        _ => Cause::Changed,
+    };
+    let new = || Draft::new(spec.id(), Action::Update, cause.clone(), Vec::new());
     let mut draft = draft.unwrap_or_else(|| Draft { gate: gate.clone(), wave, ..new() });
     let starts = |operation: &Operation| {
         matches!(operation, Operation::StartVm(_) | Operation::ResumeVm(_) | Operation::Provision(_))
@@ -88,5 +103,5 @@ pub(super) fn grown(
     let untold: Vec<FieldChange> = changes.into_iter().filter(|change| !told(change)).collect();
     draft.changes.extend(untold);
     let action = if draft.action == Action::Restart { Action::Restart } else { Action::Update };
-    Some(Draft { action, cause: Cause::Changed, effect: draft.effect.or(Some(Effect::Live)), ..draft })
+    Some(Draft { action, cause, effect: draft.effect.or(Some(Effect::Live)), ..draft })
 }

@@ -3,6 +3,7 @@
 //! A plan is a plain value. The planner makes it from two states, `plan` prints it, the executor carries it out, and a
 //! rollback is one more of it. Knows nothing of files, libvirt or time.
 
+pub mod adoption;
 mod anew;
 pub mod awaiting;
 mod change;
@@ -15,6 +16,7 @@ pub mod effects;
 mod follow;
 mod former;
 mod growth;
+mod lost;
 mod network;
 pub mod obstacle;
 pub mod operation;
@@ -142,6 +144,10 @@ pub enum Action {
     Forget,
     /// Removed.
     Delete,
+    /// Made one of the project's; somebody else made it.
+    Adopt,
+    /// Stopped and let go of; it is somebody else's again.
+    Release,
     /// Nothing; it is as it should be, but others wait for its gate.
     Verify,
 }
@@ -150,7 +156,7 @@ impl Action {
     /// The sign that stands before it in a plan.
     pub fn sign(self) -> char {
         match self {
-            Self::Create => '+',
+            Self::Create | Self::Adopt => '+',
             Self::Start | Self::Resume | Self::Thaw => '>',
             Self::Update => '~',
             Self::Restart => '↻',
@@ -159,9 +165,14 @@ impl Action {
             Self::Pause | Self::Freeze | Self::Suspend => '|',
             Self::Snapshot => '*',
             Self::Restore => '↺',
-            Self::Delete | Self::Forget => '-',
+            Self::Delete | Self::Release | Self::Forget => '-',
             Self::Verify => '=',
         }
+    }
+
+    /// Whether the project no longer has it in the end.
+    pub fn is_going(self) -> bool {
+        matches!(self, Self::Delete | Self::Release)
     }
 
     /// The verb for people.
@@ -182,6 +193,8 @@ impl Action {
             Self::Restore => "restore",
             Self::Forget => "delete snapshot",
             Self::Delete => "delete",
+            Self::Adopt => "adopt",
+            Self::Release => "release",
             Self::Verify => "verify",
         }
     }
@@ -193,6 +206,11 @@ impl Action {
 pub enum Cause {
     /// The file has it, the hypervisor has not.
     Missing,
+    /// Somebody deleted it, with all that was on it.
+    Lost {
+        /// The vm that it was made for.
+        by: ResourceId,
+    },
     /// It is there but does not run.
     NotRunning {
         /// How it was found.
@@ -239,6 +257,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("does not exist"),
+            Self::Lost { by } => write!(f, "{by} has it, and somebody deleted it"),
             Self::NotRunning { phase } => write!(f, "is {phase}"),
             Self::Incomplete => f.write_str("was made only in part"),
             Self::Changed => f.write_str("differs from the file"),

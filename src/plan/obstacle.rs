@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::graph::CycleError;
 use crate::model::{Disk, Origin, Spec, Vm};
-use crate::names::{NetworkName, ResourceId, VmName};
+use crate::names::{NetworkName, ResourceId, VmName, VolumeName};
 use crate::plan::change::impossible;
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::effects::Lans;
@@ -38,6 +38,26 @@ pub enum Obstacle {
         resource: ResourceId,
         /// What has its name.
         holder: String,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// It is to be a machine of somebody else's that the project has not adopted.
+    #[error("vm `{vm}` is to be machine `{machine}`, and that is none of the project's")]
+    NotAdopted {
+        /// Which.
+        vm: VmName,
+        /// The machine's name.
+        machine: String,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// Only who made it can make it anew.
+    #[error("vm `{vm}` cannot be made anew: it is machine `{machine}`, which vmcompose did not make")]
+    NotOurs {
+        /// Which.
+        vm: VmName,
+        /// The machine's name.
+        machine: String,
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
@@ -145,6 +165,16 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// A disk of the vm's own is gone, with all that was on it.
+    #[error("disk `{disk}` of vm `{vm}` is gone: somebody deleted it, with all that was on it")]
+    LostDisk {
+        /// Whose.
+        vm: VmName,
+        /// Which.
+        disk: VolumeName,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
     /// A disk would have to become smaller, which would cut off what is at its end.
     #[error("{disk} cannot shrink from {has} to {wants}")]
     Shrinks {
@@ -186,6 +216,8 @@ impl Obstacle {
     pub fn origin(&self) -> Option<&Origin> {
         match self {
             Self::Foreign { origin, .. }
+            | Self::NotAdopted { origin, .. }
+            | Self::NotOurs { origin, .. }
             | Self::BusySubnet { origin, .. }
             | Self::Device { origin, .. }
             | Self::BusyPort { origin, .. }
@@ -195,6 +227,7 @@ impl Obstacle {
             | Self::Snapshots { origin, .. }
             | Self::NotOffered { origin, .. }
             | Self::Shrinks { origin, .. }
+            | Self::LostDisk { origin, .. }
             | Self::Pool { origin, .. }
             | Self::Protected { origin, .. } => origin.as_ref(),
             Self::Snapshot { .. } => None,
@@ -263,6 +296,9 @@ pub(super) fn obstacle(
     let spec = &desired.specs[id];
     let origin = || desired.origins.get(id).cloned();
     let Some(found) = found else {
+        if let Some((vm, machine)) = spec.as_vm().and_then(|vm| Some((vm.name.clone(), vm.existing()?.to_owned()))) {
+            return Some(Obstacle::NotAdopted { vm, machine, origin: origin() });
+        }
         if let Some(holder) = actual.foreign.get(id) {
             return Some(Obstacle::Foreign { resource: id.clone(), holder: holder.clone(), origin: origin() });
         }
@@ -278,6 +314,9 @@ pub(super) fn obstacle(
     if let (Spec::Vm(from), Spec::Vm(to)) = (&found.recorded, spec)
         && let Some(loss) = loss(from, to)
     {
+        if let (Some(machine), true) = (to.existing(), from.generation != to.generation) {
+            return Some(Obstacle::NotOurs { vm: to.name.clone(), machine: machine.to_owned(), origin: origin() });
+        }
         if from.protect && from.generation != to.generation {
             return Some(Obstacle::Replaced { resource: id.clone(), origin: origin() });
         }
@@ -311,8 +350,10 @@ pub(super) fn shrinking(desired: &DesiredState, actual: &ActualState, id: &Resou
     match (&desired.specs[id], found) {
         // What is made anew has new disks.
         (Spec::Vm(vm), Some(Spec::Vm(found))) if vm.generation != found.generation => Vec::new(),
-        (Spec::Vm(vm), Some(_)) => resizes(vm, actual)
+        // Who made a disk larger by other means may keep it so.
+        (Spec::Vm(vm), Some(Spec::Vm(found))) => resizes(vm, actual)
             .into_iter()
+            .filter(|resize| !resize.is_drift(found))
             .filter_map(|resize| shrinks(format!("disk `{}` of {id}", resize.disk), resize.has, resize.wants))
             .collect(),
         (Spec::Volume(wanted), Some(Spec::Volume(found))) => {

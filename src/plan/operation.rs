@@ -106,6 +106,10 @@ pub enum Operation {
     DefineVm(Box<Vm>),
     /// Removes a vm's definition; its disks stay.
     UndefineVm(Box<Vm>),
+    /// Makes a vm of a machine that somebody else made: its spec is recorded with it, and nothing of it is touched.
+    AdoptVm(Box<Vm>),
+    /// Lets go of such a machine: what was recorded with it goes, and all else of it stays.
+    ReleaseVm(Box<Vm>),
     /// Changes what is recorded of a vm (healthcheck, dependencies, labels), not its hardware.
     RecordVm {
         /// As it was.
@@ -284,7 +288,9 @@ impl Operation {
             Self::CreateDisk(disk) | Self::DeleteDisk(disk) => ResourceId::Vm(disk.vm.clone()),
             Self::CreateSeed(seed) | Self::FillSeed(seed) | Self::ScrubSeed(seed) => ResourceId::Vm(seed.vm.clone()),
             Self::Provision(provision) => ResourceId::Vm(provision.vm.name.clone()),
-            Self::DefineVm(vm) | Self::UndefineVm(vm) => ResourceId::Vm(vm.name.clone()),
+            Self::DefineVm(vm) | Self::UndefineVm(vm) | Self::AdoptVm(vm) | Self::ReleaseVm(vm) => {
+                ResourceId::Vm(vm.name.clone())
+            }
             Self::DeleteSeed { vm: name, .. }
             | Self::StartVm(name)
             | Self::ResumeVm(name)
@@ -305,6 +311,14 @@ impl Operation {
     pub fn patience(&self) -> Option<Span> {
         match self {
             Self::Provision(provision) => Some(provision.patience),
+            _ => None,
+        }
+    }
+
+    /// The vm as it shall be, where that is what is told of it.
+    pub fn wanted(&self) -> Option<&Vm> {
+        match self {
+            Self::DefineVm(vm) | Self::RecordVm { to: vm, .. } | Self::RedefineVm { to: vm, .. } => Some(vm),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Condition, Healthcheck, Network, Spec, Task};
+use crate::model::{Boot, Condition, Healthcheck, Network, Spec, Task};
 use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::anew::{settled, viewed};
 use crate::plan::change::{Change, change};
@@ -18,6 +18,7 @@ use crate::plan::effects::Lans;
 use crate::plan::follow::follow;
 use crate::plan::former::{formers, last, proving};
 use crate::plan::growth::grown;
+use crate::plan::lost::{lost, told};
 use crate::plan::network::{self, on, plugged};
 use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmSeed};
@@ -153,6 +154,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
             let found = actual.resources.get(id);
             obstacles.extend(obstacle(desired, actual, id, found, lans));
             obstacles.extend(shrinking(desired, actual, id));
+            obstacles.extend(lost(desired, actual, id));
             obstacles.extend(pool_trouble(desired, actual, id));
             obstacles.extend(not_offered(desired, actual, id));
             let spec = &desired.specs[id];
@@ -163,7 +165,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
                 Spec::Network(network) => decide_network(network, actual, wave),
                 _ => decide(wanted, found, lans),
             };
-            let draft = draft.map(|draft| afresh(draft, actual));
+            let draft = draft.map(|draft| told(afresh(draft, actual), spec, actual));
             drafts.extend(grown(draft, spec, &gate, actual, wave).map(|draft| (id.clone(), draft)));
         }
     }
@@ -244,6 +246,11 @@ struct Wanted<'a> {
     wave: usize,
 }
 
+/// Whether a vm is left off where it is off: somebody else made it, and the file does not ask for more.
+fn rests(spec: &Spec) -> bool {
+    spec.as_vm().is_some_and(|vm| matches!(vm.boot, Boot::Existing { start: false, .. }))
+}
+
 /// What has to be done to one resource; `None` where nothing.
 fn decide(wanted: Wanted<'_>, found: Option<&Actual>, lans: Lans<'_>) -> Option<Draft> {
     let Wanted { spec, gate, seed, tasks, wave } = wanted;
@@ -263,7 +270,7 @@ fn decide(wanted: Wanted<'_>, found: Option<&Actual>, lans: Lans<'_>) -> Option<
     let again = provisioning_again(&actual.recorded, spec, tasks);
     // A vm that has done its work is as it should be.
     let done = actual.phase == Phase::Completed && gate.is_completion() && again.is_empty();
-    let start = if done { Vec::new() } else { starting(spec, actual.phase) };
+    let start = if done || rests(spec) { Vec::new() } else { starting(spec, actual.phase) };
     if let (Spec::Vm(from), Spec::Vm(to)) = (&actual.recorded, spec)
         && let Some(change) = change(from, to, actual, seed, tasks, &start, lans)
     {

@@ -45,7 +45,7 @@ impl Operation {
             Self::UploadImage(image) => Presence::of(has_image(actual, image)),
             Self::DeleteImage(image) => Presence::of(!has_image(actual, image)),
             Self::DefineNetwork(network) => defined(&Spec::Network(network.clone()), actual),
-            Self::DefineVm(vm) => defined(&Spec::Vm(vm.clone()), actual),
+            Self::DefineVm(vm) | Self::AdoptVm(vm) => defined(&Spec::Vm(vm.clone()), actual),
             Self::UpdateNetwork { from, to } => {
                 changed(found(self.resource()), &Spec::Network((**from).clone()), &Spec::Network((**to).clone()))
             }
@@ -77,7 +77,7 @@ impl Operation {
             Self::CreateDisk(disk) => Presence::of(has_disk(actual, disk)),
             Self::CreateSeed(seed) => Presence::of(has_seed(actual, &seed.vm, seed.generation)),
             Self::CreateIgnition { vm, generation, .. } => Presence::of(has_seed(actual, vm, *generation)),
-            Self::UndefineNetwork(_) | Self::UndefineVm(_) | Self::DeleteVolume(_) => {
+            Self::UndefineNetwork(_) | Self::UndefineVm(_) | Self::ReleaseVm(_) | Self::DeleteVolume(_) => {
                 Presence::of(found(self.resource()).is_none())
             }
             Self::GrowVolume { volume, .. } => {

@@ -120,6 +120,11 @@ pub(super) fn deletion(actual: &Actual) -> Vec<Operation> {
             let stop = active.then(|| Operation::StopNetwork(network.name.clone()));
             stop.into_iter().chain([Operation::UndefineNetwork(network.clone())]).collect()
         }
+        // Nothing of it is ours but what is recorded with it.
+        Spec::Vm(vm) if vm.existing().is_some() => {
+            let stop = active.then(|| Operation::StopVm { name: vm.name.clone(), grace: vm.stop_grace_period });
+            stop.into_iter().chain([Operation::ReleaseVm(vm.clone())]).collect()
+        }
         Spec::Vm(vm) => {
             let stop = active.then(|| Operation::StopVm { name: vm.name.clone(), grace: vm.stop_grace_period });
             let disks = VmDisk::of(vm).into_iter().map(Operation::DeleteDisk);

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::model::hardware::Hardware;
-use crate::model::{Boot, Network, Spec, Vm};
+use crate::model::{Boot, Disk, Network, Spec, Vm};
 use crate::names::ResourceId;
 use crate::plan::diff::changes;
 use crate::plan::draft::{Draft, number};
+use crate::plan::growth::resizes;
 use crate::plan::operation::Operation;
 use crate::plan::{Action, Cause, Effect, Plan};
 use crate::state::seen::{Seen, Shape, comparable};
@@ -23,7 +24,7 @@ pub(super) fn refresh(desired: &DesiredState, actual: &ActualState) -> Plan {
         }
         let (spec, operation) = match &found.recorded {
             Spec::Vm(from) => {
-                let to = Box::new(vm(from, found.seen.as_deref()?));
+                let to = Box::new(larger(vm(from, found.seen.as_deref()?), actual));
                 (Spec::Vm(to.clone()), Operation::RedefineVm { from: from.clone(), to })
             }
             Spec::Network(from) => {
@@ -62,6 +63,21 @@ fn vm(recorded: &Vm, seen: &Seen) -> Vm {
     (vm.shares, vm.ports) = (fixed.shares.clone(), fixed.ports.clone());
     if let (Boot::Kernel { cmdline, .. }, Some(found)) = (&mut vm.boot, fixed.boot.get("cmdline")) {
         found.clone_into(cmdline);
+    }
+    vm
+}
+
+/// The same with its disks as large as somebody made them; that one is smaller is nothing to be kept.
+fn larger(mut vm: Vm, actual: &ActualState) -> Vm {
+    for resize in resizes(&vm.clone(), actual).into_iter().filter(|resize| resize.has > resize.wants) {
+        let own = vm.disks.iter_mut().find_map(|disk| match disk {
+            Disk::Own { name, size } if *name == resize.disk => Some(size),
+            _ => None,
+        });
+        match own {
+            Some(size) => *size = resize.has,
+            None => vm.disk = Some(resize.has),
+        }
     }
     vm
 }

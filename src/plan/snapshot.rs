@@ -201,7 +201,11 @@ fn untakable(one: &Found<'_>, actual: &ActualState) -> impl Iterator<Item = Obst
         let reason = format!("its volume `{volume}` is shared, and therefore raw: only qcow2 has snapshots inside");
         one.obstacle(reason, "name the vms that are to be in the snapshot".to_owned())
     });
-    asleep.into_iter().chain(shared.collect::<Vec<_>>())
+    let strange = one.vm.existing().map(|machine| {
+        let reason = format!("it is machine `{machine}`, which vmcompose did not make, and its disks are not known");
+        one.obstacle(reason, "name the vms that are to be in the snapshot".to_owned())
+    });
+    asleep.into_iter().chain(strange).chain(shared.collect::<Vec<_>>())
 }
 
 /// Why what a vm has in memory cannot be kept, and what can be done; `None` where it can.

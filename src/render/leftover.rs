@@ -4,7 +4,7 @@
 
 use crate::backend::libvirt::by_hand;
 use crate::execute::{Failure, Problem};
-use crate::plan::{Action, Cause, Operation, Plan, Step};
+use crate::plan::{Cause, Operation, Plan, Step};
 
 /// The commands for all that remains, in the order in which they work. `connect` is the hypervisor as the user named it.
 pub(super) fn commands(plan: &Plan, connect: Option<&str>, remains: &[&Failure]) -> Vec<String> {
@@ -12,7 +12,7 @@ pub(super) fn commands(plan: &Plan, connect: Option<&str>, remains: &[&Failure])
         let step = plan.steps().find(|step| step.resource == failure.resource);
         step.map(|step| remaining(step, &failure.problem)).unwrap_or_default()
     };
-    remains.iter().flat_map(of).filter_map(|operation| by_hand(&plan.project, connect, &operation)).collect()
+    remains.iter().flat_map(of).filter_map(|operation| by_hand(plan, connect, &operation)).collect()
 }
 
 /// The operations that were not carried out, the one that failed first. The step ran forwards when the failed operation
@@ -32,7 +32,7 @@ fn remaining(step: &Step, problem: &Problem) -> Vec<Operation> {
         Problem::Operation { operation, .. } => {
             from(&step.operations, operation).or_else(|| from(&undo, operation)).unwrap_or_default()
         }
-        Problem::Blocked | Problem::Interrupted | Problem::Overdue { .. } if step.action == Action::Delete => {
+        Problem::Blocked | Problem::Interrupted | Problem::Overdue { .. } if step.action.is_going() => {
             step.operations.clone()
         }
         Problem::Irreversible { .. } => Vec::new(),
@@ -42,5 +42,5 @@ fn remaining(step: &Step, problem: &Problem) -> Vec<Operation> {
 
 /// Whether a step makes something, and is no undo.
 fn is_forward(step: &Step) -> bool {
-    step.action != Action::Delete && step.cause != Cause::Rollback
+    !step.action.is_going() && step.cause != Cause::Rollback
 }

@@ -15,6 +15,7 @@ pub mod findings;
 pub mod grammar;
 pub mod graph;
 pub mod images;
+pub mod import;
 mod layout;
 mod leftover;
 pub mod lines;

@@ -30,9 +30,10 @@ pub struct About<'a> {
 }
 
 /// What can be reached, in the order in which it is told.
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 15] = [
     "restored",
     "snapshotted",
+    "adopted",
     "completed",
     "healthy",
     "started",
@@ -43,6 +44,7 @@ const WORDS: [&str; 13] = [
     "stopped",
     "paused",
     "suspended",
+    "released",
     "deleted",
 ];
 
@@ -256,7 +258,7 @@ fn not_started(progress: &Progress, palette: &Palette) -> String {
 }
 
 fn left(remains: &[&Failure], about: &About<'_>, palette: &Palette) -> String {
-    let taking_down = about.plan.steps().all(|step| step.action == Action::Delete);
+    let taking_down = about.plan.steps().all(|step| step.action.is_going());
     let state = if taking_down { "still there" } else { "not as before" };
     let verb = if remains.len() == 1 { "is" } else { "are" };
     let lines: Vec<String> = remains.iter().map(|left| format!("\n{}: {}", left.resource, problem(left))).collect();

@@ -34,7 +34,8 @@ impl Plain {
             }
             EventKind::StepStarted { step } => {
                 let summary = &progress.track(*step)?.summary;
-                Some(format!("{}: {}", summary.resource, summary.action.as_str()))
+                // Nothing is done to it but what the next line says.
+                (summary.action != Action::Verify).then(|| format!("{}: {}", summary.resource, summary.action.as_str()))
             }
             EventKind::StepApplied { step } => {
                 let summary = &progress.track(*step)?.summary;

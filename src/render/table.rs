@@ -34,8 +34,8 @@ pub struct VmStatus {
     pub addresses: Vec<Address>,
     /// Its ports that are published on the host.
     pub ports: Vec<Port>,
-    /// What it boots: the image, or the kernel.
-    pub image: ImageName,
+    /// What it boots: the image, or the kernel; `None` of a machine that somebody else made.
+    pub image: Option<ImageName>,
     /// Number of virtual CPUs.
     pub cpus: u32,
     /// Memory.
@@ -163,7 +163,7 @@ struct Shape<'a> {
 ///
 /// `state` is one of `running`, `paused`, `saved`, `stopped`, `crashed`, `missing`; `health` one of `healthy`, `starting` (not
 /// yet, and a run waits for it), `unhealthy`, `unknown` (it does not run), `none` (no healthcheck). A port has `"udp": true` where it is
-/// one, and no `address` where it is published on all. `answer` and `age_s` are null where there is none.
+/// one, and no `address` where it is published on all. `answer`, `image` and `age_s` are null where there is none.
 pub fn vms(project: &ProjectName, vms: &[VmStatus], format: TableFormat, palette: &Palette) -> String {
     let shape = Shape { version: VERSION, project, vms };
     match format {
@@ -219,7 +219,7 @@ fn row(status: &VmStatus, palette: &Palette) -> Vec<String> {
         paint(health, word),
         if addresses.is_empty() { none() } else { addresses.join(", ") },
         if ports.is_empty() { none() } else { ports.join(", ") },
-        tame(status.image.as_str()),
+        status.image.as_ref().map_or_else(none, |image| tame(image.as_str())),
         status.cpus.to_string(),
         status.memory.to_string(),
         status.age.map_or_else(none, age),

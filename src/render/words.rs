@@ -69,6 +69,8 @@ pub(super) fn doing(operation: &str, resource: &ResourceId) -> String {
 pub(super) fn done(action: Action, resource: &ResourceId, gate: &str) -> &'static str {
     match (action, resource) {
         (Action::Delete, _) => "deleted",
+        (Action::Adopt, _) => "adopted",
+        (Action::Release, _) => "released",
         _ if gate.starts_with("completed") => "completed",
         _ if !gate.is_empty() => "healthy",
         (Action::Create, ResourceId::Image(_)) => "uploaded",

@@ -21,8 +21,9 @@ impl ActualState {
                 let sizes = self.disk_sizes.iter().filter(|((owner, _), _)| owner == vm).collect::<Vec<_>>();
                 let disks = self.loose_disks.iter().filter(|(owner, ..)| owner == vm).collect::<Vec<_>>();
                 let seeds = self.loose_seeds.iter().filter(|(owner, _)| owner == vm).collect::<Vec<_>>();
+                let lost = self.lost_disks.iter().filter(|(owner, _)| owner == vm).collect::<Vec<_>>();
                 let filled = self.filled_seeds.contains(vm);
-                let _ = write!(text, " {sizes:?} {disks:?} {seeds:?} {filled}");
+                let _ = write!(text, " {sizes:?} {disks:?} {seeds:?} {filled} {lost:?}");
             }
             ResourceId::Image(name) => {
                 let _ = write!(text, " {:?}", self.other_images.get(name));

@@ -50,6 +50,8 @@ impl Fixed {
 fn boot(boot: &Boot) -> BTreeMap<&'static str, String> {
     match boot {
         Boot::Image(_) | Boot::Cdrom(_) => BTreeMap::from([("disk", "attached".to_owned())]),
+        // Whatever it boots from was never said.
+        Boot::Existing { .. } => BTreeMap::new(),
         Boot::Kernel { kernel, initrd, cmdline } => {
             let kernel = [("kernel", Fixed::image(kernel)), ("cmdline", cmdline.clone())];
             kernel.into_iter().chain(initrd.as_ref().map(|initrd| ("initrd", Fixed::image(initrd)))).collect()

@@ -118,6 +118,8 @@ pub struct ActualState {
     pub filled_seeds: BTreeSet<VmName>,
     /// What a guest sees of the disks of vms' own: the size that they have, not the one that was asked for.
     pub disk_sizes: BTreeMap<(VmName, VolumeName), Bytes>,
+    /// The disks of vms' own that somebody deleted.
+    pub lost_disks: BTreeSet<(VmName, VolumeName)>,
     /// The pools of the hypervisor that are not ours, by name.
     pub pools: BTreeMap<String, OtherPool>,
     /// Of what is defined, a digest of the definition as the hypervisor has it: it differs where anything does, also what no

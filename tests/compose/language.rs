@@ -20,7 +20,7 @@ fn a_whole_file_becomes_a_project() {
     assert_eq!((db.cpus, db.memory, db.disk), (1, Bytes::gib(2), Some(Bytes::gib(20))));
     let own = |name: &str, size| Disk::Own { name: VolumeName::new(name).unwrap(), size };
     let volume = Disk::Volume { volume: VolumeName::new("pgdata").unwrap() };
-    assert_eq!(db.disks, [volume, own("scratch", Bytes::gib(10)), own("disk3", Bytes::gib(1))]);
+    assert_eq!(db.disks, [volume, own("scratch", Bytes::gib(10)), own("disk1", Bytes::gib(1))]);
     assert_eq!(db.interfaces[0].ip.to_string(), "10.20.1.10");
     let check = db.healthcheck.as_ref().unwrap();
     assert_eq!(check.probes, [Probe::Exec(vec!["pg_isready".to_owned(), "-q".to_owned()])]);
@@ -211,15 +211,30 @@ fn an_image_that_nobody_uses_is_left_out() {
 
 #[test]
 fn disks_without_a_name_are_numbered_around_those_that_have_one() {
-    let names = web("disks: [{size: 1GiB}, {size: 1GiB, name: disk3}, {size: 1GiB}]").disks;
-    let names: Vec<String> = names
-        .iter()
-        .map(|disk| match disk {
-            Disk::Own { name, .. } => name.to_string(),
-            Disk::Volume { volume } => volume.to_string(),
-        })
-        .collect();
-    assert_eq!(names, ["disk1", "disk3", "disk4"]);
+    assert_eq!(disks("{size: 1GiB}, {size: 1GiB, name: disk2}, {size: 1GiB}"), ["disk1", "disk2", "disk3"]);
+}
+
+#[test]
+fn a_disk_without_a_name_keeps_it_wherever_volumes_and_named_disks_are_put() {
+    let sorted = |list: &str| {
+        let mut names = disks(list);
+        names.sort();
+        names
+    };
+    let before = sorted("{volume: v}, {size: 1GiB, name: a}, {size: 1GiB}, {size: 2GiB}");
+    assert_eq!(before, ["a", "disk1", "disk2", "v"]);
+    assert_eq!(sorted("{size: 1GiB}, {volume: v}, {size: 2GiB}, {size: 1GiB, name: a}"), before);
+}
+
+/// The names of the further disks of a vm, in the order of the file.
+fn disks(list: &str) -> Vec<String> {
+    let file = format!("volumes: {{v: {{size: 1GiB}}}}\nvms: {{web: {{image: ./a, disks: [{list}]}}}}");
+    let project = Fixture::new(&file).project();
+    let name = |disk: &Disk| match disk {
+        Disk::Own { name, .. } => name.to_string(),
+        Disk::Volume { volume } => volume.to_string(),
+    };
+    vm(&project, "web").disks.iter().map(name).collect()
 }
 
 #[test]

@@ -113,6 +113,55 @@ fn nothing_shrinks() {
 }
 
 #[test]
+fn what_somebody_made_larger_stays_so_and_what_he_made_smaller_is_put_back_as_drift() {
+    let wanted = desired(&[db(TWO, ONE)]);
+    assert!(plan(&wanted, &sized(&wanted, [("root", TWO), ("logs", TWO)]), &UP).expect("a plan").is_empty());
+    let shrunk = plan(&wanted, &sized(&wanted, [("root", ONE), ("logs", ONE)]), &UP).expect("a plan");
+    assert_eq!(only(&shrunk).cause, vmcompose::plan::Cause::Drifted);
+    assert!(only(&shrunk).changes.iter().all(|change| change.drift), "{shrunk:#?}");
+    // What the file changed itself is no drift.
+    let grown = plan(&desired(&[db(TWO, TWO)]), &sized(&wanted, [("root", TWO), ("logs", ONE)]), &UP).expect("a plan");
+    assert_eq!(only(&grown).cause, vmcompose::plan::Cause::Changed);
+}
+
+#[test]
+fn a_volume_that_somebody_deleted_is_a_loss_that_is_told() {
+    let on_it = edit(vm("db", &[]), |vm| vm.disks = vec![Disk::Volume { volume: name("data") }]);
+    let wanted = desired(&[on_it, volume(ONE)]);
+    let mut actual = applied(&wanted);
+    actual.resources.remove(&ResourceId::Volume(name("data")));
+    let made = plan(&wanted, &actual, &UP).expect("a plan");
+    let steps: Vec<(Action, Option<Effect>, String)> =
+        made.steps().map(|step| (step.action, step.effect, step.cause.to_string())).collect();
+    let expected = [
+        (Action::Create, Effect::DataLoss, "vm `db` has it, and somebody deleted it"),
+        (Action::Restart, Effect::Reboot, "goes along with volume `data`"),
+    ];
+    assert_eq!(steps, expected.map(|(action, effect, cause)| (action, Some(effect), cause.to_owned())));
+    // Where nobody can look, nobody says that anything is lost; what nobody had is none either.
+    let mut blind = actual.clone();
+    blind.resources.remove(&ResourceId::Pool(Pool::Disks));
+    actual.resources.remove(&id("db"));
+    for actual in [blind, actual] {
+        let made = plan(&wanted, &actual, &UP).expect("a plan");
+        assert!(made.steps().all(|step| step.effect != Some(Effect::DataLoss)), "{made:#?}");
+    }
+}
+
+#[test]
+fn a_disk_of_its_own_that_somebody_deleted_is_in_the_way_until_the_vm_is_made_anew() {
+    let wanted = desired(&[db(ONE, ONE)]);
+    let mut actual = sized(&wanted, [("root", ONE), ("logs", ONE)]);
+    actual.lost_disks.insert((name("db"), name("logs")));
+    let refusal = refusal(&wanted, &actual, &UP);
+    assert_eq!(refusal, "disk `logs` of vm `db` is gone: somebody deleted it, with all that was on it");
+    let anew = Options { replace: [name("db")].into(), ..UP };
+    let made = plan(&wanted, &actual, &anew).expect("a plan");
+    assert!(made.steps().any(|step| step.action == Action::Replace), "{made:#?}");
+    plan(&desired(&[]), &actual, &DOWN).expect("it can go");
+}
+
+#[test]
 fn a_stopped_pool_is_started_before_anything_else_is_planned() {
     let wanted = desired(&[vm("db", &[])]);
     let mut actual = applied(&wanted);

@@ -25,7 +25,7 @@ fn status(name: &str, state: State, health: Health) -> VmStatus {
             ip6: None,
         }],
         ports: Vec::new(),
-        image: ImageName::new("debian").unwrap(),
+        image: Some(ImageName::new("debian").unwrap()),
         cpus: 1,
         memory: Bytes::gib(1),
         labels: BTreeMap::from([("tier".to_owned(), "web".to_owned())]),

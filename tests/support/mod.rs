@@ -13,6 +13,7 @@ pub(crate) mod qemu;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -205,7 +206,17 @@ pub(crate) fn refused(libvirt: &Libvirt, project: &ProjectName, operation: &Oper
 /// An attempt on a vm whose address is this machine's, with little patience.
 pub(crate) fn attempt(vm: &str, probe: Probe) -> Attempt {
     let address = Some(Ipv4Addr::LOCALHOST);
-    Attempt { vm: vm_name(vm), address, probe, timeout: Duration::from_millis(500) }
+    Attempt { vm: vm_name(vm), address, probe, timeout: Duration::from_millis(500), login: None }
+}
+
+/// A new private key in a file, and its public half.
+pub(crate) fn ssh_key(folder: &Path) -> (PathBuf, String) {
+    let key = ssh_key::PrivateKey::random(&mut ssh_key::rand_core::OsRng, ssh_key::Algorithm::Ed25519).expect("a key");
+    let path = folder.join("id");
+    let text = key.to_openssh(ssh_key::LineEnding::LF).expect("text");
+    std::fs::write(&path, text.as_bytes()).expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("closed");
+    (path, key.public_key().to_openssh().expect("text"))
 }
 
 /// A state as text, to compare.

@@ -4,22 +4,34 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Whether the tests that boot vms shall run: `make test` says so, after it has made sure that they can.
 pub(crate) fn enabled() -> bool {
     std::env::var_os("VMCOMPOSE_TEST_QEMU").is_some()
 }
 
-/// One stack at a time: several at once would only slow one another down, and gates have deadlines.
-static TURN: Mutex<()> = Mutex::new(());
+/// Stacks at a time: more would only slow one another down, and gates have deadlines.
+const AT_ONCE: usize = 2;
+
+/// The stacks that there are, and the pools that were there before the first of them.
+#[derive(Default)]
+struct Stacks {
+    alive: usize,
+    pools: BTreeSet<String>,
+}
+
+static STACKS: Mutex<Stacks> = Mutex::new(Stacks { alive: 0, pools: BTreeSet::new() });
+static LEFT: Condvar = Condvar::new();
+
+fn stacks() -> MutexGuard<'static, Stacks> {
+    STACKS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A project on the real hypervisor. Taken down when dropped, also by a panic.
 pub(crate) struct Stack {
     project: String,
     files: Vec<PathBuf>,
-    pools: BTreeSet<String>,
-    _turn: MutexGuard<'static, ()>,
 }
 
 impl Stack {
@@ -29,8 +41,13 @@ impl Stack {
         let number = COUNT.fetch_add(1, Ordering::SeqCst);
         let project = format!("t{}-{number}", std::process::id());
         let files = files.iter().map(|file| file.to_path_buf()).collect();
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        Self { project, files, pools: pools(), _turn: turn }
+        let waiting = LEFT.wait_while(stacks(), |stacks| stacks.alive == AT_ONCE);
+        let mut stacks = waiting.unwrap_or_else(PoisonError::into_inner);
+        if stacks.alive == 0 {
+            stacks.pools = pools();
+        }
+        stacks.alive += 1;
+        Self { project, files }
     }
 
     /// Its name.
@@ -101,13 +118,18 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        let down = self.command(&["down", "--volumes", "--yes"]).output().expect("the binary runs");
+        let down = self.command(&["down", "--volumes", "--yes"]).output();
+        let mut stacks = stacks();
+        stacks.alive -= 1;
+        LEFT.notify_one();
+        // Pools that these tests made go with the last of them, as far as nobody else uses them.
+        if stacks.alive == 0 {
+            pools().difference(&stacks.pools).for_each(|pool| drop_pool(pool));
+        }
+        drop(stacks);
+        let down = down.expect("the binary runs");
         let failed = !down.status.success() && !std::thread::panicking();
         assert!(!failed, "down failed: {}", String::from_utf8_lossy(&down.stderr));
-        // Pools that this test made go with it, as far as no other test uses them.
-        for pool in pools().difference(&self.pools) {
-            drop_pool(pool);
-        }
     }
 }
 

@@ -3,24 +3,27 @@
 //! Owns their words. Whether an object is still there is not known here.
 
 use super::names::{self, Stored};
+use super::record;
 use crate::model::hardware::Firmware;
-use crate::names::{Pool, ProjectName};
-use crate::plan::Operation;
+use crate::names::{Pool, ProjectName, VmName};
 use crate::plan::operation::Device;
+use crate::plan::{Operation, Plan};
 
 /// The command that does by hand what an operation would have done; `None` where there is no short way to say it.
 /// `connect` is the hypervisor as the user named it.
-pub fn by_hand(project: &ProjectName, connect: Option<&str>, operation: &Operation) -> Option<String> {
+pub fn by_hand(plan: &Plan, connect: Option<&str>, operation: &Operation) -> Option<String> {
     let virsh = match connect {
         Some(uri) => format!("virsh -c {}", quoted(uri)),
         None => "virsh".to_owned(),
     };
-    line(project, operation).map(|line| format!("{virsh} {line}"))
+    line(plan, operation).map(|line| format!("{virsh} {line}"))
 }
 
-fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
+fn line(plan: &Plan, operation: &Operation) -> Option<String> {
+    let project = &plan.project;
     let delete = |stored: &Stored| delete(project, stored);
-    let domain = |vm| names::domain(project, vm);
+    // One that was adopted has the name that it always had.
+    let domain = |vm: &VmName| plan.machine(vm).map_or_else(|| names::domain(project, vm), quoted);
     let network = |name| names::network(project, name);
     Some(match operation {
         Operation::StopVm { name, .. } => format!("destroy {}", domain(name)),
@@ -33,6 +36,9 @@ fn line(project: &ProjectName, operation: &Operation) -> Option<String> {
         }
         Operation::SaveVm(name) => format!("managedsave {}", domain(name)),
         Operation::UndefineVm(vm) => format!("undefine {}", domain(&vm.name)),
+        Operation::ReleaseVm(vm) => {
+            format!("metadata {} --uri {} --remove --config", domain(&vm.name), record::NAMESPACE)
+        }
         Operation::SetMemory { vm, to, .. } => format!("setmem {} {} --live", domain(vm), to.kib_ceil()),
         Operation::SetCpus { vm, to, .. } => format!("setvcpus {} {to} --live", domain(vm)),
         Operation::Detach { vm, device: Device::Interface(nic), .. } => {
@@ -89,7 +95,9 @@ mod tests {
     fn a_volume_is_looked_for_where_it_is() {
         let project = ProjectName::new("shop").expect("legal");
         let volume = Volume::new("data".parse().expect("legal"), Bytes::gib(1));
-        let line = |volume: Volume| by_hand(&project, None, &Operation::DeleteVolume(volume)).expect("a line");
+        let (waves, unchanged, orphans, kept) = <(Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
+        let plan = Plan { project, waves, unchanged, orphans, kept };
+        let line = |volume: Volume| by_hand(&plan, None, &Operation::DeleteVolume(volume)).expect("a line");
         assert_eq!(line(volume.clone()), "virsh vol-delete --pool vmcompose-disks shop.data.qcow2");
         let elsewhere = Volume { pool: Some("big one".to_owned()), shared: true, ..volume };
         assert_eq!(line(elsewhere), "virsh vol-delete --pool 'big one' shop.data.raw");

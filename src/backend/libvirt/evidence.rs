@@ -17,6 +17,7 @@ use super::host::Place;
 use super::probe;
 use super::{Libvirt, agent, console_log, names, vms};
 use crate::backend::Exhibit;
+use crate::model::instruction::complains;
 use crate::names::{ProjectName, VmName};
 
 /// How long the guest may take to answer.
@@ -117,7 +118,10 @@ fn cloud_init(connections: &Connections, project: &ProjectName, vm: &VmName) -> 
     let exit = probe::run(connections, project, vm, Instant::now() + PATIENCE, &command, None).ok()?.ok()?;
     let text = end_of(&exit.stdout);
     let complaint = |line: &&str| line.contains("ERROR") || line.contains("Failed") || line.contains("WARNING");
-    let telling = text.lines().rev().find(complaint).map(|line| format!("cloud-init: {}", line.trim()));
+    // What a shell or a package manager said is the cause of what cloud-init says of it.
+    let cause = text.lines().rev().find(|line| complains(line));
+    let telling = cause.or_else(|| text.lines().rev().find(complaint));
+    let telling = telling.map(|line| format!("cloud-init: {}", line.trim()));
     (!text.is_empty()).then(|| Exhibit { name: "cloud-init.log".to_owned(), text, telling })
 }
 

@@ -79,6 +79,7 @@ fn system(root: Node<'_, '_>, project: &ProjectName, vm: &Vm, fixed: &mut Fixed)
                 fixed.boot.remove("disk");
             }
         }
+        Boot::Existing { .. } => {}
         Boot::Kernel { kernel, initrd, .. } => {
             let image = |element, recorded: &ImageRef| {
                 let path = child(os, element)?.text()?.trim();

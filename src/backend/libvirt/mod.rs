@@ -5,6 +5,7 @@
 //! `volumes`, `upload`), what comes out in `observe` and `probe`; `names` says what everything is called, `record` whose
 //! it is. No handle of libvirt's outlives a call, and nothing here decides what should be done.
 
+mod adopted;
 mod agent;
 mod by_hand;
 mod capabilities;
@@ -48,6 +49,7 @@ mod snapshots;
 mod stillness;
 mod storage;
 mod stores;
+mod strangers;
 pub mod survey;
 mod templates;
 mod transfer;
@@ -76,7 +78,7 @@ use self::host::{Offer, Place};
 use self::names::Stored;
 use self::storage::Turns;
 pub use self::versions::Versions;
-use crate::backend::{Attempt, Change, Exhibit, Health, Hypervisor, HypervisorError, Notices, Ran};
+use crate::backend::{Attempt, Change, Exhibit, Health, Hypervisor, HypervisorError, Notices, Ran, Stranger};
 use crate::model::{Network, Spec};
 use crate::names::{ProjectName, VmName};
 use crate::plan::Operation;
@@ -158,6 +160,11 @@ impl Libvirt {
     /// The projects that have anything here: a vm, a network or a volume.
     pub fn projects(&self) -> Result<BTreeSet<ProjectName>, HypervisorError> {
         self.connections.with(projects::projects)
+    }
+
+    /// The machines that belong to no project, and those that carry somebody's record, by name.
+    pub fn strangers(&self) -> Result<Vec<Stranger>, HypervisorError> {
+        self.connections.with(strangers::strangers)
     }
 
     /// Runs a command in a guest, through its agent, to its end, however long that takes. `input` is its standard input.
@@ -324,6 +331,11 @@ impl Libvirt {
                 let record = record::now(project, Spec::Vm(to.clone()));
                 on(&|call| vms::redefine(call, self.offer(call.connect)?, &record, from, to))
             }
+            Operation::AdoptVm(vm) => {
+                let record = record::now(project, Spec::Vm(vm.clone()));
+                on(&|call| adopted::adopt(call, &record, vm))
+            }
+            Operation::ReleaseVm(vm) => on(&|call| adopted::release(call, vm)),
             Operation::SetMemory { vm, to, .. } => on(&|call| live::set_memory(call, vm, *to)),
             Operation::SetCpus { vm, to, .. } => on(&|call| live::set_cpus(call, vm, *to)),
             Operation::SetLimits { vm, from, to } => on(&|call| live::set_limits(call, vm, from, to)),

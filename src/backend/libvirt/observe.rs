@@ -60,6 +60,7 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
     }
     others::observe(connect, project, &mut state).map_err(HypervisorError::about_resource)?;
     leases(&mut state);
+    state.lost_disks = lost(&state, &parts);
     let loose = |(vm, disk, since): &(_, _, _)| !has_disk(&state, vm, disk, *since);
     let disks = parts.disks.into_iter().filter(loose).collect();
     let seeds = parts.seeds.into_iter().filter(|(vm, since)| !has_seed(&state, vm, *since));
@@ -197,44 +198,59 @@ fn domains(connect: &Connect, plugs: &Plugs<'_>, state: &mut ActualState) -> Res
     let photographed = names(list(VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)?)?;
     for domain in list(0)? {
         let name = name(&domain)?;
-        let Some(vm) = names::vm_of_domain(project, &name) else {
-            published(&domain, state);
+        let Some(record) = own_domain(&domain, &name, project, state)? else { continue };
+        let (id, made) = (record.spec.id(), record.made_at());
+        let phase = if running.contains(&name) { Some(Phase::Running) } else { phase(&domain, &id)? };
+        let Some(phase) = phase else { continue };
+        let phase = if saved.contains(&name) && phase == Phase::Stopped { Phase::Saved } else { phase };
+        let persistent = !transient.contains(&name);
+        // One without a definition has nothing to be started with.
+        let kept = Kept { persistent, autostart: autostarted.contains(&name) };
+        let applied_at = Some(record.applied_at);
+        let Some((mut seen, definition)) = seen::seen(&domain, plugs, &record.spec, kept, phase)? else {
             continue;
         };
-        let id = ResourceId::Vm(vm);
-        let Some(owner) = record::of_domain(&domain, project, &id)? else { continue };
-        match owner {
-            Owner::Us(record) => {
-                let made = record.made_at();
-                let phase = if running.contains(&name) { Some(Phase::Running) } else { phase(&domain, &id)? };
-                let Some(phase) = phase else { continue };
-                let phase = if saved.contains(&name) && phase == Phase::Stopped { Phase::Saved } else { phase };
-                let persistent = !transient.contains(&name);
-                // One without a definition has nothing to be started with.
-                let kept = Kept { persistent, autostart: autostarted.contains(&name) };
-                let applied_at = Some(record.applied_at);
-                let Some((mut seen, definition)) = seen::seen(&domain, plugs, &record.spec, kept, phase)? else {
-                    continue;
-                };
-                if photographed.contains(&name) {
-                    (seen.snapshots, seen.other_snapshots) = snapshots::list(&domain, &id)?;
-                }
-                state.definitions.insert(id.clone(), definition);
-                state.made.extend(id.as_vm().map(|vm| (vm.clone(), made)));
-                state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
-            }
-            owner => {
-                published(&domain, state);
-                state.foreign.extend(owner.describe("domain", &name).map(|words| (id, words)));
-            }
+        if photographed.contains(&name) {
+            (seen.snapshots, seen.other_snapshots) = snapshots::list(&domain, &id)?;
         }
+        state.definitions.insert(id.clone(), definition);
+        state.made.extend(id.as_vm().map(|vm| (vm.clone(), made)));
+        state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: Some(seen) });
     }
     Ok(())
 }
 
+/// What is recorded of a domain of the project's. Anybody else's is noted as far as it is in the way.
+fn own_domain(
+    domain: &Domain,
+    name: &str,
+    project: &ProjectName,
+    state: &mut ActualState,
+) -> Result<Option<Record>, HypervisorError> {
+    let mut in_the_way = None;
+    if let Some(vm) = names::vm_of_domain(project, name) {
+        let id = ResourceId::Vm(vm);
+        match record::of_domain(domain, project, &id)? {
+            None => return Ok(None),
+            Some(Owner::Us(record)) => return Ok(Some(*record)),
+            Some(owner) => in_the_way = owner.describe("domain", name).map(|words| (id, words)),
+        }
+    }
+    let Some(record) = record::anybodys(domain) else {
+        state.foreign.extend(in_the_way);
+        return Ok(None);
+    };
+    if let Some(record) = record::adopted(record.clone(), project, name) {
+        return Ok(Some(record));
+    }
+    published(record, state);
+    state.foreign.extend(in_the_way);
+    Ok(None)
+}
+
 /// Notes the ports that a vm of another project's has, whether it runs or not: it could not be started any more.
-fn published(domain: &Domain, state: &mut ActualState) {
-    let Some(Record { project, spec: Spec::Vm(vm), .. }) = record::anybodys(domain) else { return };
+fn published(record: Record, state: &mut ActualState) {
+    let Record { project, spec: Spec::Vm(vm), .. } = record else { return };
     let holder = format!("vm `{}` of project `{project}`", vm.name);
     state.surroundings.ports.extend(vm.ports.iter().map(|port| (*port, holder.clone())));
 }
@@ -358,6 +374,17 @@ fn leases(state: &mut ActualState) {
             around.leases.extend(interfaces.map(|nic| ((nic.network.clone(), vm.name.clone()), nic.ip)));
         }
     }
+}
+
+/// The disks that recorded vms have and the pool has not, as far as that can be seen.
+fn lost(state: &ActualState, parts: &Parts) -> BTreeSet<(VmName, VolumeName)> {
+    if state.resources.get(&ResourceId::Pool(Pool::Disks)).is_none_or(|pool| pool.phase != Phase::Running) {
+        return BTreeSet::new();
+    }
+    let there: HashSet<_> = parts.disks.iter().map(|(vm, disk, since)| (vm, disk, *since)).collect();
+    let own = state.recorded().filter_map(Spec::as_vm).flat_map(VmDisk::of);
+    let gone = own.filter(|own| !there.contains(&(&own.vm, &own.disk, own.generation)));
+    gone.map(|own| (own.vm, own.disk)).collect()
 }
 
 fn recorded<'a>(state: &'a ActualState, vm: &VmName) -> Option<&'a Vm> {

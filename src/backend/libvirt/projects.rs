@@ -18,8 +18,11 @@ pub(super) fn projects(connect: &Connect) -> Result<BTreeSet<ProjectName>, Hyper
     for domain in connect.list_all_domains(0).map_err(failed("cannot list the vms"))? {
         let Ok(name) = domain.get_name() else { continue };
         let owner = record::project_of_domain(&domain).and_then(|owner| ProjectName::new(&owner).ok());
+        let adopted = |project: &ProjectName| {
+            record::anybodys(&domain).and_then(|record| record::adopted(record, project, &name)).is_some()
+        };
         // Tools that clone a domain clone its metadata with it, but not its name.
-        found.extend(owner.filter(|project| names::vm_of_domain(project, &name).is_some()));
+        found.extend(owner.filter(|project| names::vm_of_domain(project, &name).is_some() || adopted(project)));
     }
     for network in connect.list_all_networks(0).map_err(failed("cannot list the networks"))? {
         let Ok(name) = network.get_name() else { continue };

@@ -15,7 +15,7 @@ use virt_sys::{
 
 use super::error::{failed, is_absent};
 use crate::backend::{ErrorKind, HypervisorError};
-use crate::model::Spec;
+use crate::model::{Spec, Vm};
 use crate::names::{ProjectName, ResourceId};
 use crate::state::record::{Record, RecordError};
 
@@ -87,6 +87,13 @@ pub(super) fn anybodys(domain: &Domain) -> Option<Record> {
     let kind = VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
     let xml = domain.get_metadata(kind, Some(NAMESPACE), VIR_DOMAIN_AFFECT_CURRENT).ok()?;
     Record::decode(Document::parse(&xml).ok()?.root_element().text()?).ok()
+}
+
+/// What is recorded with a domain that somebody else made and that the project adopted; `None` where it is none, or
+/// somebody's copy of one.
+pub(super) fn adopted(record: Record, project: &ProjectName, domain: &str) -> Option<Record> {
+    let machine = record.spec.as_vm().and_then(Vm::existing);
+    (record.project == *project && machine == Some(domain)).then_some(record)
 }
 
 /// The same of a network's definition.

@@ -74,20 +74,22 @@ pub(super) fn shape(xml: &str, plugs: &Plugs<'_>, vm: &Vm, running: bool) -> Res
     let root = document.root_element();
     let max_memory = child(root, "memory").and_then(size).ok_or_else(|| unreadable("it has no memory".to_owned()))?;
     let vcpu = child(root, "vcpu");
+    // What somebody else gave a machine of his own is nobody's business here.
+    let ours = vm.existing().is_none();
     let max_cpus = vcpu.and_then(number).unwrap_or(1);
     let mut shape = Shape {
         memory: child(root, "currentMemory").and_then(size).unwrap_or(max_memory),
         max_memory,
         cpus: vcpu.and_then(|vcpu| vcpu.attribute("current")).and_then(|n| n.parse().ok()).unwrap_or(max_cpus),
         max_cpus,
-        limits: limits(root, project, vm),
+        limits: if ours { limits(root, project, vm) } else { Limits::default() },
         disks: BTreeSet::new(),
         interfaces: BTreeSet::new(),
         astray: BTreeMap::new(),
         foreign: Vec::new(),
         fixed: machine_seen::fixed(root, project, vm, running),
     };
-    for device in devices(root) {
+    for device in devices(root).filter(|_| ours) {
         match device.tag_name().name() {
             "disk" => disk(device, xml, project, vm, &mut shape),
             "interface" => interface(device, xml, vm, plugs, &mut shape),

@@ -4,6 +4,7 @@
 //! replaced after it, so that a run cut short in between is seen as not yet done, and can be done again.
 
 use roxmltree::{Document, Node};
+use virt::domain::Domain;
 use virt::network::Network as Handle;
 use virt_sys::{
     VIR_DOMAIN_AFFECT_CONFIG, VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_METADATA_ELEMENT, VIR_NETWORK_SECTION_DNS_HOST,
@@ -132,10 +133,15 @@ pub(super) fn record_vm(call: Call<'_>, record: &Record, vm: &Vm) -> Result<(), 
     let id = ResourceId::Vm(vm.name.clone());
     let gone = || HypervisorError::new(ErrorKind::NotFound, format!("{id} is not defined on the hypervisor"));
     let found = vms::find(call.connect, call.project, &vm.name)?.ok_or_else(gone)?;
+    write_record(&found, Some(record), &id)
+}
+
+/// Writes what is recorded of a domain, running or not; `None` takes it away.
+pub(super) fn write_record(found: &Domain, record: Option<&Record>, id: &ResourceId) -> Result<(), HypervisorError> {
     let live = if found.is_active() == Ok(true) { VIR_DOMAIN_AFFECT_LIVE } else { 0 };
-    let record = record.clone().following(record::anybodys(&found).as_ref());
-    let element = xml::resource(&record)?;
+    let record = record.map(|record| record.clone().following(record::anybodys(found).as_ref()));
+    let element = record.as_ref().map(xml::resource).transpose()?;
     let (kind, key, space) = (VIR_DOMAIN_METADATA_ELEMENT.cast_signed(), Some("vmcompose"), Some(record::NAMESPACE));
-    let set = found.set_metadata(kind, Some(&element), key, space, VIR_DOMAIN_AFFECT_CONFIG | live);
+    let set = found.set_metadata(kind, element.as_deref(), key, space, VIR_DOMAIN_AFFECT_CONFIG | live);
     set.map(|_| ()).map_err(failed(format!("cannot record the spec of {id}")))
 }

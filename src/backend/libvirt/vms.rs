@@ -23,7 +23,7 @@ use super::record::{self, Owner};
 use super::shares;
 use super::volumes::{self, path_of};
 use super::xml::{self, Fittings, Kernel, Source};
-use super::{Call, agent, console_log, parameters};
+use super::{Call, adopted, agent, console_log, parameters};
 use crate::backend::{Change, ErrorKind, HypervisorError};
 use crate::model::hardware::Firmware;
 use crate::model::{Boot, Disk, Spec, Vm};
@@ -31,8 +31,19 @@ use crate::names::{Generation, ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::state::record::Record;
 
-/// The project's own domain; refuses a foreign one of the same name.
+/// The project's own domain; refuses a foreign one of the same name. One that was adopted may have any name.
 pub(super) fn find(connect: &Connect, project: &ProjectName, vm: &VmName) -> Result<Option<Domain>, HypervisorError> {
+    match made(connect, project, vm) {
+        Ok(Some(found)) => Ok(Some(found)),
+        other => match adopted::find(connect, project, vm)? {
+            Some(found) => Ok(Some(found)),
+            None => other,
+        },
+    }
+}
+
+/// The domain that this program made for a vm: only that has a name of its own giving.
+fn made(connect: &Connect, project: &ProjectName, vm: &VmName) -> Result<Option<Domain>, HypervisorError> {
     let id = ResourceId::Vm(vm.clone());
     let name = names::domain(project, vm);
     let found = present(Domain::lookup_by_name(connect, &name), format!("cannot look for {id}"))?;
@@ -70,7 +81,7 @@ pub(super) fn find_running(connect: &Connect, project: &ProjectName, vm: &VmName
 
 pub(super) fn define(call: Call<'_>, offer: &Offer, record: &Record, vm: &Vm) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.name.clone());
-    let existing = find(call.connect, call.project, &vm.name)?;
+    let existing = made(call.connect, call.project, &vm.name)?;
     let record = &record.clone().following(existing.as_ref().and_then(record::anybodys).as_ref());
     let mut fittings = fittings(call, offer, vm)?;
     if !call.place.test {
@@ -106,6 +117,9 @@ pub(super) fn redefine(
     vm: &Vm,
 ) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.name.clone());
+    if vm.existing().is_some() {
+        return adopted::change(call, record, vm);
+    }
     let uefi = |vm: &Vm| vm.hardware.firmware == Some(Firmware::Uefi);
     if from.generation != vm.generation {
         forget_memory(call, &vm.name)?;
@@ -155,6 +169,10 @@ fn fittings(call: Call<'_>, offer: &Offer, vm: &Vm) -> Result<Fittings, Hypervis
         Boot::Cdrom(disc) => {
             cdrom = Some(image_path(disc)?);
             (Some(disk_path(root_name())?), None)
+        }
+        Boot::Existing { machine, .. } => {
+            let message = format!("vm `{}` is machine `{machine}`, and only who made that can define it", vm.name);
+            return Err(HypervisorError::new(ErrorKind::Unsupported, message));
         }
         Boot::Kernel { kernel, initrd, cmdline } => {
             let initrd = initrd.as_ref().map(image_path).transpose()?;

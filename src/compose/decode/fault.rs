@@ -40,6 +40,8 @@ pub(crate) struct Inner {
     /// Keys and indexes that lead to it, the innermost first.
     pub(crate) path: Vec<String>,
     pub(crate) follows_from_pruning: bool,
+    /// Whether it is about a text, a number or a truth value, not about what a list or a mapping holds.
+    pub(crate) of_scalar: bool,
     pub(crate) hints: Vec<String>,
 }
 
@@ -65,6 +67,7 @@ impl Fault {
             victim: None,
             path: Vec::new(),
             follows_from_pruning: false,
+            of_scalar: false,
             hints: Vec::new(),
         }))
     }
@@ -79,6 +82,7 @@ impl Fault {
         }
         if self.place.is_none() {
             self.place = Some(node.place());
+            self.of_scalar = matches!(node.kind, Kind::Scalar(_));
             if let Problem::Expected { expected, found } = &mut self.problem {
                 found.get_or_insert_with(|| node.describe());
                 let hint = hint(expected, node);
@@ -96,6 +100,15 @@ impl Fault {
         }
         self.victim.get_or_insert(super::identity(node));
         self
+    }
+
+    /// Whether it is wrong whatever else a list or a mapping may hold.
+    pub(crate) fn stands_alone(&self) -> bool {
+        match self.problem {
+            Problem::Missing(_) => false,
+            Problem::Custom(_) => self.of_scalar,
+            Problem::Expected { .. } | Problem::UnknownKey { .. } | Problem::UnknownWord { .. } => true,
+        }
     }
 
     /// The diagnostic for people.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::locate::{Source, located, source};
-use super::{Declared, Instance, Scope, subject, unknown};
+use super::{Declared, Instance, Scope, existing, subject, unknown};
 use crate::compose::decode::At;
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::Place;
@@ -73,8 +73,13 @@ impl Images {
     ) -> Option<Boot> {
         match (&instance.spec.image, &instance.spec.boot) {
             (Some(image), None) => self.image(scope, instance, image, mistakes).map(Boot::Image),
+            (None, Some(boot)) if boot.existing.is_some() => existing::machine(instance, boot, mistakes),
             (None, Some(boot)) if boot.cdrom.is_some() => self.disc(scope, instance, boot, mistakes),
             (None, Some(boot)) => {
+                if let Some(start) = &boot.start {
+                    let alone = Diagnostic::error("`start` is for a machine that somebody else made");
+                    mistakes.push(alone.at(start.place, "not here").hint("`up` starts all others"));
+                }
                 if boot.kernel.is_none() {
                     let lacks =
                         Diagnostic::error(format!("`boot` of {} lacks a `kernel` or a `cdrom`", subject(instance)));

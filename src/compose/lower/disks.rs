@@ -92,7 +92,8 @@ pub(super) fn of(instance: &Instance<file::Vm>, volumes: &Known<'_>, mistakes: &
     let mut names: BTreeMap<VolumeName, Place> = BTreeMap::new();
     let explicit: BTreeSet<&str> =
         instance.spec.disks.iter().filter_map(|disk| disk.name.as_ref()).map(|name| name.as_str()).collect();
-    for (index, disk) in instance.spec.disks.iter().enumerate() {
+    let mut unnamed = unnamed_names(&explicit);
+    for disk in &instance.spec.disks {
         match (&disk.volume, &disk.size) {
             (Some(volume), None) => {
                 if let Some(name) = &disk.name {
@@ -112,7 +113,7 @@ pub(super) fn of(instance: &Instance<file::Vm>, volumes: &Known<'_>, mistakes: &
             }
             (None, Some(size)) => {
                 check_size(size, mistakes);
-                let name = own_name(disk, index, &explicit, mistakes);
+                let name = own_name(disk, &mut unnamed, mistakes);
                 let place = disk.name.as_ref().map_or(disk.place, |name| name.place);
                 if let Some(first) = name.clone().and_then(|name| names.insert(name, place)) {
                     let name = name.as_ref().map_or("", |name| name.as_str());
@@ -153,16 +154,19 @@ fn named_volume(
     found.map(|declared| Disk::Volume { volume: declared.name.clone() })
 }
 
+/// Names for disks that have none, in their order among themselves: so that a volume or a disk with a name may be put
+/// before or behind them, and they stay what they are.
+fn unnamed_names<'a>(explicit: &'a BTreeSet<&str>) -> impl Iterator<Item = VolumeName> + 'a {
+    let numbered = (1_u32..).map(|n| format!("disk{n}"));
+    numbered.filter(|name| !explicit.contains(name.as_str())).filter_map(|name| VolumeName::new(name).ok())
+}
+
 fn own_name(
     disk: &At<file::Disk>,
-    index: usize,
-    explicit: &BTreeSet<&str>,
+    unnamed: &mut impl Iterator<Item = VolumeName>,
     mistakes: &mut Vec<Diagnostic>,
 ) -> Option<VolumeName> {
-    let Some(name) = &disk.name else {
-        let numbered = (index + 1..).map(|n| format!("disk{n}"));
-        return numbered.filter(|name| !explicit.contains(name.as_str())).find_map(|name| VolumeName::new(name).ok());
-    };
+    let Some(name) = &disk.name else { return unnamed.next() };
     if name.value == ROOT {
         let taken = Diagnostic::error(format!("`{ROOT}` is the name of the disk that the vm boots from"));
         mistakes.push(taken.at(name.place, "take another name"));

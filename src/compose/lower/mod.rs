@@ -6,6 +6,7 @@
 mod boot;
 mod depends;
 mod disks;
+pub(super) mod existing;
 mod guest;
 mod health;
 mod locate;
@@ -172,6 +173,7 @@ pub(crate) fn lower(
     let known = disks::Known::new(&resources.volumes);
     disks::check_use(&known, instances, mistakes);
     ports::check(instances, mistakes);
+    existing::check(instances, mistakes);
     let Settled { networks, mut interfaces } = settled;
     let mut origins = BTreeMap::new();
     let mut vms = BTreeMap::new();

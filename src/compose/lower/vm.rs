@@ -33,7 +33,8 @@ pub(super) fn lower(
     mistakes: &mut Vec<Diagnostic>,
 ) -> Vm {
     let spec = &instance.spec;
-    let addressed = spec.networks.as_ref().is_none_or(|networks| !networks.0.is_empty());
+    let addressed = !matches!(boot, Some(Boot::Existing { .. }));
+    let addressed = addressed && spec.networks.as_ref().is_none_or(|networks| !networks.0.is_empty());
     if let Some(disk) = &spec.disk {
         disks::check_size(disk, mistakes);
     }

@@ -24,7 +24,8 @@ pub(crate) struct Healthcheck {
     pub(crate) agent: Option<At<bool>>,
     /// A command in the guest, run by its agent, exits with 0. A text is run by `sh -c`. Example: `exec: [pg_isready, -q]`
     pub(crate) exec: Option<At<Command>>,
-    /// An SSH server on this port of the vm introduces itself. Example: `ssh: true`
+    /// An SSH server on this port of the vm introduces itself, and lets in whom `ssh` says, where account and key are known
+    /// here. Example: `ssh: true`
     pub(crate) ssh: Option<At<SshProbe>>,
     /// cloud-init has finished without error; needs the guest agent. An error of cloud-init's fails at once.
     /// Example: `cloud_init: true`
@@ -66,7 +67,7 @@ pub(crate) struct Probes {
     pub(crate) agent: Option<At<bool>>,
     /// A command in the guest exits with 0.
     pub(crate) exec: Option<At<Command>>,
-    /// An SSH server introduces itself.
+    /// An SSH server introduces itself, and lets in whom `ssh` says, where account and key are known here.
     pub(crate) ssh: Option<At<SshProbe>>,
     /// cloud-init has finished without error.
     pub(crate) cloud_init: Option<At<bool>>,

@@ -26,7 +26,7 @@ pub(crate) struct Vm {
     /// The image that its root disk is an overlay of: a name under `images`, a path, a URL, or a well-known
     /// name. Either this or `boot` must be given. Example: `image: debian:12`
     pub(crate) image: Option<At<String>>,
-    /// A kernel that the hypervisor loads itself, or an installation disc, in place of an image.
+    /// A kernel that the hypervisor loads itself, an installation disc, or a machine that is there, in place of an image.
     pub(crate) boot: Option<At<Boot>>,
     /// Number of virtual CPUs. Default: 1
     pub(crate) cpus: Option<At<u32>>,
@@ -126,7 +126,8 @@ pub(crate) struct Lost {
     pub(crate) health: bool,
 }
 
-/// A kernel that the hypervisor loads itself, or a disc that installs something on an empty root disk.
+/// A kernel that the hypervisor loads itself, a disc that installs something on an empty root disk, or a machine that is
+/// there.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Boot {
@@ -141,6 +142,11 @@ pub(crate) struct Boot {
     /// In place of a kernel, the disc's file, a path or a URL: the vm has an empty root disk of the size `disk`, starts from
     /// that where it can, and from the disc until then. Example: `cdrom: ./debian-12-netinst.iso`
     pub(crate) cdrom: Option<At<String>>,
+    /// In place of all these, the name of a machine on the hypervisor that somebody else made: it is started, stopped and
+    /// waited for with the others, and all that it consists of stays its maker's. `vmcompose import` writes this.
+    pub(crate) existing: Option<At<String>>,
+    /// Of such a machine, whether `up` starts it; else it is left as it is found, running or not. Default: true
+    pub(crate) start: Option<At<bool>>,
 }
 
 /// A further disk: either `volume`, or `size` with an optional `name`.
@@ -151,7 +157,7 @@ pub(crate) struct Disk {
     pub(crate) volume: Option<At<String>>,
     /// Size of a disk of the vm's own.
     pub(crate) size: Option<At<Bytes>>,
-    /// Name of a disk of the vm's own. Default: disk1, disk2, … by its place in the list
+    /// Name of a disk of the vm's own. Default: disk1, disk2, … by its place among those without one
     pub(crate) name: Option<At<String>>,
     /// Where the guest mounts it; one that is empty gets a file system first. Example: `mount: /var/lib/postgresql`
     pub(crate) mount: Option<At<String>>,

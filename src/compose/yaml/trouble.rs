@@ -5,7 +5,7 @@
 use crate::compose::diagnostic::Diagnostic;
 use crate::compose::place::{Extent, FileId};
 
-use super::{DEPTH, NODES};
+use super::{DEPTH, NODES, Stop};
 
 /// A mistake if the text holds what no text file holds.
 pub(super) fn not_text(file: FileId, text: &str) -> Option<Diagnostic> {
@@ -38,25 +38,27 @@ pub(super) fn unknown_tag(tag: &saphyr_parser::Tag, at: Extent) -> Diagnostic {
 }
 
 /// A list or a mapping as a key. Nearly always a template that YAML takes for two nested mappings.
-pub(super) fn key_not_text(text: &str, at: Extent) -> Diagnostic {
+pub(super) fn key_not_text(text: &str, at: Extent) -> Stop {
     let start = at.start as usize;
     let before = text.get(..start).unwrap_or("");
     if before.ends_with('{') || text.get(start..).is_some_and(|rest| rest.starts_with("{{")) {
         let from = before.strip_suffix('{').map_or(start, str::len);
         return unquoted_template(text, Extent::new(at.file, from..from + 2));
     }
-    Diagnostic::error("a key must be a plain text, not a list or a mapping").at(at, "used as a key")
+    Diagnostic::error("a key must be a plain text, not a list or a mapping").at(at, "used as a key").into()
 }
 
-fn unquoted_template(text: &str, at: Extent) -> Diagnostic {
+fn unquoted_template(text: &str, at: Extent) -> Stop {
     let rest = text.get(at.start as usize..).unwrap_or("");
     let line = rest.lines().next().unwrap_or("").trim_end();
     // A comment is no part of the value.
     let value = line.split(" #").next().unwrap_or(line).trim_end();
     let value = if in_flow(text, at.start as usize) { first_of_flow(value) } else { value };
-    Diagnostic::error("a template must be quoted, because YAML reads `{` as the start of a mapping")
-        .at(at.slice(0..value.len()), "needs quotes")
-        .hint(format!("write `{}`", quoted(value)))
+    let at = at.slice(0..value.len());
+    let mistake = Diagnostic::error("a template must be quoted, because YAML reads `{` as the start of a mapping")
+        .at(at, "needs quotes")
+        .hint(format!("write `{}`", quoted(value)));
+    Stop { mistake, unquoted: Some(at) }
 }
 
 /// Whether a value stands between the braces or brackets of its line.
@@ -68,7 +70,8 @@ fn in_flow(text: &str, at: usize) -> bool {
 
 /// What of the rest of such a line belongs to a value that begins with a template.
 fn first_of_flow(rest: &str) -> &str {
-    let template = rest.find("}}").map_or(rest.len(), |end| end + 2);
+    let close = if rest.starts_with("{%") { rest.rfind("%}") } else { rest.find("}}") };
+    let template = close.map_or(rest.len(), |close| close + 2);
     let end = rest[template..].find([',', '}', ']']).map_or(rest.len(), |end| template + end);
     rest[..end].trim_end()
 }
@@ -78,17 +81,22 @@ fn quoted(value: &str) -> String {
 }
 
 /// The parser's complaint, with the place mended and a hint where the cause is a usual one.
-pub(super) fn syntax(file: FileId, text: &str, offset: usize, info: &str) -> Diagnostic {
+pub(super) fn syntax(file: FileId, text: &str, offset: usize, info: &str) -> Stop {
     let offset = offset.min(text.len());
     let start = text[..floor(text, offset)].rfind('\n').map_or(0, |at| at + 1);
-    let line = text[start..].lines().next().unwrap_or("");
-    if let Some(at) = template_near(text, start) {
-        return unquoted_template(text, Extent::new(file, at..at + 2));
+    match template_near(text, start) {
+        Some(at) => unquoted_template(text, Extent::new(file, at..at + 2)),
+        None => complaint(file, text, (start, offset), info).into(),
     }
-    let indent = line.len() - line.trim_start().len();
-    if let Some(tab) = line[..indent].find('\t') {
+}
+
+fn complaint(file: FileId, text: &str, (start, offset): (usize, usize), info: &str) -> Diagnostic {
+    let line = text[start..].lines().next().unwrap_or("");
+    // The parser may stumble at the end of the line before.
+    let next = text[start..].find('\n').map_or(text.len(), |end| start + end + 1);
+    if let Some(tab) = tab_in_indentation(text, start).or_else(|| tab_in_indentation(text, next)) {
         return Diagnostic::error("a tab in the indentation: YAML allows only spaces there")
-            .at(Extent::new(file, start + tab..start + tab + 1), "a tab")
+            .at(Extent::new(file, tab..tab + 1), "a tab")
             .hint("replace the tab by spaces");
     }
     if let Some(diagnostic) = no_space(file, text, start) {
@@ -100,6 +108,13 @@ pub(super) fn syntax(file: FileId, text: &str, offset: usize, info: &str) -> Dia
     let end = text[floor(text, offset)..].chars().next().map_or(offset, |c| offset + c.len_utf8());
     let extent = Extent::new(file, floor(text, offset)..end.max(floor(text, offset)));
     Diagnostic::error(format!("not valid YAML: {info}")).at(extent, "here").maybe_hint(hint(info, line))
+}
+
+/// Where a tab is among what the line that begins at `start` is indented by.
+fn tab_in_indentation(text: &str, start: usize) -> Option<usize> {
+    let line = text[start..].lines().next()?;
+    let indent = line.len() - line.trim_start().len();
+    (indent < line.len()).then(|| line[..indent].find('\t').map(|tab| start + tab))?
 }
 
 /// `key:value`, on the line of the complaint or the last one before with anything in it: the parser takes it for a text,
@@ -123,18 +138,18 @@ fn no_space(file: FileId, text: &str, start: usize) -> Option<Diagnostic> {
     })
 }
 
-/// Where an unquoted `{{` begins a value, on the line of the complaint or the one before.
+/// Where an unquoted `{{` or `{%` begins a value, on the line of the complaint or the one before.
 fn template_near(text: &str, start: usize) -> Option<usize> {
     let before = text[..start].trim_end_matches('\n').rfind('\n').map_or(0, |at| at + 1);
     [start, before].into_iter().find_map(|from| {
         let line = text[from..].lines().next()?;
-        let value = [": {{", "- {{"].iter().filter_map(|mark| line.find(mark)).min()?;
+        let value = [": {{", "- {{", ": {%", "- {%"].iter().filter_map(|mark| line.find(mark)).min()?;
         let quoted = line[..value].contains(['"', '\'']);
         (!quoted).then_some(from + value + 2)
     })
 }
 
-fn floor(text: &str, mut offset: usize) -> usize {
+pub(super) fn floor(text: &str, mut offset: usize) -> usize {
     while !text.is_char_boundary(offset) {
         offset -= 1;
     }

@@ -23,7 +23,7 @@ pub enum Probe {
     },
     /// An HTTP request is answered as it should be.
     Http(Box<Http>),
-    /// An SSH server introduces itself.
+    /// An SSH server introduces itself, and lets in who has a key to it.
     Ssh {
         /// Where to; the vm's first address by default.
         host: Option<String>,

@@ -30,6 +30,8 @@ impl Operation {
             Self::FillSeed(seed) => Self::ScrubSeed(seed.clone()),
             Self::DefineVm(vm) => Self::UndefineVm(vm.clone()),
             Self::UndefineVm(vm) => Self::DefineVm(vm.clone()),
+            Self::AdoptVm(vm) => Self::ReleaseVm(vm.clone()),
+            Self::ReleaseVm(vm) => Self::AdoptVm(vm.clone()),
             Self::RecordVm { from, to } => Self::RecordVm { from: to.clone(), to: from.clone() },
             Self::RedefineVm { from, to } => Self::RedefineVm { from: to.clone(), to: from.clone() },
             Self::SetMemory { vm, from, to } => Self::SetMemory { vm: vm.clone(), from: *to, to: *from },

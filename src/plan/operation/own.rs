@@ -48,7 +48,7 @@ impl VmDisk {
                 let name = VolumeName::new(Self::ROOT).expect("`root` is a legal name");
                 Some(own(name, vm.disk, None))
             }
-            Boot::Kernel { .. } => None,
+            Boot::Kernel { .. } | Boot::Existing { .. } => None,
         };
         let others = vm.disks.iter().filter_map(|disk| match disk {
             Disk::Own { name, size } => Some(own(name.clone(), Some(*size), None)),

@@ -36,6 +36,8 @@ impl fmt::Display for Operation {
             Self::DeleteSeed { vm, .. } => write!(f, "delete the cloud-init seed of vm `{vm}`"),
             Self::DefineVm(vm) => write!(f, "define vm `{}`", vm.name),
             Self::UndefineVm(vm) => write!(f, "undefine vm `{}`", vm.name),
+            Self::AdoptVm(vm) => write!(f, "adopt vm `{}`", vm.name),
+            Self::ReleaseVm(vm) => write!(f, "release vm `{}`", vm.name),
             Self::RedefineVm { to, .. } => write!(f, "redefine vm `{}`", to.name),
             Self::SetMemory { vm, to, .. } => write!(f, "set the memory of vm `{vm}` to {to}"),
             Self::SetCpus { vm, to, .. } => write!(f, "set the cpus of vm `{vm}` to {to}"),

@@ -54,7 +54,7 @@ pub(super) fn spec(operation: &Operation) -> Option<Spec> {
         Operation::UploadImage(image) => Some(Spec::Image(image.clone())),
         Operation::DefineNetwork(network) => Some(Spec::Network(network.clone())),
         Operation::CreateVolume(volume) => Some(Spec::Volume(volume.clone())),
-        Operation::DefineVm(vm) => Some(Spec::Vm(vm.clone())),
+        Operation::DefineVm(vm) | Operation::AdoptVm(vm) => Some(Spec::Vm(vm.clone())),
         Operation::RedefineVm { from, to } if from.generation != to.generation => Some(Spec::Vm(to.clone())),
         _ => None,
     }
@@ -121,6 +121,7 @@ fn boot(boot: &Boot) -> String {
     match boot {
         Boot::Image(image) => format!("image {}", reference(image)),
         Boot::Cdrom(disc) => format!("disc {}, onto an empty disk", reference(disc)),
+        Boot::Existing { machine, .. } => format!("machine `{}`, as somebody else made it", tame(machine)),
         Boot::Kernel { kernel, initrd, cmdline } => {
             let initrd = initrd.as_ref().map(|initrd| format!(", initrd {}", reference(initrd))).unwrap_or_default();
             let cmdline = if cmdline.is_empty() { String::new() } else { format!(", cmdline `{}`", tame(cmdline)) };

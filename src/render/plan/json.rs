@@ -61,6 +61,8 @@ pub fn json(plan: &Plan) -> Value {
             "restart": plan.count(Action::Restart),
             "replace": plan.count(Action::Replace),
             "delete": plan.count(Action::Delete),
+            "adopt": plan.count(Action::Adopt),
+            "release": plan.count(Action::Release),
             "unchanged": plan.unchanged.len(),
         },
         "waves": waves,

@@ -11,7 +11,7 @@ use anstyle::Style;
 pub use json::{VERSION, json, schema};
 
 use crate::names::ResourceId;
-use crate::plan::{Action, Effect, Gate, Milestone, Plan, Step};
+use crate::plan::{Action, Effect, Gate, Milestone, Operation, Plan, Step};
 use crate::render::layout::{Text, pad, tame, width};
 use crate::render::message::hint;
 use crate::render::style::{Palette, paint};
@@ -51,7 +51,16 @@ pub fn text(plan: &Plan, palette: &Palette) -> String {
 /// The last line: "Plan: 8 to create, 1 to start, 0 to update, 0 to delete; 3 unchanged."
 pub fn summary(plan: &Plan) -> String {
     let always = [Action::Create, Action::Start, Action::Update, Action::Delete];
-    let counted = [Action::Create, Action::Start, Action::Update, Action::Restart, Action::Replace, Action::Delete];
+    let counted = [
+        Action::Create,
+        Action::Adopt,
+        Action::Start,
+        Action::Update,
+        Action::Restart,
+        Action::Replace,
+        Action::Release,
+        Action::Delete,
+    ];
     let told = |action: &Action| always.contains(action) || plan.count(*action) > 0;
     let part = |action: Action| format!("{} to {}", plan.count(action), action.as_str());
     let parts: Vec<String> = counted.into_iter().filter(told).map(part).collect();
@@ -166,6 +175,15 @@ fn lines(steps: &[&Step], step: &Step, palette: &Palette) -> Vec<(String, String
     } else if let Gate::Healthy { healthcheck, .. } = &step.gate {
         lines.push(("gate".to_owned(), fields::gate(healthcheck)));
     }
+    for operation in &step.operations {
+        if let Operation::ReleaseVm(vm) = operation
+            && let Some(machine) = vm.existing()
+        {
+            let stays =
+                format!("machine `{}` with its definition and all its disks, as somebody else made it", tame(machine));
+            lines.push(("stays".to_owned(), stays));
+        }
+    }
     if let Some(effect) = step.effect {
         let lost: Vec<String> = step.operations.iter().filter_map(destroyed).collect();
         let value = match lost.as_slice() {
@@ -188,6 +206,7 @@ fn waits(steps: &[&Step], step: &Step) -> String {
 fn reached(other: &Step, milestone: Milestone) -> &'static str {
     match (&other.resource, other.action, milestone) {
         (_, Action::Delete, _) => " (gone)",
+        (_, Action::Release, _) => " (released)",
         (_, Action::Stop, _) => " (stopped)",
         (_, Action::Pause, _) => " (paused)",
         (ResourceId::Vm(_), _, Milestone::Passed) if other.gate.is_completion() => " (completed)",
@@ -199,12 +218,16 @@ fn reached(other: &Step, milestone: Milestone) -> &'static str {
 
 fn colour(action: Action, palette: &Palette) -> Style {
     match action {
-        Action::Create | Action::Snapshot => palette.good,
+        Action::Create | Action::Adopt | Action::Snapshot => palette.good,
         Action::Start | Action::Resume | Action::Thaw => palette.busy,
         Action::Update | Action::Restart | Action::Replace | Action::Restore => palette.change,
-        Action::Stop | Action::Pause | Action::Suspend | Action::Freeze | Action::Delete | Action::Forget => {
-            palette.bad
-        }
+        Action::Stop
+        | Action::Pause
+        | Action::Suspend
+        | Action::Freeze
+        | Action::Delete
+        | Action::Release
+        | Action::Forget => palette.bad,
         Action::Verify => Style::new(),
     }
 }

@@ -1,0 +1,230 @@
+//! `wait`, `run`, `port`, `version` as a shell sees them, on the test driver.
+
+use crate::support::desk::Desk;
+use crate::support::qemu::enabled;
+use virt::domain::Domain;
+
+const SICK: &str = "\
+vms:
+  db: { boot: { kernel: kernel } }
+  sick: { boot: { kernel: kernel }, healthcheck: { host: [\"false\"], interval: 1s, retries: 1, start_period: 0s } }
+";
+
+const PAIR: &str = "\
+vms:
+  db: { boot: { kernel: kernel } }
+  web: { boot: { kernel: kernel }, depends_on: [db], ports: [\"127.0.0.1:18080:80\", \"5353:53/udp\"] }
+";
+
+fn states(desk: &Desk) -> String {
+    let shape: serde_json::Value =
+        serde_json::from_str(&desk.run(&["ps", "-a", "--format", "json"]).expect(0).stdout).expect("json");
+    let vms = shape["vms"].as_array().expect("a list").iter();
+    let words =
+        vms.map(|vm| format!("{} {}", vm["vm"].as_str().expect("a name"), vm["state"].as_str().expect("a state")));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn waiting_ends_with_what_was_waited_for_or_says_what_it_saw() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(SICK);
+    assert!(desk.run(&["wait"]).expect(1).stderr.contains("has no vms"));
+    desk.run(&["up", "--on-failure", "keep"]).expect(7);
+    let none = desk.run(&["wait", "db"]).expect(8);
+    assert!(none.stderr.contains("vm `db` has no healthcheck"), "{}", none.stderr);
+    let sick = desk.run(&["wait"]).expect(6);
+    assert!(sick.stderr.contains("vm `sick` is not healthy"), "{}", sick.stderr);
+    assert!(!sick.stderr.contains("is not as before"), "nothing was done:\n{}", sick.stderr);
+    let busy = desk.run(&["wait", "db", "--for", "completed", "--timeout", "10ms"]).expect(6).stderr;
+    assert!(busy.contains("vm `db` has not completed in ") && busy.contains("the vm still runs"), "{busy}");
+    assert!(!busy.contains("health"), "nobody asked for that: {busy}");
+    let still = desk.run(&["wait", "db", "--for", "stopped", "--timeout", "1ms"]).expect(6);
+    assert!(still.stderr.contains("error: not stopped within 1ms: `db`"), "{}", still.stderr);
+    let keeper = desk.keeper.as_ref().expect("online");
+    let name = format!("{}-db", desk.project);
+    Domain::lookup_by_name(keeper, &name).and_then(|domain| domain.shutdown()).expect("it ends");
+    desk.run(&["wait", "db", "--for", "completed", "--timeout", "1m"]).expect(0);
+    desk.run(&["wait", "db", "--for", "stopped"]).expect(0);
+    desk.run(&["start", "db"]).expect(0);
+    desk.run(&["kill", "db"]).expect(0);
+    let killed = desk.run(&["wait", "db", "--for", "completed"]).expect(6).stderr;
+    assert!(killed.contains("vm `db` cannot complete: ") && !killed.contains("healthy"), "{killed}");
+    desk.run(&["down"]).expect(0);
+}
+
+#[test]
+fn a_command_in_a_vm_leaves_running_only_what_ran() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(PAIR);
+    desk.run(&["up"]).expect(0);
+    desk.run(&["stop"]).expect(0);
+    // The test driver has no agents: the command cannot be run, and what was started for it stops again.
+    let run = desk.run(&["run", "web", "--", "true"]);
+    assert!(run.code != 0 && run.stderr.contains("vm `web`: started"), "{}", run.stderr);
+    assert_eq!(states(&desk), "db stopped, web stopped");
+    desk.run(&["start", "db"]).expect(0);
+    let kept = desk.run(&["run", "--keep", "web", "--", "true"]);
+    assert!(kept.code != 0 && !kept.stderr.contains("stopped"), "{}", kept.stderr);
+    assert_eq!(states(&desk), "db running, web running");
+    assert!(desk.run(&["run", "wbe", "true"]).expect(1).stderr.contains("did you mean `web`?"));
+    desk.run(&["down"]).expect(0);
+}
+
+#[test]
+fn ports_are_printed_as_they_are_published() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(PAIR);
+    desk.run(&["up"]).expect(0);
+    assert_eq!(desk.run(&["port", "web"]).expect(0).stdout, "80/tcp -> 127.0.0.1:18080\n53/udp -> 0.0.0.0:5353\n");
+    assert_eq!(desk.run(&["port", "web", "80"]).expect(0).stdout, "127.0.0.1:18080\n");
+    let all: serde_json::Value =
+        serde_json::from_str(&desk.run(&["port", "web", "--format", "json"]).expect(0).stdout).expect("json");
+    let tcp = serde_json::json!({ "address": "127.0.0.1", "host": 18080, "guest": 80 });
+    assert_eq!(all["ports"], serde_json::json!([tcp, { "host": 5353, "guest": 53, "udp": true }]));
+    assert!(desk.run(&["port", "web", "53"]).expect(1).stderr.contains("no port 53/tcp of vm `web` is published"));
+    assert!(desk.run(&["port", "db"]).expect(1).stderr.contains("no port of vm `db` is published"));
+    desk.run(&["down"]).expect(0);
+}
+
+#[test]
+fn versions_are_there_for_programs_with_and_without_a_hypervisor() {
+    if !enabled() {
+        return;
+    }
+    let version = |uri: &str| -> serde_json::Value {
+        let run = Desk::offline(PAIR).run_on(uri, &["version", "--format", "json"]).expect(0);
+        serde_json::from_str(&run.stdout).expect("json")
+    };
+    let there = version("test:///default");
+    assert_eq!((&there["version"], &there["driver"]), (&1.into(), &"TEST".into()));
+    assert_eq!(there["vmcompose"], env!("CARGO_PKG_VERSION"));
+    assert!(version("test:///nowhere/at/all.xml")["libvirt"].is_null());
+}
+
+#[test]
+fn what_vms_take_is_told_and_what_is_not_counted_is_no_zero() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(PAIR);
+    assert!(desk.run(&["stats"]).expect(1).stderr.contains("has no vms"));
+    desk.run(&["up"]).expect(0);
+    desk.run(&["stop", "web"]).expect(0);
+    let told = |arguments: &[&str]| -> Vec<(String, String, bool)> {
+        let run = desk.run(&[&["stats", "--format", "json"], arguments].concat()).expect(0);
+        let shape: serde_json::Value = serde_json::from_str(&run.stdout).expect("json");
+        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        let vms = shape["vms"].as_array().expect("a list").iter();
+        vms.map(|vm| (text(&vm["vm"]), text(&vm["state"]), vm["cpu_percent"].is_null())).collect()
+    };
+    let row = |vm: &str, state: &str| (vm.to_owned(), state.to_owned(), true);
+    assert_eq!(told(&[]), [row("db", "running")], "the test driver counts nothing");
+    assert_eq!(told(&["-a"]), [row("db", "running"), row("web", "stopped")]);
+    assert_eq!(told(&["web"]), [row("web", "stopped")]);
+    assert!(desk.run(&["stats", "wbe"]).expect(1).stderr.contains("did you mean `web`?"));
+    let none = desk.run(&["top", "db"]).expect(4);
+    assert!(none.stderr.contains("vm `db`"), "there is no agent: {}", none.stderr);
+    assert!(desk.run(&["top", "web"]).expect(4).stderr.contains("vm `web` does not run"));
+    desk.run(&["down"]).expect(0);
+}
+
+const MIXED: &str = "\
+networks: { net: {} }
+volumes: { kept: { size: 1MiB }, spare: { size: 1MiB } }
+vms:
+  db: { boot: { kernel: kernel }, networks: [net], disks: [{ volume: kept }], labels: { tier: data } }
+  web: { boot: { kernel: kernel }, replicas: 2, labels: { tier: front, public: \"yes\" } }
+";
+
+#[test]
+fn tables_show_the_rows_that_are_asked_for() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(MIXED);
+    desk.run(&["up"]).expect(0);
+    desk.run(&["stop", "web-2"]).expect(0);
+    let shown = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        desk.run(&words).expect(0).stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(shown("ps -q"), "db web-1");
+    assert_eq!(shown("ps -q --filter status=stopped"), "web-2", "who asks for what is stopped need not say -a");
+    assert_eq!(shown("ps -q --filter name=web-*"), "web-1");
+    assert_eq!(shown("ps -aq --filter name=web-* --filter name=db"), "db web-1 web-2");
+    assert_eq!(shown("ps -q --filter label=tier"), "db web-1");
+    assert_eq!(shown("ps -q --filter label=tier=front --filter label=public=yes"), "web-1");
+    assert_eq!(shown("ps -q --filter label=tier=data --filter label=public"), "");
+    assert_eq!(shown("ps -q --filter health=healthy"), "");
+    assert_eq!(shown(&format!("ls -q --filter name={} --filter status=running", desk.project)), desk.project);
+    assert_eq!(shown(&format!("ls -q --filter name={} --filter status=crashed", desk.project)), "");
+    assert_eq!(shown("network list -q --filter mode=nat --filter vm=db"), "net");
+    assert_eq!(shown("network list -q --filter status=stopped"), "");
+    assert_eq!(shown("volume list -q --filter used=no"), "spare");
+    assert_eq!(shown("volume list -q --filter vm=*-db"), "", "vms are named as in the file");
+    assert_eq!(shown("volume list -q --filter vm=db"), "kept");
+    assert_eq!(shown("images -q --filter vm=web-2"), "kernel");
+    assert_eq!(shown("images -q --filter format=qcow2"), "");
+    let images: serde_json::Value =
+        serde_json::from_str(&desk.run(&["images", "--format", "json"]).expect(0).stdout).expect("json");
+    let kernel = &images["images"][0];
+    assert_eq!(kernel["vms"], serde_json::json!(["db", "web-1", "web-2"]));
+    assert!(kernel["size_bytes"] == "a kernel".len() && kernel["digest"].is_string(), "{kernel}");
+    let typo = desk.run(&["ps", "--filter", "state=up"]).expect(1);
+    assert!(typo.stderr.contains("it is by `name`, `status`"), "{}", typo.stderr);
+    desk.run(&["down", "--volumes", "--yes"]).expect(0);
+}
+
+const FLEET: &str = "\
+networks: { net: {} }
+vms:
+  db: { boot: { kernel: kernel }, networks: [net] }
+  api: { boot: { kernel: kernel }, networks: [net], replicas: 2, depends_on: [db], disks: [{ name: data, size: 1MiB }] }
+  web: { boot: { kernel: kernel } }
+";
+
+#[test]
+fn a_group_grows_and_shrinks_and_nothing_else_does() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online(FLEET);
+    // What it depends on comes up too; `web` has nothing to do with it.
+    let grown = desk.run(&["scale", "api=3"]).expect(0);
+    assert_eq!(states(&desk), "api-1 running, api-2 running, api-3 running, db running, web missing");
+    assert!(
+        grown.stderr.contains("the file has `replicas: 2` for `api`: `up` leaves the others alone"),
+        "{}",
+        grown.stderr
+    );
+    let again = desk.run(&["scale", "api=3"]).expect(0);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+    // As it says, so it is.
+    desk.run(&["up"]).expect(0);
+    assert_eq!(states(&desk), "api-1 running, api-2 running, api-3 running, db running, web running");
+
+    let asked = desk.run(&["scale", "api=1"]).expect(8);
+    assert!(asked.stderr.contains("disk `data` of vm `api-3`") && asked.stderr.contains("--yes"), "{}", asked.stderr);
+    let shrunk = desk.run(&["scale", "api=1", "--yes"]).expect(0);
+    assert_eq!(states(&desk), "api-1 running, api-2 missing, db running, web running");
+    assert!(shrunk.stderr.contains("`up` makes the others again"), "{}", shrunk.stderr);
+    desk.run(&["scale", "api=0", "--yes"]).expect(0);
+    assert_eq!(states(&desk), "api-1 missing, api-2 missing, db running, web running");
+    let same = desk.run(&["scale", "api=2"]).expect(0);
+    assert!(!same.stderr.contains("the file has"), "it is the file's number: {}", same.stderr);
+    assert!(desk.run(&["plan", "--exit-code"]).expect(0).stdout.contains("nothing to do"));
+
+    let single = desk.run(&["scale", "db=2"]).expect(2);
+    assert!(single.stderr.contains("vm `db` cannot be scaled: it has no `replicas`"), "{}", single.stderr);
+    let typo = desk.run(&["scale", "apj=2"]).expect(1);
+    assert!(typo.stderr.contains("did you mean `api`?"), "{}", typo.stderr);
+    assert!(desk.run(&["scale", "api"]).expect(1).stderr.contains("not of the form VM=N"));
+    desk.run(&["down"]).expect(0);
+}

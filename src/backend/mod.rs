@@ -269,6 +269,8 @@ pub enum ErrorKind {
     NotYet,
     /// The user wanted it to stop.
     Interrupted,
+    /// It failed on the way, and could not be put back: neither as it was nor as it should be.
+    Halfway,
     /// The hypervisor refused or failed.
     Rejected,
 }

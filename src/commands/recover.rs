@@ -169,7 +169,7 @@ fn carry_out(
         return Outcome::Completed;
     }
     let engine = Arc::clone(hypervisor);
-    run::watch(global, &undo.plan, &options, run::Company::default(), async |events| {
+    run::watch(global, &undo.plan, &options, run::Observers::default(), async |events| {
         execute::recover(undo, engine, &options, events).await
     })
 }

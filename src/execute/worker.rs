@@ -159,7 +159,7 @@ async fn insist<H: Hypervisor>(shop: &Shop<H>, place: Place, operation: &Operati
             }
             Err(error) => error,
         };
-        doubtful |= error.kind == ErrorKind::Unreachable;
+        doubtful |= matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Halfway);
         // Nobody waits a second time for what did not answer in all the time that it had.
         let hangs = began.elapsed() >= shop.patience.deadline(operation);
         let over = missed.get_or_insert_with(Instant::now).elapsed() >= shop.patience.reconnecting;
@@ -200,7 +200,12 @@ async fn patiently<H: Hypervisor>(
                 return Ended::Done;
             }
             Err(error) if error.kind == ErrorKind::NotYet && began.elapsed() < patience => {
-                tell(Message::Waiting(Waiting { attempt, probe: "provision".to_owned(), answer: error.message }));
+                let probe = operation.to_string();
+                tell(Message::Waiting(Waiting { attempt, probe, answer: error.message }));
+            }
+            Err(mut error) if error.kind == ErrorKind::NotYet => {
+                error.message = format!("{}, after {}s of waiting", error.message, began.elapsed().as_secs());
+                return Ended::Failed(Problem::Operation { operation: operation.to_string(), error });
             }
             Err(error) => return Ended::Failed(Problem::Operation { operation: operation.to_string(), error }),
         }

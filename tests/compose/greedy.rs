@@ -9,7 +9,7 @@ use crate::compose::fixture::Fixture;
 /// Address space that `vmcompose` gets here, in KiB: that of two threads that were left behind, with their stacks.
 const SPACE: u32 = 2 << 20;
 /// Debug builds are some ten times slower than what users run, and share the machine with other tests.
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = Duration::from_mins(2);
 const MEMORY: &str = "this template needs too much memory";
 const TIME: &str = "this template takes too long";
 

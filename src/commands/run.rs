@@ -222,7 +222,7 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
     }
     if how.resume && matches!(outcome, Outcome::RolledBack { .. }) {
         let will = recover::Will { force: false, yes: true };
-        let undone = recover::undo_all(global, &hypervisor, older, will, &lost)?;
+        let undone = recover::undo_all(global, &hypervisor, &older, will, &lost)?;
         drop(lock);
         return Ok(if undone == Exit::Done { exit_of(&outcome) } else { undone });
     }

@@ -173,6 +173,16 @@ fn without_record(xml: &str) -> String {
 }
 
 #[test]
+fn machines_may_be_replicas_and_the_file_can_be_printed_and_read_again() {
+    let text = "vms: { m: { replicas: 2, boot: { existing: 'm-{{ index }}' }, cpus: 1, memory: 64MiB } }\n";
+    let desk = Desk::offline(text);
+    let printed = desk.run(&["config"]).expect(0).stdout;
+    assert!(printed.contains("existing: m-2"), "{printed}");
+    fs::write(desk.path().join("vmcompose.yaml"), &printed).expect("written");
+    assert_eq!(desk.run(&["config"]).expect(0).stdout, printed);
+}
+
+#[test]
 fn a_run_of_adoption_that_fails_is_undone() {
     use support::{faulty::Faulty, project};
     use vmcompose::backend::Hypervisor as _;

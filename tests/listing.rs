@@ -10,6 +10,9 @@ use support::qemu::enabled;
 use virt::domain::Domain;
 use virt_sys::{VIR_DOMAIN_AFFECT_CONFIG, VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_METADATA_ELEMENT};
 
+/// In seconds.
+const DAY: u64 = 86_400;
+
 const NAMESPACE: &str = "https://vmcompose.dev/xmlns/libvirt/1";
 
 /// What `ps` says of the first vm.
@@ -24,7 +27,6 @@ fn a_vm_is_as_old_as_it_is_and_not_as_what_was_last_changed_of_it() {
     if !enabled() {
         return;
     }
-    const DAY: u64 = 86_400;
     let file = |label: &str| {
         format!(
             "vms: {{ db: {{ boot: {{ kernel: kernel }}, labels: {{ a: {label} }}, disks: [{{ name: data, size: 1MiB }}] }} }}\n"

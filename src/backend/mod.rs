@@ -140,6 +140,8 @@ impl Sign {
 pub enum Change {
     /// What it is for.
     Made,
+    /// What it is for, but by force: the guest was asked first, and did not do it in the time that it had.
+    Forced,
     /// Nothing: it was so before.
     None,
 }
@@ -267,6 +269,8 @@ pub enum ErrorKind {
     NotYet,
     /// The user wanted it to stop.
     Interrupted,
+    /// It failed on the way, and could not be put back: neither as it was nor as it should be.
+    Halfway,
     /// The hypervisor refused or failed.
     Rejected,
 }

@@ -6,7 +6,7 @@
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
     0  done
-    1  the command line or a file cannot be read
+    1  the command line or a file cannot be read, or a name is not there
     2  the compose file is wrong
     3  no connection to the hypervisor
     4  a vm operation failed

@@ -119,6 +119,9 @@ pub struct Restore {
     /// The vms, replicas by their own names; all that are in it where none is named
     #[arg(value_name = "VM")]
     pub vms: Vec<VmName>,
+    /// Take the disks alone first: where this fails or is undone, vms that run now are booted
+    #[arg(long, conflicts_with = "no_safety")]
+    pub no_memory: bool,
     /// Do not take what is now first: then it is lost
     #[arg(long)]
     pub no_safety: bool,

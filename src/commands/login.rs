@@ -100,7 +100,7 @@ pub(super) fn way(
 pub(super) fn find<'a>(actual: &'a ActualState, name: &VmName) -> Result<(&'a Vm, &'a Actual), Error> {
     let found = actual.resources.get(&ResourceId::Vm(name.clone()));
     let vm = found.and_then(|found| Some((found.recorded.as_vm()?, found)));
-    vm.ok_or_else(|| missing(actual, name).into())
+    vm.ok_or_else(|| missing(actual, name))
 }
 
 /// The way into a vm, whether it runs or not. `made` is when it was, in seconds since 1970.
@@ -184,13 +184,14 @@ pub(super) fn named(hypervisor: &Libvirt, project: &ProjectName, vm: &VmName, er
         ErrorKind::NotFound => hypervisor.observe(project).ok().map(|actual| missing(&actual, vm)),
         _ => None,
     };
-    better.unwrap_or(error).into()
+    better.unwrap_or_else(|| error.into())
 }
 
-fn missing(actual: &ActualState, name: &VmName) -> HypervisorError {
+/// A name on the command line that no vm of the project has, whatever was to be done with it.
+pub(super) fn missing(actual: &ActualState, name: &VmName) -> Error {
     let names: Vec<&str> = actual.recorded().filter_map(Spec::as_vm).map(|vm| vm.name.as_str()).collect();
-    HypervisorError::new(ErrorKind::NotFound, format!("vm `{name}` does not exist on the hypervisor"))
-        .with_hint(instead(&names, name.as_str()))
+    let what = format!("vm `{name}` does not exist on the hypervisor");
+    Error::Missing { what, hint: instead(&names, name.as_str()) }
 }
 
 /// What may have been meant.

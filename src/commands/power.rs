@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::cli::{Backwards, Forwards, Global, Restart, Stop};
 use crate::commands::stage::Access;
-use crate::commands::{request, run, stage};
-use crate::compose::suggest;
+use crate::commands::{login, request, run, stage};
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
 use crate::names::{ProjectName, VmName};
@@ -111,10 +110,7 @@ pub(super) fn known(project: &ProjectName, actual: &ActualState, vms: &[VmName])
         }
         return Ok(());
     };
-    let near = suggest::did_you_mean(missing.as_str(), there.iter().map(|vm| vm.as_str()));
-    let listed = "`vmcompose ps -a` shows the vms; `vmcompose up` makes those that are missing".to_owned();
-    let what = format!("vm `{missing}` of project `{project}` does not exist on the hypervisor");
-    Err(Error::Missing { what, hint: near.unwrap_or(listed) })
+    Err(login::missing(actual, missing))
 }
 
 fn already(power: Power, vms: &[VmName]) -> String {

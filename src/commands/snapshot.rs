@@ -18,10 +18,10 @@ use crate::execute::OnFailure;
 use crate::model::{self, Moment, Was};
 use crate::names::{ProjectName, ResourceId, SnapshotName, VmName};
 use crate::plan::Plan;
-use crate::plan::snapshot::{self, Taking, Whole};
+use crate::plan::snapshot::{self, Safety, Taking, Whole};
 use crate::render::snapshots::{self, SnapshotStatus};
 use crate::render::{Answer, Palette, ask, message, output};
-use crate::state::ActualState;
+use crate::state::{ActualState, Phase};
 
 /// Runs one of them.
 pub(super) fn snapshot(global: &Global, command: &Snapshot) -> Result<Exit, Error> {
@@ -126,7 +126,9 @@ fn restore(global: &Global, options: &Restore) -> Result<Exit, Error> {
     let kept = chosen(&snapshot, kept, &options.vms)?;
     let others: Vec<String> = vms(&sight.actual).iter().filter(|vm| !kept.contains_key(vm)).map(quoted).collect();
     let before = (!options.no_safety).then(|| safety(&snapshot.name, &kept));
-    let plan = snapshot::restore(&project, &sight.actual, &kept, before.as_ref())?;
+    let memory = !options.no_memory;
+    let way_back = before.as_ref().map(|snapshot| Safety { snapshot, memory });
+    let plan = snapshot::restore(&project, &sight.actual, &kept, way_back)?;
     if before.is_none() {
         let names: Vec<String> = kept.keys().map(quoted).collect();
         assent(&format!("losing what {} have now", names.join(", ")), options.yes)?;
@@ -135,6 +137,7 @@ fn restore(global: &Global, options: &Restore) -> Result<Exit, Error> {
         tell(&format!("not in this restore, and left as they are: {}", others.join(", ")));
     }
     let hypervisor = Libvirt::connect(global.connect.as_deref())?;
+    let ran = running(&sight.actual, &kept);
     let exit = run::run(global, sight, &plan, run::How::of("snapshot restore", OnFailure::Rollback))?;
     if exit == Exit::Done {
         clocks(&hypervisor, &project, &kept);
@@ -145,7 +148,19 @@ fn restore(global: &Global, options: &Restore) -> Result<Exit, Error> {
             ));
         }
     }
+    if exit != Exit::Done && options.no_memory && !ran.is_empty() {
+        tell(&format!("what {} had in memory was not kept: who was put back was booted", ran.join(", ")));
+    }
     Ok(exit)
+}
+
+/// Those that run, of whom something is kept.
+fn running(actual: &ActualState, kept: &BTreeMap<VmName, Moment>) -> Vec<String> {
+    let runs = |vm: &&VmName| {
+        let found = actual.resources.get(&ResourceId::Vm((*vm).clone()));
+        found.is_some_and(|found| matches!(found.phase, Phase::Running | Phase::Paused))
+    };
+    kept.keys().filter(runs).map(quoted).collect()
 }
 
 /// What is kept of the vms that are meant.

@@ -9,7 +9,7 @@ use serde_yaml::Value;
 
 use super::decode::At;
 use super::expand::Draft;
-use super::lower::{Instance, Scope, network};
+use super::lower::{Instance, Scope, existing, network};
 use super::node::{Entry, Key, Kind, Meaning, Node, Scalar, Style};
 use super::template;
 use super::{interpolate, secrets};
@@ -106,6 +106,10 @@ fn depend_on_members(node: &mut Node, groups: &BTreeMap<String, Vec<String>>, sc
 
 /// Lets a vm go by the name of its group on its networks, as it did.
 fn known_as(vm: &mut Vec<Entry>, group: &str, at: super::place::Extent) {
+    // A machine that somebody else made is on none of the project's networks.
+    if vm.iter().any(|entry| entry.key.text == "boot" && existing::is_meant(&entry.value)) {
+        return;
+    }
     let key = |text: &str| Key { text: text.to_owned(), at };
     let mapping = |entries| Node::new(Kind::Mapping(entries), at);
     let given = vm.iter().any(|entry| entry.key.text == "networks" && !entry.value.is_null());

@@ -55,6 +55,9 @@ pub enum EventKind {
         step: StepId,
         /// Which.
         operation: String,
+        /// What was not as it should be about it, where it did what it is for all the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// All operations of the step are applied.
     StepApplied {

@@ -187,13 +187,15 @@ impl Journal {
         let mut judged = Judged::default();
         let steps: Vec<&Step> = self.plan.steps().filter(|step| scope(step)).collect();
         let gone = self.gone(&steps, check);
-        for step in steps {
+        // What is done to one resource may be several steps: one holds it, a later one lets it go on.
+        let mut touched: BTreeSet<&ResourceId> = BTreeSet::new();
+        for step in steps.into_iter().rev() {
             // What was done before something was lost for good would be put back onto nothing.
             let first = gone.get(&step.id).map_or(0, |index| index + 1);
             let mut swept = None;
             let all: Vec<&Operation> = step.all().collect();
             for (index, operation) in all.iter().copied().enumerate().rev() {
-                let behind = judged.back.contains_key(&step.id);
+                let behind = touched.contains(&step.resource);
                 match self.verdict(Place(step.id, index), operation, check, behind) {
                     None => {}
                     Some(_) if is_told(operation) => judged.lost.push(operation.clone()),
@@ -202,6 +204,7 @@ impl Journal {
                     Some(Presence::Changed) => judged.changed.push(operation.clone()),
                     Some(_) => {
                         judged.back.entry(step.id).or_default().insert(index);
+                        touched.insert(&step.resource);
                     }
                 }
             }
@@ -209,10 +212,13 @@ impl Journal {
             let silent = !all.iter().any(|operation| is_told(operation));
             judged.lost.extend(swept.filter(|_| silent).cloned());
         }
+        // Told in the order in which it was done.
+        judged.lost.reverse();
+        judged.changed.reverse();
         judged
     }
 
-    /// What became of an operation; `None` where there is nothing to undo. `behind` where a later one of its step is undone
+    /// What became of an operation; `None` where there is nothing to undo. `behind` where a later one on its resource is undone
     /// before it: then a look now tells nothing of it, as a vm that was stopped and started again runs.
     fn verdict(&self, place: Place, operation: &Operation, check: Check<'_>, behind: bool) -> Option<Presence> {
         let mark = self.marks.get(&place).filter(|mark| **mark != Mark::Undone)?;
@@ -331,7 +337,7 @@ fn takes_away(operation: &Operation) -> bool {
 /// Whether a step brought about what made something a thing of the past.
 fn takes_place(step: &Step, former: &ResourceId) -> bool {
     match former {
-        ResourceId::FormerVm(vm) => step.resource.as_vm() == Some(vm),
+        ResourceId::FormerVm(vm) | ResourceId::FormerDisks(vm) => step.resource.as_vm() == Some(vm),
         ResourceId::FormerImage(image) => {
             let was_on = |vm: &Vm| vm.boot.images().any(|other| other.name == *image);
             let leaves =

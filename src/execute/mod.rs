@@ -207,7 +207,7 @@ fn entry(step: &Step, message: &Message) -> Option<Entry> {
     let at = |index: &usize| Place(step.id, *index);
     Some(match message {
         Message::Begun(index) => Entry::Begun(at(index)),
-        Message::Applied(index, Change::Made) => Entry::Applied(at(index)),
+        Message::Applied(index, Change::Made | Change::Forced) => Entry::Applied(at(index)),
         Message::Applied(index, Change::None) | Message::Refused(index) => Entry::Void(at(index)),
         Message::AllApplied | Message::Waiting(_) | Message::Found(_) | Message::Ended(_) => return None,
     })

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use super::event::{Before, Event, EventKind, StepResult, StepSummary};
 use super::worker::{Ended, Message};
 use super::{Failure, Problem, Told};
+use crate::backend::Change;
 use crate::names::ResourceId;
-use crate::plan::{Plan, Step};
+use crate::plan::{Operation, Plan, Step};
 
 /// The way events leave a run.
 #[derive(Debug, Clone)]
@@ -47,14 +48,18 @@ pub fn summaries(plan: &Plan) -> Vec<StepSummary> {
 
 /// Tells of a step on the way forward.
 pub(super) fn narrate(events: &EventSender, step: &Step, told: Told) {
-    let name = |index: usize| step.all().nth(index).map(ToString::to_string).unwrap_or_default();
+    let operation = |index: usize| step.all().nth(index);
+    let name = |index: usize| operation(index).map(ToString::to_string).unwrap_or_default();
     let (resource, step) = (&step.resource, step.id);
     events.send(match told {
         Told::Message(Message::Refused(_)) => return,
         Told::Started => EventKind::StepStarted { step },
         Told::NotStarted => EventKind::StepFinished { step, result: StepResult::NotStarted },
         Told::Message(Message::Begun(index)) => EventKind::OperationStarted { step, operation: name(index) },
-        Told::Message(Message::Applied(index, _)) => EventKind::OperationFinished { step, operation: name(index) },
+        Told::Message(Message::Applied(index, change)) => {
+            let note = operation(index).and_then(|operation| note(operation, change));
+            EventKind::OperationFinished { step, operation: name(index), note }
+        }
         Told::Message(Message::AllApplied) => EventKind::StepApplied { step },
         Told::Message(Message::Waiting(waiting)) => {
             EventKind::GateWaiting { step, attempt: waiting.attempt, probe: waiting.probe, answer: waiting.answer }
@@ -65,6 +70,16 @@ pub(super) fn narrate(events: &EventSender, step: &Step, told: Told) {
         }
         Told::Message(Message::Ended(ended)) => EventKind::StepFinished { step, result: result(resource, ended) },
     });
+}
+
+/// What force is told of.
+fn note(operation: &Operation, change: Change) -> Option<String> {
+    match (operation, change) {
+        (Operation::StopVm { grace, .. }, Change::Forced) => {
+            Some(format!("killed after {grace}: it had not reacted to the shutdown by then"))
+        }
+        _ => None,
+    }
 }
 
 fn result(resource: &ResourceId, ended: Ended) -> StepResult {

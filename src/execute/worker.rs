@@ -159,7 +159,7 @@ async fn insist<H: Hypervisor>(shop: &Shop<H>, place: Place, operation: &Operati
             }
             Err(error) => error,
         };
-        doubtful |= error.kind == ErrorKind::Unreachable;
+        doubtful |= matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Halfway);
         // Nobody waits a second time for what did not answer in all the time that it had.
         let hangs = began.elapsed() >= shop.patience.deadline(operation);
         let over = missed.get_or_insert_with(Instant::now).elapsed() >= shop.patience.reconnecting;

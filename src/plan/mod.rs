@@ -17,6 +17,7 @@ pub mod effects;
 mod follow;
 mod former;
 mod growth;
+mod hosts;
 mod lost;
 mod network;
 pub mod obstacle;
@@ -43,7 +44,7 @@ pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
 pub use power::{Company, Power, Selection, power};
 
-use crate::model::{Healthcheck, Origin, Probe, TaskAction};
+use crate::model::{Healthcheck, Origin, Probe};
 use crate::names::{ProjectName, ResourceId, VmName};
 
 /// What will be done to a project.
@@ -304,25 +305,6 @@ impl Plan {
     pub fn is_preliminary(&self) -> bool {
         let mut operations = self.steps().flat_map(|step| &step.operations).peekable();
         operations.peek().is_some() && operations.all(|operation| matches!(operation, Operation::StartPool(_)))
-    }
-
-    /// The same without what its tasks do inside guests: that may be nobody else's business. What tells one task from
-    /// another is recorded beside it.
-    #[must_use]
-    pub fn without_content(&self) -> Self {
-        let mut plan = self.clone();
-        let steps = plan.waves.iter_mut().flat_map(|wave| &mut wave.steps);
-        for operation in steps.flat_map(|step| step.operations.iter_mut().chain(&mut step.finish)) {
-            let Operation::Provision(provision) = operation else { continue };
-            match &mut provision.task.action {
-                TaskAction::Run { script, env, .. } => {
-                    script.clear();
-                    env.clear();
-                }
-                TaskAction::File { content, .. } => content.clear(),
-            }
-        }
-        plan
     }
 
     /// How many steps have this action.

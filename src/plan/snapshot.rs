@@ -23,6 +23,15 @@ pub struct Taking {
     pub freeze: bool,
 }
 
+/// What is taken before vms are put back, so that this can be undone.
+#[derive(Debug, Clone, Copy)]
+pub struct Safety<'a> {
+    /// Its name and the like.
+    pub snapshot: &'a Snapshot,
+    /// What vms that run have in memory is kept too; where one's cannot be, nothing is done.
+    pub memory: bool,
+}
+
 /// A snapshot, and what is kept of each of its vms.
 pub type Whole = (Snapshot, BTreeMap<VmName, Moment>);
 
@@ -79,13 +88,14 @@ pub fn restore(
     project: &ProjectName,
     actual: &ActualState,
     moments: &BTreeMap<VmName, Moment>,
-    before: Option<&Snapshot>,
+    before: Option<Safety<'_>>,
 ) -> Result<Plan, PlanError> {
     let vms: Vec<Found<'_>> = found(actual, |vm| moments.contains_key(vm)).collect();
     let obstacles: Vec<Obstacle> = match before {
         Some(before) => {
-            let one = |one| untakable(one, actual).chain(taken(one, &before.name)).collect::<Vec<_>>();
-            vms.iter().flat_map(one).collect()
+            let one = |one| untakable(one, actual).chain(taken(one, &before.snapshot.name)).collect::<Vec<_>>();
+            let lost = vms.iter().filter(|one| before.memory && one.runs()).filter_map(losing);
+            vms.iter().flat_map(one).chain(lost).collect()
         }
         None => Vec::new(),
     };
@@ -93,7 +103,7 @@ pub fn restore(
         return Err(PlanError::Blocked(obstacles));
     }
     let running = || vms.iter().filter(|one| before.is_some() && one.found.phase == Phase::Running);
-    let safety = |one: &Found<'_>| before.map(|before| one.moment(before, forgetful(one.vm).is_none()));
+    let safety = |one: &Found<'_>| before.map(|before| one.moment(before.snapshot, before.memory));
     let restored = |one: &Found<'_>| {
         let (to, from) = (Box::new(moments[&one.vm.name].clone()), safety(one).map(Box::new));
         (one.id(), Action::Restore, vec![Operation::RestoreSnapshot { vm: one.name(), to, from }])
@@ -206,6 +216,14 @@ fn untakable(one: &Found<'_>, actual: &ActualState) -> impl Iterator<Item = Obst
         one.obstacle(reason, "name the vms that are to be in the snapshot".to_owned())
     });
     asleep.into_iter().chain(strange).chain(shared.collect::<Vec<_>>())
+}
+
+/// Why a restore of a vm could not be undone.
+fn losing(one: &Found<'_>) -> Option<Obstacle> {
+    let (reason, _) = forgetful(one.vm)?;
+    let hint =
+        "`--no-memory` keeps its disks alone for the way back, on which it would be booted; `--no-safety` nothing";
+    Some(one.obstacle(format!("what it has in memory now cannot be kept for the way back: {reason}"), hint.to_owned()))
 }
 
 /// Why what a vm has in memory cannot be kept, and what can be done; `None` where it can.

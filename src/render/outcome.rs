@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::execute::{Failure, Outcome, Problem};
+use crate::model::Probe;
 use crate::names::ResourceId;
 use crate::plan::{Action, Cause, Plan};
 use crate::render::layout::tame;
 use crate::render::leftover;
 use crate::render::message::{error, hint, note};
-use crate::render::progress::{Progress, StepState};
+use crate::render::progress::{Progress, StepState, Track};
 use crate::render::style::Palette;
 use crate::render::words::{bare, count, done, list, took};
 
@@ -52,6 +53,10 @@ const MOST: usize = 8;
 
 /// The text for an outcome, whole lines.
 pub fn text(outcome: &Outcome, about: &About<'_>, palette: &Palette) -> String {
+    ending(outcome, about, palette) + &noted(about.progress, palette)
+}
+
+fn ending(outcome: &Outcome, about: &About<'_>, palette: &Palette) -> String {
     match outcome {
         Outcome::Completed => format!("{}\n", reached(about.progress)),
         Outcome::RolledBack { causes } => {
@@ -75,6 +80,15 @@ pub fn text(outcome: &Outcome, about: &About<'_>, palette: &Palette) -> String {
     }
 }
 
+/// What went well, but not as it should have.
+fn noted(progress: &Progress, palette: &Palette) -> String {
+    let of = |track: &Track| {
+        let resource = &track.summary.resource;
+        track.notes.iter().map(|words| note(&format!("{resource}: {}", tame(words)), palette)).collect::<String>()
+    };
+    progress.tracks.iter().map(of).collect()
+}
+
 /// Why a run stopped where nobody interrupted it.
 pub fn lost(palette: &Palette) -> String {
     let what = "this run gave no sign of life for so long that another one took the project's lock; it stopped at once";
@@ -96,8 +110,14 @@ pub fn problem(failure: &Failure) -> String {
             let told = message.starts_with("cannot ");
             if told { message } else { format!("cannot {}: {message}", bare(operation, &failure.resource)) }
         }
+        Problem::Unhealthy { probe, answer, .. } if is_completion(probe) => {
+            format!("not completed: {}", tame(answer))
+        }
         Problem::Unhealthy { probe, attempts, answer, .. } => {
             format!("not healthy after {}: {}: {}", count(*attempts as usize, "attempt"), tame(probe), tame(answer))
+        }
+        Problem::Hopeless { probe, error } if is_completion(probe) => {
+            format!("cannot complete: {}", tame(&error.message))
         }
         Problem::Hopeless { probe, error } => {
             format!("cannot become healthy: {}: {}", tame(probe), tame(&error.message))
@@ -112,6 +132,11 @@ pub fn problem(failure: &Failure) -> String {
             format!("stays as it is now: `{operation}` was done before the failure and cannot be undone")
         }
     }
+}
+
+/// Whether the vm had to do its work and power itself off, so that health has nothing to do with it.
+fn is_completion(probe: &str) -> bool {
+    probe == Probe::Completed.to_string()
 }
 
 /// "6 vms healthy in 21.3s".
@@ -177,6 +202,13 @@ fn one(failure: &Failure, about: &About<'_>, palette: &Palette) -> String {
     let (told, cause) = match &failure.problem {
         Problem::Operation { operation, error } => {
             (format!("failed to {operation}: {}", lines(&error.message)), Some(error))
+        }
+        Problem::Unhealthy { probe, waited_s, answer, .. } if is_completion(probe) => {
+            let patience = took(std::time::Duration::from_secs_f64(*waited_s));
+            (format!("{resource} has not completed in {patience}: {}", tame(answer)), None)
+        }
+        Problem::Hopeless { probe, error } if is_completion(probe) => {
+            (format!("{resource} cannot complete: {}", tame(&error.message)), Some(error))
         }
         Problem::Unhealthy { probe, attempts, waited_s, answer } => {
             let patience = took(std::time::Duration::from_secs_f64(*waited_s));

@@ -188,6 +188,8 @@ pub struct Track {
     pub ended: Option<Duration>,
     /// What was found about a vm that did not become healthy: the lines that tell most.
     pub telling: Vec<String>,
+    /// What was done otherwise than it should have been.
+    pub notes: Vec<String>,
 }
 
 impl Track {
@@ -262,6 +264,7 @@ impl Progress {
         track.state = track.state.next(&event.kind)?;
         match &event.kind {
             EventKind::EvidenceFound { telling, .. } => track.telling.clone_from(telling),
+            EventKind::OperationFinished { note, .. } => track.notes.extend(note.clone()),
             EventKind::StepApplied { .. } => track.applied = Some(event.elapsed),
             _ => {}
         }
@@ -324,6 +327,7 @@ fn pending(summary: &StepSummary) -> Track {
         applied: None,
         ended: None,
         telling: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

@@ -62,7 +62,7 @@ impl Record {
     pub fn following(mut self, before: Option<&Self>) -> Self {
         let own = self.generation();
         if let Some(before) = before {
-            self.made = before.made.clone();
+            self.made.clone_from(&before.made);
             if self.made.is_empty() {
                 // By a program that did not tell: no younger than this.
                 self.made.push((before.generation(), before.applied_at));

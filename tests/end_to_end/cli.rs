@@ -64,12 +64,12 @@ fn a_missing_image_ends_with_5_and_is_named() {
 }
 
 #[test]
-fn a_command_in_a_vm_that_is_not_there_or_has_no_agent_ends_with_4() {
+fn a_command_in_a_vm_that_has_no_agent_ends_with_4_and_in_one_that_is_not_there_with_1() {
     if !enabled() {
         return;
     }
     let desk = Desk::online(PAIR);
-    let run = desk.run(&["exec", "db", "--", "true"]).expect(4);
+    let run = desk.run(&["exec", "db", "--", "true"]).expect(1);
     assert!(run.stderr.contains("vm `db` does not exist on the hypervisor"), "{}", run.stderr);
     desk.run(&["up"]).expect(0);
     let run = desk.run(&["exec", "db", "--", "true"]).expect(4);

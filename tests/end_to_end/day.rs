@@ -41,6 +41,9 @@ fn waiting_ends_with_what_was_waited_for_or_says_what_it_saw() {
     let sick = desk.run(&["wait"]).expect(6);
     assert!(sick.stderr.contains("vm `sick` is not healthy"), "{}", sick.stderr);
     assert!(!sick.stderr.contains("is not as before"), "nothing was done:\n{}", sick.stderr);
+    let busy = desk.run(&["wait", "db", "--for", "completed", "--timeout", "10ms"]).expect(6).stderr;
+    assert!(busy.contains("vm `db` has not completed in ") && busy.contains("the vm still runs"), "{busy}");
+    assert!(!busy.contains("health"), "nobody asked for that: {busy}");
     let still = desk.run(&["wait", "db", "--for", "stopped", "--timeout", "1ms"]).expect(6);
     assert!(still.stderr.contains("error: not stopped within 1ms: `db`"), "{}", still.stderr);
     let keeper = desk.keeper.as_ref().expect("online");
@@ -48,6 +51,10 @@ fn waiting_ends_with_what_was_waited_for_or_says_what_it_saw() {
     Domain::lookup_by_name(keeper, &name).and_then(|domain| domain.shutdown()).expect("it ends");
     desk.run(&["wait", "db", "--for", "completed", "--timeout", "1m"]).expect(0);
     desk.run(&["wait", "db", "--for", "stopped"]).expect(0);
+    desk.run(&["start", "db"]).expect(0);
+    desk.run(&["kill", "db"]).expect(0);
+    let killed = desk.run(&["wait", "db", "--for", "completed"]).expect(6).stderr;
+    assert!(killed.contains("vm `db` cannot complete: ") && !killed.contains("healthy"), "{killed}");
     desk.run(&["down"]).expect(0);
 }
 

@@ -50,6 +50,13 @@ fn six_vms_come_up_stay_and_go() {
 
     let again = stack.run(&["up", "--progress", "plain"]).expect(0);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+    let stopped = stack.run(&["stop", "web-1"]).expect(0);
+    assert!(!stopped.stderr.contains("killed"), "it reacts: {}", stopped.stderr);
+    // Who is held cannot react.
+    stack.run(&["pause", "web-2"]).expect(0);
+    let forced = stack.run(&["stop", "web-2", "--timeout", "1s"]).expect(0);
+    let told = "vm `web-2`: killed after 1s: it had not reacted to the shutdown by then";
+    assert!(forced.stderr.contains(told), "{}", forced.stderr);
 
     stack.run(&["down", "--progress", "plain"]).expect(0);
     assert_eq!(stack.belongings(), Vec::<String>::new());

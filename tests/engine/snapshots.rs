@@ -95,7 +95,8 @@ fn a_restore_puts_all_vms_back_or_none() {
     changed(&rig);
     let before = rig.observe();
     let safety = Snapshot { before: Some("good".parse().expect("legal")), ..whole(&before, "undo") };
-    let plan = snapshot::restore(&rig.project.name, &before, &kept(&rig), Some(&safety)).expect("a plan");
+    let way_back = snapshot::Safety { snapshot: &safety, memory: true };
+    let plan = snapshot::restore(&rig.project.name, &before, &kept(&rig), Some(way_back)).expect("a plan");
     undone_wherever_it_fails(&rig, &plan);
     completes(&rig, &plan);
     let mut after = rig.observe();

@@ -4,6 +4,7 @@ mod changes;
 mod combined;
 mod devices;
 mod laws;
+mod named;
 mod networks;
 mod part;
 mod power;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vmcompose::model::hardware::Firmware;
 use vmcompose::model::{Condition, Moment, Share, Snapshot, Spec, Vm, Was};
-use vmcompose::plan::snapshot::{self, Taking};
+use vmcompose::plan::snapshot::{self, Safety, Taking};
 use vmcompose::plan::{Operation, Plan, PlanError};
 use vmcompose::state::seen::{Seen, Shape};
 use vmcompose::state::{ActualState, Phase};
@@ -97,7 +97,10 @@ fn a_name_that_a_vm_has_already_is_refused_whoever_took_it() {
 fn a_restore_takes_what_is_now_first_and_lets_go_on_only_who_ran() {
     let moments = BTreeMap::from([(name("db"), moment(Was::Running, true)), (name("web"), moment(Was::Off, false))]);
     let before = Snapshot { name: name("undo"), id: "2".to_owned(), ..snapshot(&["db", "web"]) };
-    let restore = |before| snapshot::restore(&name("shop"), &pair(), &moments, before).expect("a plan");
+    let restore = |before: Option<&Snapshot>| {
+        let safety = before.map(|snapshot| Safety { snapshot, memory: true });
+        snapshot::restore(&name("shop"), &pair(), &moments, safety).expect("a plan")
+    };
     let plan = restore(Some(&before));
     let expected = [
         "1 | db <- ",
@@ -126,4 +129,28 @@ fn networks_that_are_down_are_started_before_a_vm_comes_back_to_life() {
     let moments = BTreeMap::from([(name("db"), moment(Was::Running, true))]);
     let plan = snapshot::restore(&name("shop"), &actual, &moments, None).expect("a plan");
     assert_eq!(lines(&plan), ["1 > net <- ", "2 ↺ db <- net", "3 > db <- db"]);
+}
+
+#[test]
+fn a_memory_that_would_be_lost_on_the_way_back_is_not_lost_silently() {
+    let uefi = || edit(vm("db", &[]), |vm| vm.hardware.firmware = Some(Firmware::Uefi));
+    let mut actual = applied(&desired(&[uefi()]));
+    let moments = BTreeMap::from([(name("db"), moment(Was::Off, false))]);
+    let before = Snapshot { name: name("undo"), id: "2".to_owned(), ..snapshot(&["db"]) };
+    let restore = |actual: &ActualState, memory| {
+        snapshot::restore(&name("shop"), actual, &moments, Some(Safety { snapshot: &before, memory }))
+    };
+    let refused = restore(&actual, true).expect_err("it would be lost").to_string();
+    assert!(refused.contains("cannot be kept for the way back: it boots by UEFI"), "{refused}");
+    let kept = |plan: &Plan| {
+        let operations = plan.steps().flat_map(|step| step.operations.clone());
+        let taken = operations.filter_map(|operation| match operation {
+            Operation::CreateSnapshot { moment, .. } => Some(moment.memory),
+            _ => None,
+        });
+        taken.collect::<Vec<_>>()
+    };
+    assert_eq!(kept(&restore(&actual, false).expect("who says so loses it")), [false]);
+    actual.resources.get_mut(&id("db")).expect("there").phase = Phase::Stopped;
+    assert_eq!(kept(&restore(&actual, true).expect("it has none")), [false]);
 }

@@ -22,7 +22,7 @@ fn operation(started: bool, operation: &str) -> EventKind {
     if started {
         EventKind::OperationStarted { step: STEP, operation }
     } else {
-        EventKind::OperationFinished { step: STEP, operation }
+        EventKind::OperationFinished { step: STEP, operation, note: None }
     }
 }
 

@@ -73,3 +73,19 @@ fn a_stuck_way_down_can_be_gone_on_with() {
     let verbose = told(&plan, &events, None, true);
     assert!(verbose.contains("\n  libvirt: internal error: monitor closed (code=1, domain=10)\n"), "{verbose}");
 }
+
+#[test]
+fn a_guest_that_had_to_be_killed_is_told_of() {
+    let plan = removal_plan(false);
+    let mut stream = Stream::of(&plan);
+    let events = stream.whole(0).whole(1).end(Outcome::Completed);
+    let (mut progress, outcome) = seen(&events);
+    let about = |progress: &Progress| {
+        text(&outcome, &About { plan: &plan, progress, connect: None, verbose: false }, &Palette::PLAIN)
+    };
+    let before = about(&progress);
+    assert!(!before.contains("note:"), "{before}");
+    progress.tracks[0].notes.push("killed after 10s".to_owned());
+    let resource = progress.tracks[0].summary.resource.to_string();
+    assert_eq!(about(&progress), format!("{before}note: {resource}: killed after 10s\n"));
+}

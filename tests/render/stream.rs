@@ -55,7 +55,7 @@ impl Stream {
         let operations = self.plan.steps().nth(step).unwrap().operations.clone();
         for operation in &operations {
             self.begin(step, operation).wait(100);
-            self.say(EventKind::OperationFinished { step: StepId(step), operation: operation.to_string() });
+            self.say(EventKind::OperationFinished { step: StepId(step), operation: operation.to_string(), note: None });
         }
         self.say(EventKind::StepApplied { step: StepId(step) });
         self
@@ -140,7 +140,7 @@ pub(crate) fn half_way(plan: &Plan) -> Stream {
     stream.start(4);
     let upload = stream.plan.steps().nth(4).unwrap().operations[0].clone();
     stream.begin(4, &upload).wait(2_300);
-    stream.say(EventKind::OperationFinished { step: StepId(4), operation: upload.to_string() });
+    stream.say(EventKind::OperationFinished { step: StepId(4), operation: upload.to_string(), note: None });
     stream.say(EventKind::StepApplied { step: StepId(4) });
     stream.finish(4, StepResult::Done).start(6).apply(6);
     for attempt in 1..=6 {
@@ -158,10 +158,10 @@ pub(crate) fn half_way(plan: &Plan) -> Stream {
 fn finish_definition(stream: &mut Stream) {
     let operations = stream.plan.steps().nth(8).unwrap().operations.clone();
     let (first, rest) = operations.split_first().unwrap();
-    stream.wait(50).say(EventKind::OperationFinished { step: StepId(8), operation: first.to_string() });
+    stream.wait(50).say(EventKind::OperationFinished { step: StepId(8), operation: first.to_string(), note: None });
     for operation in rest {
         stream.begin(8, operation).wait(50);
-        stream.say(EventKind::OperationFinished { step: StepId(8), operation: operation.to_string() });
+        stream.say(EventKind::OperationFinished { step: StepId(8), operation: operation.to_string(), note: None });
     }
     stream.say(EventKind::StepApplied { step: StepId(8) });
 }
@@ -243,7 +243,7 @@ pub(crate) fn half_down(plan: &Plan) -> Vec<Event> {
     stream.start(0);
     let operations = plan.steps().next().unwrap().operations.clone();
     stream.begin(0, &operations[0]).wait(30_000);
-    stream.say(EventKind::OperationFinished { step: StepId(0), operation: operations[0].to_string() });
+    stream.say(EventKind::OperationFinished { step: StepId(0), operation: operations[0].to_string(), note: None });
     stream.begin(0, &operations[1]).wait(100);
     let cause = stream.fail(0, refused(&operations[1], "libvirt does not answer"));
     stream.finish(1, StepResult::NotStarted);

@@ -22,9 +22,9 @@ use super::names::{self, Stored};
 use super::plug::Plugs;
 use super::record::{self, Owner};
 use super::seen::Kept;
-use super::{others, probe, seeds, seen, snapshots, storage, vms, volumes};
+use super::{others, ports, probe, seeds, seen, snapshots, storage, vms, volumes};
 use crate::backend::HypervisorError;
-use crate::model::{Image, Port, Spec, Vm, Volume};
+use crate::model::{Image, Spec, Vm, Volume};
 use crate::names::{Generation, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::state::record::Record;
@@ -50,7 +50,7 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
     state.surroundings.subnets6.sort();
     domains(connect, &plugs, &mut state)?;
     if place.local && !place.test {
-        listeners(&mut state);
+        ports::listeners(&mut state);
     }
     let mut parts = Parts::default();
     for pool in [Pool::Images, Pool::Disks] {
@@ -139,25 +139,9 @@ fn own_domain(
     if let Some(record) = record::adopted(record.clone(), project, name) {
         return Ok(Some(record));
     }
-    published(record, state);
+    ports::published(record, state);
     state.foreign.extend(in_the_way);
     Ok(None)
-}
-
-/// Notes the ports that a vm of another project's has, whether it runs or not: it could not be started any more.
-fn published(record: Record, state: &mut ActualState) {
-    let Record { project, spec: Spec::Vm(vm), .. } = record else { return };
-    let holder = format!("vm `{}` of project `{project}`", vm.name);
-    state.surroundings.ports.extend(vm.ports.iter().map(|port| (*port, holder.clone())));
-}
-
-/// Notes the ports of this machine that somebody listens on, without those of the project's own vms.
-fn listeners(state: &mut ActualState) {
-    let own: Vec<Port> = state.recorded().filter_map(Spec::as_vm).flat_map(|vm| vm.ports.clone()).collect();
-    let known: Vec<Port> = state.surroundings.ports.iter().map(|(port, _)| *port).collect();
-    let others = host_network::listeners().into_iter();
-    let others = others.filter(|port| !own.iter().chain(&known).any(|one| one.clashes(port)));
-    state.surroundings.ports.extend(others.map(|port| (port, "a process of the host".to_owned())));
 }
 
 fn phase(domain: &Domain, id: &ResourceId) -> Result<Option<Phase>, HypervisorError> {

@@ -15,7 +15,7 @@ use virt_sys::{
     VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED, VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE,
 };
 
-use super::error::failed;
+use super::error::{failed, reason};
 use super::host::child;
 use super::templates::render;
 use super::{Call, vms};
@@ -188,11 +188,16 @@ pub(super) fn restore(call: Call<'_>, vm: &VmName, to: &Moment, from: Option<&Mo
     let gone = || HypervisorError::new(ErrorKind::NotFound, format!("{id} is no longer in snapshot `{name}`"));
     let part = find(&found, to, &id)?.ok_or_else(gone)?;
     let back = from.map(|from| find(&found, from, &id).map(|part| part.zip(Some(from)))).transpose()?.flatten();
-    revert(call, &found, &part, to).map_err(|error| {
-        if let Some((part, from)) = back {
-            let _ = revert(call, &found, &part, from);
+    let Err(error) = revert(call, &found, &part, to) else { return Ok(()) };
+    let failed = failed(format!("cannot put {id} back to snapshot `{name}`"))(error);
+    let way_back = back.map(|(part, from)| revert(call, &found, &part, from));
+    Err(match way_back {
+        Some(Ok(())) => failed,
+        Some(Err(error)) => {
+            let message = format!("{}, nor back to how it was: {}", failed.message, reason(&error));
+            HypervisorError { kind: ErrorKind::Halfway, message, ..failed }
         }
-        failed(format!("cannot put {id} back to snapshot `{name}`"))(error)
+        None => HypervisorError { kind: ErrorKind::Halfway, ..failed },
     })
 }
 

@@ -326,6 +326,9 @@ pub(super) fn stop(
             let Some(running) = running(connect, project, vm)? else { return Ok(true) };
             change = Change::Made;
             if waited >= grace {
+                if pressed.is_some() {
+                    change = Change::Forced;
+                }
                 return destroy(&running, &ResourceId::Vm(vm.clone())).map(|()| true);
             }
             if pressed.is_none() {

@@ -7,6 +7,7 @@ pub(crate) mod desk;
 mod ends;
 mod lost;
 mod real;
+mod snapshots;
 
 use crate::support::qemu::enabled;
 use desk::{CHANGED, Desk, LARGER, PAIR, SHOP, TOLD};

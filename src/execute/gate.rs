@@ -66,13 +66,20 @@ pub(super) async fn wait<H: Hypervisor>(
         let notices = notices.as_ref().map(Notices::resubscribe);
         probes.spawn(async move { pass(&watch, attempt, &healthcheck, notices, tell).await });
     }
-    let mut verdict = Ok(true);
-    while let (Ok(open), Some(ended)) = (&verdict, probes.join_next().await) {
-        verdict = ended.unwrap_or_else(|panic| Err(panicked(vm, &panic))).map(|passed| passed && *open);
+    let (mut open, mut hopeless) = (true, None);
+    while let Some(ended) = probes.join_next().await {
+        match ended.unwrap_or_else(|panic| Err(panicked(vm, &panic))) {
+            Ok(passed) => open &= passed,
+            // The first that cannot pass decides, however long the others may still hope.
+            Err(problem) => {
+                hopeless = Some(problem);
+                break;
+            }
+        }
     }
-    // The first that cannot pass decides. The others are over before that is told, so that none speaks after it.
+    // The others are over before that is told, so that none speaks after it.
     probes.shutdown().await;
-    verdict
+    hopeless.map_or(Ok(open), Err)
 }
 
 async fn pass<H: Hypervisor>(

@@ -80,6 +80,8 @@ impl StepState {
             (Self::Gating(_), E::GateWaiting { attempt, probe, answer, .. }) => {
                 Self::Gating(Some(Attempt { number: *attempt, probe: probe.clone(), answer: answer.clone() }))
             }
+            // An operation that waits for a guest says so as a gate does.
+            (Self::Running(Some(_)), E::GateWaiting { .. }) => self.clone(),
             (Self::Gating(last), E::EvidenceFound { .. }) => Self::Gating(last.clone()),
             (Self::Gating(_) | Self::Finishing(None), E::OperationStarted { operation, .. }) => {
                 Self::Finishing(Some(operation.clone()))

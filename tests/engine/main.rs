@@ -1,6 +1,7 @@
 //! The engine on libvirt's own test driver: order, gates, rollback with a fault at every operation.
 
 mod faults;
+mod guests;
 mod interrupts;
 mod lost;
 mod networks;

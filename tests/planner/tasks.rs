@@ -54,6 +54,19 @@ fn tasks_come_after_the_start_and_each_is_recorded_when_it_is_done() {
     assert!(operations(&plan).iter().all(|operation| operation.undo().is_some() != is_task(operation)));
 }
 
+#[test]
+fn a_guest_is_waited_for_as_long_as_its_task_may_take_and_ten_minutes_in_any_case() {
+    for (timeout, expected) in [(5, 600), (600, 600), (1800, 1800)] {
+        let mut desired = with(&["a"]);
+        for task in desired.tasks.values_mut().flatten() {
+            task.timeout = Span::secs(timeout);
+        }
+        let plan = plan(&desired, &ActualState::default(), &UP).expect("a plan");
+        let patience: Vec<Span> = operations(&plan).iter().filter_map(Operation::patience).collect();
+        assert_eq!(patience, [Span::secs(expected)]);
+    }
+}
+
 fn is_task(operation: &Operation) -> bool {
     matches!(operation, Operation::Provision(_))
 }

@@ -76,7 +76,7 @@ fn exactly_the_legal_transitions_of_a_step_are_taken() {
             StepState::Running(None),
             vec![(1, running("a")), (4, StepState::Gating(None)), (7, failed.clone()), (8, StepState::Cancelled)],
         ),
-        (running("a"), vec![(2, StepState::Running(None)), (7, failed.clone())]),
+        (running("a"), vec![(2, StepState::Running(None)), (5, running("a")), (7, failed.clone())]),
         (
             StepState::Gating(None),
             vec![

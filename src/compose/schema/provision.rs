@@ -35,7 +35,7 @@ pub(crate) struct LongTask {
     pub(crate) user: Option<At<String>>,
     /// The folder that the script is run in. Default: the user's home
     pub(crate) workdir: Option<At<String>>,
-    /// How long the script may take. Default: 10m
+    /// How long the script may take; its guest is waited for as long, and ten minutes in any case. Default: 10m
     pub(crate) timeout: Option<At<Span>>,
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Twenty vms on libvirt's test driver whose end is waited for power themselves off one after the other, when their gates
 //! have been pending for so long that polling has become as slow as it gets. What is measured is the time from the call that
-//! powers one off to the event that says that its step is done.
+//! powers one off to the event that says that its step is done. The aims are 100 ms by events and 1 s by polling.
+//!
+//! Seen on two cores at a load of 9, with `cargo bench --profile dev --bench gate`: by events 1.4 ms at least, 2.9 ms in the
+//! median, 24.1 ms at most; by polling 58.3 ms, 442.8 ms and 712.0 ms.
 #![expect(clippy::print_stdout, reason = "a bench reports")]
 
 use std::collections::BTreeMap;

@@ -317,7 +317,7 @@ fn exit_of_failure(failure: &Failure) -> Exit {
         (Problem::Unhealthy { .. } | Problem::Hopeless { .. } | Problem::Overdue { .. }, _) => Exit::Unhealthy,
         (Problem::Interrupted, _) => Exit::Interrupted,
         (Problem::Operation { error, .. }, _) if error.kind == ErrorKind::Unreachable => Exit::Unreachable,
-        (_, ResourceId::Vm(_) | ResourceId::FormerVm(_)) => Exit::Vm,
+        (_, ResourceId::Vm(_) | ResourceId::FormerVm(_) | ResourceId::FormerDisks(_)) => Exit::Vm,
         _ => Exit::Resource,
     }
 }

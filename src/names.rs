@@ -200,6 +200,9 @@ pub enum ResourceId {
     /// What is left of a vm that was made anew: the disks that it had before.
     #[serde(rename = "former vm")]
     FormerVm(VmName),
+    /// What is left of a vm that has fewer disks of its own now.
+    #[serde(rename = "former disks of vm")]
+    FormerDisks(VmName),
     /// What is left of an image whose content is another one now.
     #[serde(rename = "former image")]
     FormerImage(ImageName),
@@ -266,6 +269,7 @@ impl ResourceId {
             Self::Volume(_) => "volume",
             Self::Vm(_) => "vm",
             Self::FormerVm(_) => "former vm",
+            Self::FormerDisks(_) => "former disks of vm",
             Self::FormerImage(_) => "former image",
         }
     }
@@ -277,7 +281,7 @@ impl ResourceId {
             Self::Image(name) | Self::FormerImage(name) => name.as_str(),
             Self::Network(name) => name.as_str(),
             Self::Volume(name) => name.as_str(),
-            Self::Vm(name) | Self::FormerVm(name) => name.as_str(),
+            Self::Vm(name) | Self::FormerVm(name) | Self::FormerDisks(name) => name.as_str(),
         }
     }
 

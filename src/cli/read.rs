@@ -18,12 +18,12 @@ pub struct Plan {
     #[arg(long)]
     pub exit_code: bool,
     /// Show what `down` would do
-    #[arg(long, conflicts_with_all = ["vms", "replace", "force_recreate", "remove_orphans", "refresh_only", "out"])]
+    #[arg(long, conflicts_with_all = ["vms", "replace", "force_recreate", "remove_orphans", "refresh_only"])]
     pub destroy: bool,
     /// With --destroy: as `down --volumes`
     #[arg(long, requires = "destroy")]
     pub volumes: bool,
-    /// Save the plan for `up --plan`, which does exactly this or refuses
+    /// Save the plan for `up --plan`, with --destroy for `down --plan`, which does exactly this or refuses
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "refresh_only")]
     pub out: Option<PathBuf>,
     /// What is meant.

@@ -60,6 +60,9 @@ pub struct Down {
     /// Delete the named volumes too, with all that is on them
     #[arg(long)]
     pub volumes: bool,
+    /// Carry out a plan that `plan --destroy --out` saved, or nothing where it would be another one by now
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "volumes")]
+    pub plan: Option<PathBuf>,
     /// Do not ask, also where data is deleted
     #[arg(short, long)]
     pub yes: bool,

@@ -6,7 +6,7 @@ use crate::cli::{Down, Global};
 use crate::commands::keys::Keys;
 use crate::commands::run::Ended;
 use crate::commands::stage::Access;
-use crate::commands::{request, run, stage, unfinished};
+use crate::commands::{request, run, saved, stage, unfinished};
 use crate::compose::Request;
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
@@ -19,20 +19,30 @@ use crate::state::DesiredState;
 /// Takes everything down.
 pub(super) fn down(global: &Global, options: &Down) -> Result<Exit, Error> {
     match once(global, options)? {
+        Ended::Preliminary if options.plan.is_some() => {
+            output::note("what was in the way of seeing the rest is started; the rest is for another plan");
+            Ok(Exit::Done)
+        }
         Ended::Preliminary => once(global, options).map(Ended::exit),
         Ended::Finally(exit) => Ok(exit),
     }
 }
 
 fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
+    let saved = options.plan.as_deref().map(saved::read).transpose()?;
+    saved.as_ref().map(|saved| saved::for_command(saved, "down")).transpose()?;
     let request = request(global)?;
     let project = stage::project_name(global, &request)?;
     let sight = stage::observe(global, &project, Access::Write)?;
     let wanted = Options::new(Goal::Down { volumes: options.volumes });
     let nothing = DesiredState { origins: protecting(&request), ..DesiredState::nothing(&project) };
-    let plan = plan::plan(&nothing, &sight.actual, &wanted)?;
+    let plan = match &saved {
+        None => plan::plan(&nothing, &sight.actual, &wanted)?,
+        Some(saved) => saved::the_same(saved, &nothing, &sight)?,
+    };
+    let volumes = saved.map_or(wanted.goal, |saved| saved.options.goal) == Goal::Down { volumes: true };
     // Disks of the vms' own go with the vms, as the word says; named volumes are data, and asked about.
-    if options.volumes {
+    if volumes {
         run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
     }
     unfinished::tell(&sight.unfinished);
@@ -50,7 +60,7 @@ fn once(global: &Global, options: &Down) -> Result<Ended, Error> {
     let lock = sight.lock.clone();
     let ended = Ended::of(&plan, run::run(global, sight, &plan, how)?);
     // A key lets in to what is gone now; with the volumes, the user has given up the whole project.
-    if let (Ok(keys), Ended::Finally(Exit::Done), true) = (&keys, &ended, options.volumes) {
+    if let (Ok(keys), Ended::Finally(Exit::Done), true) = (&keys, &ended, volumes) {
         keys.remove()?;
     }
     drop(lock);

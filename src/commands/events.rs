@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Shows the events.
 pub(super) fn events(global: &Global, options: &Events) -> Result<Exit, Error> {
+    // To read the file and to connect takes its time, in which a run may begin that is to be told of.
+    let since = SystemTime::now();
     let project = stage::project_name(global, &request(global)?)?;
     let hypervisor = Libvirt::connect(global.connect.as_deref())?;
     let uri = hypervisor.uri();
@@ -32,26 +34,25 @@ pub(super) fn events(global: &Global, options: &Events) -> Result<Exit, Error> {
         }
         return Ok(Exit::Done);
     }
-    follow(&project, &hypervisor, options.format)
+    follow(&project, &hypervisor, options.format, since)
 }
 
-fn follow(project: &ProjectName, hypervisor: &Libvirt, format: EventFormat) -> Result<Exit, Error> {
+fn follow(project: &ProjectName, hypervisor: &Libvirt, format: EventFormat, since: SystemTime) -> Result<Exit, Error> {
     let stop = signals::flag();
     let mut notices = hypervisor.notices(project);
     let uri = hypervisor.uri();
-    // What was told before is not news.
-    let mut teller = chronicle::runs(project, &uri)?.first().map(|run| {
-        let mut teller = Teller::of(run, format);
-        teller.skip(run);
-        teller
-    });
+    let mut teller: Option<Teller> = None;
     while !stop.load(Ordering::Relaxed) {
-        if let Some(run) = chronicle::runs(project, &uri)?.first() {
-            if teller.as_ref().is_none_or(|teller| teller.run != run.header.run) {
-                teller = Some(Teller::of(run, format));
-            }
-            if let Some(teller) = &mut teller {
-                teller.rest(run)?;
+        // The oldest first: of two runs that came between two looks, both are told to their ends.
+        for run in chronicle::runs(project, &uri)?.iter().rev() {
+            match &mut teller {
+                Some(teller) if teller.run > run.header.run => {}
+                Some(teller) if teller.run == run.header.run => teller.rest(run)?,
+                _ => {
+                    let next = teller.insert(Teller::of(run, format));
+                    next.skip(run, since);
+                    next.rest(run)?;
+                }
             }
         }
         while let Some(stream) = &mut notices {
@@ -84,11 +85,15 @@ impl Teller {
         Self { run: run.header.run.clone(), told: 0, began, progress, plain, format }
     }
 
-    fn skip(&mut self, run: &Run) {
-        for event in &run.events {
+    /// What happened before is not news.
+    fn skip(&mut self, run: &Run, since: SystemTime) {
+        // The beginning of a run is known to the second.
+        let is_old = |event: &&Event| self.began + event.elapsed + Duration::from_secs(1) <= since;
+        let old = run.events.iter().take_while(is_old).count();
+        for event in &run.events[..old] {
             let _ = self.progress.apply(event);
         }
-        self.told = run.events.len();
+        self.told = old;
     }
 
     fn rest(&mut self, run: &Run) -> Result<(), Error> {
@@ -137,4 +142,32 @@ fn noticed(project: &ProjectName, notice: &Notice, format: EventFormat) -> Strin
 
 fn stamp(at: SystemTime) -> String {
     humantime::format_rfc3339_millis(at).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::execute::EventKind;
+    use crate::execute::journal::file::Header;
+
+    /// A run that began at this second of 1970, and told something every second since.
+    fn run(began: u64, seconds: u64) -> Run {
+        let project = ProjectName::new("shop").expect("legal");
+        let since = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + Duration::from_secs(began)).to_string();
+        let header = Header { since, ..Header::now(&project, "test:///default", "up") };
+        let kind = EventKind::RunStarted { project, steps: Vec::new() };
+        let event = |second| Event { elapsed: Duration::from_secs(second), kind: kind.clone() };
+        Run { header, events: (0..seconds).map(event).collect(), folder: "/nowhere".into() }
+    }
+
+    #[test]
+    fn what_a_run_told_before_the_command_began_is_no_news_and_what_came_before_the_first_look_is() {
+        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        for (began, told) in [(100, 10), (990, 10), (995, 5), (1000, 0), (1001, 0)] {
+            let run = run(began, 10);
+            let mut teller = Teller::of(&run, EventFormat::Json);
+            teller.skip(&run, since);
+            assert_eq!(teller.told, told, "of a run that began at {began}");
+        }
+    }
 }

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(400);
 /// Where the next lines of a vm come from.
 struct Source {
     /// Up to where it was read: a byte of the console's record, or a cursor of the journal.
-    from: u64,
+    from: Option<u64>,
     cursor: Option<String>,
     /// The last line, as far as it has come.
     lines: Lines,
@@ -43,7 +43,7 @@ pub(super) fn logs(global: &Global, options: &Logs) -> Result<Exit, Error> {
     let vms = chosen(&sight.actual, options)?;
     let prefixes = (!options.no_prefix).then(|| Prefixes::new(&vms));
     let mut sources: BTreeMap<VmName, Source> =
-        vms.iter().map(|vm| (vm.clone(), Source { from: 0, cursor: None, lines: Lines::default() })).collect();
+        vms.iter().map(|vm| (vm.clone(), Source { from: None, cursor: None, lines: Lines::default() })).collect();
     let reading = Reading { hypervisor: &sight.hypervisor, project: &project, options };
     // Else Ctrl-C ends it as it ends any program.
     let stop = if options.follow { signals::flag() } else { Arc::default() };
@@ -101,11 +101,11 @@ impl Reading<'_> {
             }
             return Ok(Vec::new());
         };
-        if end < source.from {
-            source.lines = Lines::default();
-        }
-        source.from = end;
-        let mut lines = source.lines.take(&said);
+        // Of a record that began anew, what the old one ended with is a line of its own.
+        let anew = source.from.is_some_and(|from| end < from) && said.len() as u64 == end;
+        source.from = Some(end);
+        let mut lines: Vec<String> = if anew { source.lines.rest().into_iter().collect() } else { Vec::new() };
+        lines.extend(source.lines.take(&said));
         if !self.options.follow {
             lines.extend(source.lines.rest());
         }

@@ -1,5 +1,7 @@
 //! `plan`: the line up to the plan, and no further. Writes nothing but the file that it is told to write.
 
+use std::path::Path;
+
 use crate::cli::{Global, Plan, PlanFormat};
 use crate::commands::media::Reach;
 use crate::commands::stage::Access;
@@ -13,9 +15,9 @@ use crate::state::DesiredState;
 /// Shows what `up` or `down` would do.
 pub(super) fn plan(global: &Global, options: &Plan) -> Result<Exit, Error> {
     let (plan, hypervisor) = if options.destroy {
-        there(global, Goal::Down { volumes: options.volumes })?
+        there(global, Goal::Down { volumes: options.volumes }, options.out.as_deref())?
     } else if options.choice.refresh_only {
-        there(global, Goal::Refresh)?
+        there(global, Goal::Refresh, None)?
     } else {
         up(global, options)?
     };
@@ -30,10 +32,14 @@ pub(super) fn plan(global: &Global, options: &Plan) -> Result<Exit, Error> {
 }
 
 /// Of what is there alone: for that nobody needs a file.
-fn there(global: &Global, goal: Goal) -> Result<(plan::Plan, String), Error> {
+fn there(global: &Global, goal: Goal, out: Option<&Path>) -> Result<(plan::Plan, String), Error> {
     let project = stage::project_name(global, &request(global)?)?;
     let sight = stage::observe(global, &project, Access::Read)?;
-    let plan = plan::plan(&DesiredState::nothing(&project), &sight.actual, &Options::new(goal))?;
+    let (nothing, wanted) = (DesiredState::nothing(&project), Options::new(goal));
+    let plan = plan::plan(&nothing, &sight.actual, &wanted)?;
+    if let Some(path) = out {
+        saved::save(path, &plan, wanted, &nothing, &sight)?;
+    }
     Ok((plan, sight.hypervisor.uri()))
 }
 

@@ -48,7 +48,7 @@ pub(super) fn recover(global: &Global, options: &Recover) -> Result<Exit, Error>
             output::note(&format!("nothing to recover: every run of project `{project}` came to its end"));
         }
         let lost = lock.as_ref().map(|lock| lock.lost()).unwrap_or_default();
-        let ended = undo_all(global, &Arc::new(hypervisor), runs, will, &lost)?;
+        let ended = undo_all(global, &Arc::new(hypervisor), &runs, will, &lost)?;
         drop(lock);
         if ended != Exit::Done {
             exit = ended;
@@ -98,7 +98,7 @@ fn chosen(runs: &mut Vec<Unfinished>, id: &str, force: bool) -> Result<(), Error
 pub(super) fn undo_all(
     global: &Global,
     hypervisor: &Arc<Libvirt>,
-    runs: Vec<Unfinished>,
+    runs: &[Unfinished],
     will: Will,
     lost: &CancellationToken,
 ) -> Result<Exit, Error> {
@@ -169,7 +169,7 @@ fn carry_out(
         return Outcome::Completed;
     }
     let engine = Arc::clone(hypervisor);
-    run::watch(global, &undo.plan, &options, run::Company::default(), async |events| {
+    run::watch(global, &undo.plan, &options, run::Observers::default(), async |events| {
         execute::recover(undo, engine, &options, events).await
     })
 }

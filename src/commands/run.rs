@@ -46,7 +46,7 @@ pub(super) struct How {
 
 /// What goes along with a run and does not steer it.
 #[derive(Debug, Default)]
-pub(super) struct Company {
+pub(super) struct Observers {
     /// Where it is written down what is told.
     chronicle: Option<Chronicle>,
     /// How long it may take, going by earlier runs.
@@ -200,9 +200,9 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
     let hypervisor = Arc::new(hypervisor);
     let engine = Arc::clone(&hypervisor);
     let expected = chronicle::past(&plan.project, &hypervisor.uri()).forecast(&execute::summaries(plan));
-    let company = Company { chronicle: Chronicle::begin(&header), expected, timings: how.timings };
+    let observers = Observers { chronicle: Chronicle::begin(&header), expected, timings: how.timings };
     let outcome =
-        watch(global, plan, &options, company, async |events| execute::execute(plan, engine, &options, events).await);
+        watch(global, plan, &options, observers, async |events| execute::execute(plan, engine, &options, events).await);
     match &outcome {
         Outcome::Completed => {
             // From here on nothing of it is to be undone, whatever happens before its file is gone.
@@ -222,7 +222,7 @@ pub(super) fn run(global: &Global, sight: Sight, plan: &Plan, how: How) -> Resul
     }
     if how.resume && matches!(outcome, Outcome::RolledBack { .. }) {
         let will = recover::Will { force: false, yes: true };
-        let undone = recover::undo_all(global, &hypervisor, older, will, &lost)?;
+        let undone = recover::undo_all(global, &hypervisor, &older, will, &lost)?;
         drop(lock);
         return Ok(if undone == Exit::Done { exit_of(&outcome) } else { undone });
     }
@@ -240,7 +240,7 @@ fn look(global: &Global, hypervisor: Arc<Libvirt>, plan: Option<&Plan>, options:
 /// Carries out a plan that changes nothing, so that nothing is left of it either.
 pub(super) fn waited(global: &Global, hypervisor: Arc<Libvirt>, plan: &Plan, options: &Options) -> Exit {
     let run = async |events| execute::execute(plan, hypervisor, options, events).await;
-    exit_of(&match watch(global, plan, options, Company::default(), run) {
+    exit_of(&match watch(global, plan, options, Observers::default(), run) {
         Outcome::Stuck { causes, .. } => Outcome::RolledBack { causes },
         other => other,
     })
@@ -251,12 +251,12 @@ pub(super) fn watch(
     global: &Global,
     plan: &Plan,
     options: &Options,
-    company: Company,
+    observers: Observers,
     start: impl AsyncFnOnce(EventSender) -> Outcome,
 ) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime needs only threads");
-    let outcome = runtime.block_on(watched(global, plan, options, company, start));
+    let outcome = runtime.block_on(watched(global, plan, options, observers, start));
     if options.lost.is_cancelled() {
         output::note(&render::outcome::lost(&Palette::stderr()));
     }
@@ -269,12 +269,12 @@ async fn watched(
     global: &Global,
     plan: &Plan,
     options: &Options,
-    company: Company,
+    observers: Observers,
     start: impl AsyncFnOnce(EventSender) -> Outcome,
 ) -> Outcome {
     let signals = tokio::spawn(listen(options.interrupt.clone(), options.abort.clone()));
     let (events, stream) = execute::channel();
-    let (stream, written) = match company.chronicle {
+    let (stream, written) = match observers.chronicle {
         Some(chronicle) => {
             let (stream, written) = chronicle.relay(stream);
             (stream, Some(written))
@@ -283,7 +283,7 @@ async fn watched(
     };
     let mode = Mode::choose(global.progress, std::io::stderr().is_terminal());
     // The drawing ends by itself when the run has ended and its channel is closed.
-    let drawing = render::draw(mode, stream, company.expected);
+    let drawing = render::draw(mode, stream, observers.expected);
     let (outcome, progress) = tokio::join!(start(events), drawing);
     signals.abort();
     let about = About { plan, progress: &progress, connect: global.connect.as_deref(), verbose: global.verbose > 0 };
@@ -301,7 +301,7 @@ async fn watched(
     if let Some(folder) = found.filter(|_| mode != Mode::Json) {
         output::note(&message::note(&format!("all that was found is in {}", folder.display()), &Palette::stderr()));
     }
-    if let Some(path) = &company.timings {
+    if let Some(path) = &observers.timings {
         let when = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         if let Err(error) = std::fs::write(path, render::timings::page(&progress, &when)) {
             let words = format!("cannot write the timings to `{}`: {error}", path.display());

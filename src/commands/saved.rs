@@ -11,7 +11,7 @@ use crate::commands::stage::Sight;
 use crate::error::Error;
 use crate::model::Spec;
 use crate::plan::saved::{Saved, SavedError, Stale};
-use crate::plan::{Options, Plan};
+use crate::plan::{self, Goal, Options, Plan};
 use crate::render::output;
 use crate::state::DesiredState;
 
@@ -38,8 +38,31 @@ pub(super) fn save(
         let _ = fs::remove_file(&beside);
     }
     written.map_err(failed)?;
-    output::note(&format!("saved; `vmcompose up --plan {}` does exactly this", path.display()));
+    output::note(&format!(
+        "saved; `vmcompose {} --plan {}` does exactly this",
+        word(saved.options.goal),
+        path.display()
+    ));
     Ok(())
+}
+
+/// The command that a plan is for.
+fn word(goal: Goal) -> &'static str {
+    match goal {
+        Goal::Up | Goal::Refresh => "up",
+        Goal::Down { .. } => "down",
+    }
+}
+
+/// Refuses a plan that leads the other way.
+pub(super) fn for_command(saved: &Saved, command: &str) -> Result<(), Error> {
+    let own = word(saved.options.goal);
+    if own == command {
+        return Ok(());
+    }
+    let (what, hint) =
+        (format!("the plan is one for `{own}`"), format!("`vmcompose {own} --plan FILE` carries it out"));
+    Err(Error::Refused { what, hint })
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
@@ -61,8 +84,16 @@ pub(super) fn read(path: &Path) -> Result<Saved, Error> {
     })
 }
 
+/// The plan that was saved, made anew.
+pub(super) fn the_same(wanted: &Saved, desired: &DesiredState, sight: &Sight) -> Result<Plan, Error> {
+    wanted.holds(&sight.hypervisor.uri(), &desired.project, &sight.actual).map_err(|stale| refuse(&stale))?;
+    let plan = plan::plan(desired, &sight.actual, &wanted.options)?;
+    wanted.is(&plan).map_err(|stale| refuse(&stale))?;
+    Ok(plan)
+}
+
 /// Refuses what no longer holds.
-pub(super) fn refuse(stale: &Stale) -> Error {
+fn refuse(stale: &Stale) -> Error {
     let hint = match stale {
         Stale::Project { .. } => "`--project` says which project is meant",
         Stale::Hypervisor { .. } => "`--connect` says where it is",

@@ -44,10 +44,11 @@ fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     let mode = if options.locked { Mode::Locked } else { Mode::Normal };
     // A file that is none is told before anything is downloaded.
     let wanted = options.plan.as_deref().map(saved::read).transpose()?;
+    wanted.as_ref().map(|wanted| saved::for_command(wanted, "up")).transpose()?;
     let (desired, sight) = stage::set(global, &request(global)?, Reach::Fetch(mode))?;
     let plan = match wanted {
         None => plan::plan(&desired, &sight.actual, &choice::options(&options.choice, &desired)?)?,
-        Some(wanted) => the_same(&wanted, &desired, &sight)?,
+        Some(wanted) => saved::the_same(&wanted, &desired, &sight)?,
     };
     unfinished::tell(&sight.unfinished);
     preflight::check(&plan, &sight.actual, &sight.hypervisor)?;
@@ -57,14 +58,6 @@ fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     let how = How::up(options);
     let how = if plan.is_preliminary() { how } else { how.then(standing(&desired, &plan)) };
     Ok(Ended::of(&plan, run::run(global, sight, &plan, how)?))
-}
-
-/// The plan that was saved, made anew.
-fn the_same(wanted: &plan::saved::Saved, desired: &DesiredState, sight: &Sight) -> Result<Plan, Error> {
-    wanted.holds(&sight.hypervisor.uri(), &desired.project, &sight.actual).map_err(|stale| saved::refuse(&stale))?;
-    let plan = plan::plan(desired, &sight.actual, &wanted.options)?;
-    wanted.is(&plan).map_err(|stale| saved::refuse(&stale))?;
-    Ok(plan)
 }
 
 /// A vm that is made anew has a new host key. What was remembered of the old one would keep ssh from it.

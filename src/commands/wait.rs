@@ -9,7 +9,7 @@ use crate::backend::Hypervisor;
 use crate::cli::{Global, Until, Wait};
 use crate::commands::power::known;
 use crate::commands::stage::{Access, Sight};
-use crate::commands::{request, run, stage};
+use crate::commands::{login, request, run, stage};
 use crate::error::{Error, Exit};
 use crate::execute::{OnFailure, Options};
 use crate::model::Healthcheck;
@@ -41,7 +41,8 @@ pub(super) fn wait(global: &Global, options: &Wait) -> Result<Exit, Error> {
         output::note("nothing to wait for: no vm has a healthcheck");
         return Ok(Exit::Done);
     }
-    let how = Options { on_failure: OnFailure::Continue, ..Options::default() };
+    let logins = Arc::new(login::known(&project, &sight.hypervisor.uri(), &plan, &sight.actual));
+    let how = Options { on_failure: OnFailure::Continue, logins, ..Options::default() };
     Ok(run::waited(global, Arc::new(sight.hypervisor), &plan, &how))
 }
 

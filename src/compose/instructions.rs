@@ -12,6 +12,16 @@ pub(super) fn of(vm: &Node, texts: &Texts) -> Vec<Instruction> {
     if let Some(settings) = vm.get("cloud_init") {
         reader.mapping(settings);
     }
+    for (key, place) in [("shares", "target"), ("disks", "mount")] {
+        for item in vm.get(key).map_or(&[][..], Node::items) {
+            // The short form of a share is `HOST:GUEST`.
+            let short = || item.as_text()?.split(':').nth(1).map(ToOwned::to_owned);
+            let mounted = item.get(place).and_then(Node::as_text).map(ToOwned::to_owned).or_else(short);
+            if mounted.is_some() {
+                reader.add(key, mounted, item.at);
+            }
+        }
+    }
     reader.told
 }
 

@@ -337,7 +337,7 @@ fn takes_away(operation: &Operation) -> bool {
 /// Whether a step brought about what made something a thing of the past.
 fn takes_place(step: &Step, former: &ResourceId) -> bool {
     match former {
-        ResourceId::FormerVm(vm) => step.resource.as_vm() == Some(vm),
+        ResourceId::FormerVm(vm) | ResourceId::FormerDisks(vm) => step.resource.as_vm() == Some(vm),
         ResourceId::FormerImage(image) => {
             let was_on = |vm: &Vm| vm.boot.images().any(|other| other.name == *image);
             let leaves =

@@ -200,7 +200,12 @@ async fn patiently<H: Hypervisor>(
                 return Ended::Done;
             }
             Err(error) if error.kind == ErrorKind::NotYet && began.elapsed() < patience => {
-                tell(Message::Waiting(Waiting { attempt, probe: "provision".to_owned(), answer: error.message }));
+                let probe = operation.to_string();
+                tell(Message::Waiting(Waiting { attempt, probe, answer: error.message }));
+            }
+            Err(mut error) if error.kind == ErrorKind::NotYet => {
+                error.message = format!("{}, after {}s of waiting", error.message, began.elapsed().as_secs());
+                return Ended::Failed(Problem::Operation { operation: operation.to_string(), error });
             }
             Err(error) => return Ended::Failed(Problem::Operation { operation: operation.to_string(), error }),
         }

@@ -73,6 +73,8 @@ fn keys(module: &str, error: &str) -> Vec<String> {
         "set_hostname" | "update_hostname" | "update_etc_hosts" => &["fqdn", "hostname", "manage_etc_hosts"],
         "write_files_deferred" => &["write_files"],
         "apt_configure" => &["apt"],
+        // What is mounted from outside, and what is done early, is one script.
+        "bootcmd" => &["bootcmd", "shares", "disks"],
         _ => return vec![module.to_owned()],
     };
     keys.iter().map(ToString::to_string).collect()
@@ -81,7 +83,9 @@ fn keys(module: &str, error: &str) -> Vec<String> {
 /// Whether a line of cloud-init's log is a complaint of a package manager's or a shell's.
 pub fn complains(line: &str) -> bool {
     let line = line.trim();
-    ["E: ", "Error: ", "error: ", "ERROR: ", "No match for argument"].iter().any(|mark| line.starts_with(mark))
+    ["E: ", "Error: ", "error: ", "ERROR: ", "No match for argument", "mount: "]
+        .iter()
+        .any(|mark| line.starts_with(mark))
         || line.contains("/scripts/runcmd: ")
 }
 
@@ -115,6 +119,8 @@ mod tests {
             item(8, "write_files", None),
             item(9, "write_files", Some("/etc/a")),
             item(10, "user_data", None),
+            item(11, "shares", Some("/srv/own")),
+            item(12, "shares", Some("/srv")),
         ]
     }
 
@@ -147,6 +153,14 @@ mod tests {
         at(error, "/var/lib/cloud/instance/scripts/runcmd: 2: nope: not found\n", Some(6));
         at(error, "nothing of use", Some(7));
         at("cloud-init failed in its module `scripts_user`: Runparts: 1 failures (part-001)", "", Some(10));
+    }
+
+    #[test]
+    fn a_share_is_the_one_that_could_not_be_mounted() {
+        let error = "cloud-init failed in its module `bootcmd`: Command: ['/bin/sh', '/tmp/tmp1.sh']";
+        at(error, "mount: /srv: unknown filesystem type '9p'.\n", Some(12));
+        at(error, "mount: /srv/own: unknown filesystem type '9p'.\n", Some(11));
+        at(error, "", None);
     }
 
     #[test]

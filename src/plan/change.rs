@@ -53,14 +53,14 @@ fn wanted(from: &Vm, to: &Vm, lans: Lans<'_>) -> Vec<FieldChange> {
 fn told_now(from: &Vm, to: &Vm, lans: Lans<'_>) -> Vec<FieldChange> {
     let stays = |new: &Interface| from.interfaces.iter().find(|old| old.mac == new.mac);
     let told = |new: &Interface| stays(new).is_some_and(|old| lans.tells_now(old, new));
-    let change = |(index, _): (usize, &Interface)| FieldChange {
-        field: format!("interfaces.{index}.address"),
+    let change = |nic: &Interface| FieldChange {
+        field: format!("interfaces.{}.address", nic.network),
         old: Some("asked by DHCP".to_owned()),
         new: Some("told by its seed".to_owned()),
         drift: false,
     };
     let seed = to.cloud_init.is_some();
-    to.interfaces.iter().enumerate().filter(|(_, nic)| seed && told(nic)).map(change).collect()
+    to.interfaces.iter().filter(|nic| seed && told(nic)).map(change).collect()
 }
 
 /// Fields whose change cannot be made.

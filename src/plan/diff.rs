@@ -12,7 +12,7 @@ use crate::model::secret::shown;
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {
-    /// Its path within the spec: `memory`, `interfaces.0.ip`.
+    /// Its path within the spec, in which disks and interfaces go by their names: `memory`, `interfaces.front.ip`.
     pub field: String,
     /// The value last applied; `None` where there was none.
     pub old: Option<String>,
@@ -90,6 +90,13 @@ fn walk(path: String, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<
                 walk(nested(name), old.get(name), new.get(name), found);
             }
         }
+        // Where there is none, the list is left out of what is recorded.
+        (None | Some(Value::Array(_)), None | Some(Value::Array(_)))
+            if matches!(path.as_str(), "disks" | "interfaces") =>
+        {
+            let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+            named(&path, &list(old), &list(new), found);
+        }
         (Some(Value::Array(old)), Some(Value::Array(new))) => {
             for index in 0..old.len().max(new.len()) {
                 walk(nested(&index.to_string()), old.get(index), new.get(index), found);
@@ -97,6 +104,46 @@ fn walk(path: String, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<
         }
         _ => found.push(FieldChange { field: path, old: text(old), new: text(new), drift: false }),
     }
+}
+
+/// Disks and interfaces go by their names: one that goes moves the others up, and changes nothing else about them.
+fn named(path: &str, old: &[Value], new: &[Value], found: &mut Vec<FieldChange>) {
+    let (old, new): (Vec<_>, Vec<_>) = (old.iter().map(entry).collect(), new.iter().map(entry).collect());
+    let of = |list: &[(String, Value)], name: &str| list.iter().find(|(own, _)| own == name).map(|(_, is)| is.clone());
+    let fresh = new.iter().filter(|(name, _)| of(&old, name).is_none());
+    for (name, _) in old.iter().chain(fresh) {
+        walk(format!("{path}.{name}"), of(&old, name).as_ref(), of(&new, name).as_ref(), found);
+    }
+    let order = |list: &[(String, Value)], other: &[(String, Value)]| -> Vec<String> {
+        list.iter().map(|(name, _)| name.clone()).filter(|name| of(other, name).is_some()).collect()
+    };
+    let (was, is) = (order(&old, &new), order(&new, &old));
+    if was != is {
+        let (old, new) = (Some(was.join(", ")), Some(is.join(", ")));
+        found.push(FieldChange { field: format!("{path}.order"), old, new, drift: false });
+    }
+}
+
+/// A disk by its name, an interface by its network; and what else there is to it.
+fn entry(value: &Value) -> (String, Value) {
+    let name = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let without = |value: &Value, key: &str| {
+        let fields = value.as_object().into_iter().flatten().filter(|(name, _)| *name != key);
+        Value::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect())
+    };
+    if let Some(volume) = value.get("volume") {
+        (format!("volume {}", name(&volume["volume"])), Value::from("attached"))
+    } else if let Some(own) = value.get("own") {
+        (name(&own["name"]), without(own, "name"))
+    } else {
+        (name(&value["network"]), without(value, "network"))
+    }
+}
+
+/// Whether a field is the size of a disk of the vm's own.
+pub(super) fn is_disk_size(field: &str) -> bool {
+    let parts: Vec<&str> = field.split('.').collect();
+    matches!(parts[..], ["disk"] | ["disks", _, "size"])
 }
 
 fn text(value: Option<&Value>) -> Option<String> {

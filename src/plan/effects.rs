@@ -1,4 +1,4 @@
-//! Which change of a spec has which effect: one table for vms and one for networks, which the documentation is made from.
+//! Which change of a spec has which effect: one table each for vms, networks and volumes, which the documentation is made from.
 //!
 //! Owns the tables and what narrows it down in a particular case. Knows nothing of operations.
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Boot, Interface, Network, Vm};
 use crate::names::NetworkName;
+use crate::plan::diff::is_disk_size;
 use crate::state::Shape;
 
 /// What a change costs, the least first.
@@ -78,7 +79,12 @@ pub const TABLE: [Entry; 37] = [
     ("machine", Class::Reboot, ""),
     ("max_cpus", Class::Reboot, ""),
     ("max_memory", Class::Reboot, ""),
-    ("memory", Class::Live, "within `max_memory` as it was when the vm was started; else at a reboot"),
+    (
+        "memory",
+        Class::Live,
+        "within `max_memory` as it was when the vm was started; else at a reboot. Less, once the guest gives it back: it has to have \
+         a balloon driver",
+    ),
     ("ports", Class::Reboot, "the first ones by replacement, where the guest has a seed: it is told of their card"),
     ("protect", Class::Recorded, "recorded with the vm"),
     ("provision", Class::Recorded, "done in the guest, from the task on that changed"),
@@ -118,6 +124,17 @@ pub const NETWORK_TABLE: [Entry; 14] = [
     ("subnet", Class::Interruption, "its vms get other addresses, at a reboot"),
     ("subnet6", Class::Interruption, "its vms get other addresses, at a reboot or by replacement"),
     ("vlan", Class::Interruption, ""),
+];
+
+/// Every field of a volume's spec but its name.
+pub const VOLUME_TABLE: [Entry; 3] = [
+    ("pool", Class::Impossible, "`volume export` and `volume import` carry its data over"),
+    (
+        "shared",
+        Class::Impossible,
+        "its format would be another; `volume export` and `volume import` carry its data over",
+    ),
+    ("size", Class::Live, "it grows, also under a vm that runs; it never shrinks"),
 ];
 
 /// What the change of one field of a network costs, by its path within the spec.
@@ -181,7 +198,7 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>, lan
         "uplink" if path.starts_with("uplink.hosts") => Class::Recorded,
         "uplink" if to.cloud_init.is_none() => Class::Reboot,
         // Its growth is an operation of its own.
-        "disks" if path.ends_with(".own.size") => Class::Recorded,
+        "disks" if is_disk_size(path) => Class::Recorded,
         _ => listed,
     }
 }

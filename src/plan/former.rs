@@ -27,7 +27,7 @@ pub(super) fn last(formers: Vec<Draft>, drafts: &mut BTreeMap<ResourceId, Draft>
     let all = |drafts: &BTreeMap<ResourceId, Draft>| -> BTreeMap<ResourceId, Milestone> {
         drafts.keys().map(|id| (id.clone(), Milestone::Passed)).collect()
     };
-    let is_vm = |draft: &Draft| matches!(draft.resource, ResourceId::FormerVm(_));
+    let is_vm = |draft: &Draft| matches!(draft.resource, ResourceId::FormerVm(_) | ResourceId::FormerDisks(_));
     let (vms, images): (Vec<Draft>, Vec<Draft>) = formers.into_iter().partition(is_vm);
     for some in [vms, images] {
         let (after, wave) = (all(drafts), drafts.values().map(|draft| draft.wave + 1).max().unwrap_or(0));
@@ -49,8 +49,16 @@ fn vm(desired: &DesiredState, actual: &ActualState, id: &ResourceId) -> Option<D
     }
     let taken = |operation: &Operation| matches!(operation, Operation::DeleteDisk(disk) if is_kept(disk));
     operations.extend(loose(actual, &from.name).into_iter().filter(|operation| !taken(operation)));
-    let draft = || deletion(ResourceId::FormerVm(from.name.clone()), operations.clone());
-    (!operations.is_empty()).then(draft)
+    let same =
+        |operation: &Operation| matches!(operation, Operation::DeleteDisk(disk) if disk.generation == to.generation);
+    if operations.is_empty() {
+        None
+    } else if operations.iter().all(same) {
+        let draft = deletion(ResourceId::FormerDisks(from.name.clone()), operations);
+        Some(Draft { cause: Cause::Orphan, ..draft })
+    } else {
+        Some(deletion(ResourceId::FormerVm(from.name.clone()), operations))
+    }
 }
 
 fn deletion(id: ResourceId, operations: Vec<Operation>) -> Draft {
@@ -101,10 +109,10 @@ fn users<'a>(
     left.chain(wanted).flat_map(|vm| vm.boot.images())
 }
 
-/// The vms whose replacement was done before, and only has to be seen to stand.
-pub(super) fn proving(formers: &[Draft]) -> BTreeSet<VmName> {
+/// The vms whose replacement was done before, and only has to be seen to stand; each with what goes then.
+pub(super) fn proving(formers: &[Draft]) -> BTreeMap<VmName, ResourceId> {
     let vm = |draft: &Draft| match &draft.resource {
-        ResourceId::FormerVm(vm) => Some(vm.clone()),
+        ResourceId::FormerVm(vm) | ResourceId::FormerDisks(vm) => Some((vm.clone(), draft.resource.clone())),
         _ => None,
     };
     formers.iter().filter_map(vm).collect()

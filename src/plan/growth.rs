@@ -3,9 +3,9 @@
 //! Owns what larger and smaller entail: a disk grows in place and keeps what is on it, and never shrinks. It is held
 //! against the size that the disk has, not the one that was recorded: somebody may have grown it by other means.
 
-use crate::model::{Disk, Spec, Vm};
+use crate::model::{Spec, Vm};
 use crate::names::VolumeName;
-use crate::plan::diff::FieldChange;
+use crate::plan::diff::{FieldChange, is_disk_size};
 use crate::plan::draft::Draft;
 use crate::plan::operation::{Operation, VmDisk};
 use crate::plan::{Action, Cause, Effect, Gate};
@@ -36,24 +36,20 @@ pub(super) fn resizes(vm: &Vm, actual: &ActualState) -> Vec<Resize> {
     let differs = |disk: VmDisk| {
         let wants = disk.size?.whole_kib();
         let has = *actual.disk_sizes.get(&(vm.name.clone(), disk.disk.clone()))?;
-        (has != wants).then(|| Resize { field: field(vm, &disk.disk), disk: disk.disk, has, wants })
+        (has != wants).then(|| Resize { field: field(&disk.disk), disk: disk.disk, has, wants })
     };
     VmDisk::of(vm).into_iter().filter_map(differs).collect()
 }
 
 /// Where the spec has the size of a disk.
-fn field(vm: &Vm, disk: &VolumeName) -> String {
-    let own = |other: &Disk| matches!(other, Disk::Own { name, .. } if name == disk);
-    vm.disks.iter().position(own).map_or_else(|| "disk".to_owned(), |index| format!("disks.{index}.own.size"))
+fn field(disk: &VolumeName) -> String {
+    if disk.as_str() == VmDisk::ROOT { "disk".to_owned() } else { format!("disks.{disk}.size") }
 }
 
 /// Whether a field of a spec is the size of a disk.
 pub(super) fn is_size(spec: &Spec, change: &FieldChange) -> bool {
     match spec {
-        Spec::Vm(_) => {
-            let own = change.field.strip_prefix("disks.").and_then(|rest| rest.split_once('.'));
-            change.field == "disk" || own.is_some_and(|(_, rest)| rest == "own.size")
-        }
+        Spec::Vm(_) => is_disk_size(&change.field),
         Spec::Volume(_) => change.field == "size",
         Spec::Pool(_) | Spec::Image(_) | Spec::Network(_) => false,
     }

@@ -6,6 +6,7 @@
 pub mod adoption;
 mod anew;
 pub mod awaiting;
+mod cause;
 mod change;
 mod deletion;
 mod delivery;
@@ -16,6 +17,7 @@ pub mod effects;
 mod follow;
 mod former;
 mod growth;
+mod hosts;
 mod lost;
 mod network;
 pub mod obstacle;
@@ -34,6 +36,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use cause::Cause;
 pub use diff::FieldChange;
 pub use downtime::Downtime;
 pub use obstacle::{Obstacle, PlanError};
@@ -41,7 +44,7 @@ pub use operation::Operation;
 pub use planner::{Goal, Options, plan};
 pub use power::{Company, Power, Selection, power};
 
-use crate::model::{Healthcheck, Origin, Probe, TaskAction};
+use crate::model::{Healthcheck, Origin, Probe};
 use crate::names::{ProjectName, ResourceId, VmName};
 
 /// What will be done to a project.
@@ -200,82 +203,6 @@ impl Action {
     }
 }
 
-/// Why a step is in the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Cause {
-    /// The file has it, the hypervisor has not.
-    Missing,
-    /// Somebody deleted it, with all that was on it.
-    Lost {
-        /// The vm that it was made for.
-        by: ResourceId,
-    },
-    /// It is there but does not run.
-    NotRunning {
-        /// How it was found.
-        phase: String,
-    },
-    /// It was being made when somebody was cut short.
-    Incomplete,
-    /// The file asks for something else than was last applied.
-    Changed,
-    /// Somebody else changed it since it was last applied.
-    Drifted,
-    /// Somebody else changed it, and that is to stay.
-    Kept,
-    /// The hypervisor has it, the file no longer has.
-    Orphan,
-    /// Another one stands in its place.
-    Superseded,
-    /// The whole project is taken down.
-    Down,
-    /// It is unchanged, but a step of this plan needs it in a condition.
-    Awaited {
-        /// Whose step.
-        by: ResourceId,
-    },
-    /// It is unchanged, but a network that it is on was down.
-    CutOff {
-        /// Which.
-        network: ResourceId,
-    },
-    /// It runs and has its secrets, but its seed still has them too: a run was cut short.
-    Unscrubbed,
-    /// The command line names it.
-    Asked,
-    /// It goes along with another.
-    Along {
-        /// With whom.
-        with: ResourceId,
-    },
-    /// A failure later in the run.
-    Rollback,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("does not exist"),
-            Self::Lost { by } => write!(f, "{by} has it, and somebody deleted it"),
-            Self::NotRunning { phase } => write!(f, "is {phase}"),
-            Self::Incomplete => f.write_str("was made only in part"),
-            Self::Changed => f.write_str("differs from the file"),
-            Self::Drifted => f.write_str("was changed by somebody else"),
-            Self::Kept => f.write_str("somebody else's change is kept"),
-            Self::Orphan => f.write_str("no longer in the file"),
-            Self::Superseded => f.write_str("another one stands in its place"),
-            Self::Down => f.write_str("taken down"),
-            Self::Awaited { by } => write!(f, "{by} waits for it"),
-            Self::CutOff { network } => write!(f, "{network} was down"),
-            Self::Unscrubbed => f.write_str("its seed still holds secrets"),
-            Self::Asked => f.write_str("asked for"),
-            Self::Along { with } => write!(f, "goes along with {with}"),
-            Self::Rollback => f.write_str("rolled back"),
-        }
-    }
-}
-
 /// What a step brings about beyond its action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -378,25 +305,6 @@ impl Plan {
     pub fn is_preliminary(&self) -> bool {
         let mut operations = self.steps().flat_map(|step| &step.operations).peekable();
         operations.peek().is_some() && operations.all(|operation| matches!(operation, Operation::StartPool(_)))
-    }
-
-    /// The same without what its tasks do inside guests: that may be nobody else's business. What tells one task from
-    /// another is recorded beside it.
-    #[must_use]
-    pub fn without_content(&self) -> Self {
-        let mut plan = self.clone();
-        let steps = plan.waves.iter_mut().flat_map(|wave| &mut wave.steps);
-        for operation in steps.flat_map(|step| step.operations.iter_mut().chain(&mut step.finish)) {
-            let Operation::Provision(provision) = operation else { continue };
-            match &mut provision.task.action {
-                TaskAction::Run { script, env, .. } => {
-                    script.clear();
-                    env.clear();
-                }
-                TaskAction::File { content, .. } => content.clear(),
-            }
-        }
-        plan
     }
 
     /// How many steps have this action.

@@ -14,7 +14,7 @@ use crate::plan::diff::{FieldChange, changes};
 use crate::plan::effects::Lans;
 use crate::plan::growth::{is_size, resizes};
 use crate::state::seen::disk_name;
-use crate::state::{Actual, ActualState, DesiredState, Phase};
+use crate::state::{Actual, ActualState, DesiredState, Phase, wires};
 use crate::units::Bytes;
 
 /// Why there is no plan: everything that stands in its way, at once.
@@ -258,10 +258,11 @@ pub(super) fn not_offered(
 ) -> impl Iterator<Item = Obstacle> {
     let spec = &desired.specs[id];
     let there = actual.resources.get(id).is_some_and(|found| found.recorded == *spec);
-    let lacks = match (spec.as_vm(), &actual.offer) {
-        (Some(vm), Some(offer)) if !there => offer.lacks(vm),
-        _ => Vec::new(),
-    };
+    let mut lacks = Vec::new();
+    if let Some(vm) = spec.as_vm().filter(|_| !there) {
+        lacks.extend(wires::lacks(vm));
+        lacks.extend(actual.offer.iter().flat_map(|offer| offer.lacks(vm)));
+    }
     let origin = desired.origins.get(id).cloned();
     let resource = id.clone();
     lacks.into_iter().map(move |(what, instead)| Obstacle::NotOffered {

@@ -18,6 +18,7 @@ use crate::plan::effects::Lans;
 use crate::plan::follow::follow;
 use crate::plan::former::{formers, last, proving};
 use crate::plan::growth::grown;
+use crate::plan::hosts::{of_others, with_orphans};
 use crate::plan::lost::{lost, told};
 use crate::plan::network::{self, on, plugged};
 use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinking};
@@ -61,7 +62,7 @@ impl Options {
     }
 
     /// Whether something is deleted that is no longer wanted.
-    fn delete(&self, orphan: &Spec) -> bool {
+    pub(super) fn delete(&self, orphan: &Spec) -> bool {
         let group = orphan.as_vm().and_then(|vm| vm.replica_of.as_ref());
         self.remove_orphans || group.is_some_and(|group| self.surplus.contains(group))
     }
@@ -86,6 +87,16 @@ impl<'a> Chosen<'a> {
         }
         let all = options.vms.is_empty() && options.surplus.is_empty();
         Self { only: (!all).then_some(only), options }
+    }
+
+    /// Whether a vm that is there goes with this plan, because nobody wants it any more.
+    pub(super) fn gives_up(&self, found: &Actual) -> bool {
+        self.options.delete(&found.recorded)
+    }
+
+    /// Whether it is about a part of the project.
+    pub(super) fn is_part(&self) -> bool {
+        self.only.is_some()
     }
 
     pub(super) fn has(&self, id: &ResourceId) -> bool {
@@ -143,6 +154,8 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
     let with_orphans = with_orphans(desired, actual, options);
     let desired = with_orphans.as_ref().unwrap_or(desired);
     let chosen = Chosen::of(desired, options);
+    let of_others = of_others(desired, actual, &chosen);
+    let desired = of_others.as_ref().unwrap_or(desired);
     let (networks, before) = (networks(&desired.specs), recorded_networks(actual));
     let lans = Lans { before: &before, after: &networks };
     let (desired, actual) = (settled(desired, actual, &chosen, lans), viewed(desired, actual));
@@ -358,35 +371,15 @@ pub(super) fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draf
 
 /// Vms that were made anew by a run that was cut short: what they had before goes only when they are seen to stand.
 fn proven(desired: &DesiredState, formers: &[Draft], drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
-    let verify = |vm: VmName| {
-        let id = ResourceId::Vm(vm.clone());
+    let verify = |(vm, by): (VmName, ResourceId)| {
+        let id = ResourceId::Vm(vm);
         let gate = gate(desired, &id);
         if gate == Gate::None || drafts.contains_key(&id) {
             return None;
         }
-        let cause = Cause::Awaited { by: ResourceId::FormerVm(vm) };
+        let cause = Cause::Awaited { by };
         let wave = desired.graph.level(&id).unwrap_or(0);
         Some((id.clone(), Draft { gate, wave, ..Draft::new(id, Action::Verify, cause, Vec::new()) }))
     };
     proving(formers).into_iter().filter_map(verify).collect()
-}
-
-/// The same state, but a vm that is left alone keeps the address and the name that its networks reserve for it.
-/// `None` where there is no such vm.
-fn with_orphans(desired: &DesiredState, actual: &ActualState, options: &Options) -> Option<DesiredState> {
-    let mut kept: Option<DesiredState> = None;
-    for (id, found) in &actual.resources {
-        let Spec::Network(recorded) = &found.recorded else { continue };
-        for (vm, host) in &recorded.hosts {
-            let id_of_vm = ResourceId::Vm(vm.clone());
-            let stays = |vm: &Actual| !options.delete(&vm.recorded);
-            if desired.specs.contains_key(&id_of_vm) || !actual.resources.get(&id_of_vm).is_some_and(stays) {
-                continue;
-            }
-            if let Some(Spec::Network(network)) = kept.get_or_insert_with(|| desired.clone()).specs.get_mut(id) {
-                network.hosts.insert(vm.clone(), host.clone());
-            }
-        }
-    }
-    kept
 }

@@ -57,10 +57,13 @@ pub(super) fn done(vm: &Vm, tasks: usize) -> Box<Vm> {
 pub(super) fn provisioning(vm: &Vm, tasks: &[Task], first: usize) -> impl Iterator<Item = Operation> {
     /// How long a guest may take to boot and to end its cloud-init.
     const PATIENCE: Span = Span::secs(600);
-    let patience = vm.healthcheck.as_ref().map_or(PATIENCE, |check| check.start_period.max(PATIENCE));
+    let boot = vm.healthcheck.as_ref().map_or(PATIENCE, |check| check.start_period.max(PATIENCE));
     let later = tasks.iter().enumerate().skip(first);
     later.map(move |(n, task)| {
-        Operation::Provision(Box::new(Provision { vm: done(vm, n + 1), task: task.clone(), patience }))
+        let (vm, task) = (done(vm, n + 1), task.clone());
+        // Whoever gives a task more time has a guest that needs it.
+        let patience = boot.max(task.timeout);
+        Operation::Provision(Box::new(Provision { vm, task, patience }))
     })
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::Spec;
+use crate::model::{Spec, TaskAction};
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::operation::Operation;
 use crate::plan::{Options, Plan, Step};
@@ -139,12 +139,33 @@ impl Saved {
     }
 }
 
+impl Plan {
+    /// The same without what its tasks do inside guests: that may be nobody else's business. What tells one task from
+    /// another is recorded beside it.
+    #[must_use]
+    pub fn without_content(&self) -> Self {
+        let mut plan = self.clone();
+        let steps = plan.waves.iter_mut().flat_map(|wave| &mut wave.steps);
+        for operation in steps.flat_map(|step| step.operations.iter_mut().chain(&mut step.finish)) {
+            let Operation::Provision(provision) = operation else { continue };
+            match &mut provision.task.action {
+                TaskAction::Run { script, env, .. } => {
+                    script.clear();
+                    env.clear();
+                }
+                TaskAction::File { content, .. } => content.clear(),
+            }
+        }
+        plan
+    }
+}
+
 /// What a plan does something to, and what that needs or needed.
 fn touched(plan: &Plan, desired: &DesiredState, actual: &ActualState) -> BTreeSet<ResourceId> {
     let mut touched = BTreeSet::new();
     for step in plan.steps() {
         let id = match &step.resource {
-            ResourceId::FormerVm(vm) => ResourceId::Vm(vm.clone()),
+            ResourceId::FormerVm(vm) | ResourceId::FormerDisks(vm) => ResourceId::Vm(vm.clone()),
             ResourceId::FormerImage(image) => ResourceId::Image(image.clone()),
             id => id.clone(),
         };

@@ -28,6 +28,9 @@ impl Plain {
     }
 
     fn say(&mut self, progress: &Progress, event: &EventKind) -> Option<String> {
+        if only_looks(progress) && self.goes_without_saying(event) {
+            return None;
+        }
         match event {
             EventKind::RunStarted { project, steps } => {
                 Some(format!("project `{project}`: {}", count(steps.len(), "step")))
@@ -68,6 +71,18 @@ impl Plain {
         }
     }
 
+    /// Of a look at what stands already, what is as expected.
+    fn goes_without_saying(&self, event: &EventKind) -> bool {
+        match event {
+            EventKind::RunStarted { .. } | EventKind::StepApplied { .. } => true,
+            EventKind::StepFinished { step, result: StepResult::Done } => {
+                !self.answers.keys().any(|(of, _)| of == step)
+            }
+            EventKind::RunFinished { outcome } => *outcome == Outcome::Completed,
+            _ => false,
+        }
+    }
+
     fn gate(&mut self, progress: &Progress, step: StepId, attempt: (u32, &str, &str)) -> Option<String> {
         let (number, probe, answer) = attempt;
         let before = self.answers.insert((step, probe.to_owned()), answer.to_owned());
@@ -77,6 +92,11 @@ impl Plain {
         let resource = &progress.track(step)?.summary.resource;
         Some(format!("{resource}: not yet: {}: {} (attempt {number})", tame(probe), tame(answer)))
     }
+}
+
+/// Whether a run does nothing but wait.
+fn only_looks(progress: &Progress) -> bool {
+    progress.tracks.iter().all(|track| track.summary.action == Action::Verify)
 }
 
 fn finished(progress: &Progress, step: StepId, result: &StepResult) -> Option<String> {
@@ -103,9 +123,7 @@ fn ended(progress: &Progress, outcome: &Outcome) -> String {
         Outcome::Completed => "completed".to_owned(),
         Outcome::RolledBack { .. } => "rolled back".to_owned(),
         // Who only waited has left nothing.
-        Outcome::Stuck { .. } if progress.tracks.iter().all(|track| track.summary.action == Action::Verify) => {
-            "failed".to_owned()
-        }
+        Outcome::Stuck { .. } if only_looks(progress) => "failed".to_owned(),
         Outcome::Stuck { causes, left_behind } => {
             let left = remains(progress, causes, left_behind);
             format!("stuck, {} left behind", count(left.len(), "resource"))

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use crate::plan::effects::{Entry, NETWORK_TABLE, TABLE};
+use crate::plan::effects::{Entry, NETWORK_TABLE, TABLE, VOLUME_TABLE};
 
 /// Every key of every mapping, breadth first: type, default, what it is for.
 pub fn markdown(schema: &Value) -> String {
@@ -37,7 +37,8 @@ pub fn effects() -> String {
     };
     table("field of a vm", &TABLE);
     table("field of a network", &NETWORK_TABLE);
-    text.replace("|\n| field of a network", "|\n\n| field of a network")
+    table("field of a volume", &VOLUME_TABLE);
+    text.replace("|\n| field of a", "|\n\n| field of a")
 }
 
 fn heading(path: &[String]) -> String {

@@ -9,7 +9,7 @@ pub mod network;
 pub mod offer;
 pub mod record;
 pub mod seen;
-mod wires;
+pub(crate) mod wires;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -134,9 +134,11 @@ fn values_and_expressions_as_deep_as_they_can_be_end_well() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{}: {said}", &template[..100]);
     }
+    // How far it gets within its limits depends on the machine; where it overflows its stack there is no code.
     for chain in [".a", "|int", " if 1 else 2"] {
         let template = format!("{{{{ 1{} }}}}", chain.repeat(300_000));
-        assert_eq!(validate(&labelled(&template)).status.code(), Some(2), "{chain}");
+        let code = validate(&labelled(&template)).status.code();
+        assert!(matches!(code, Some(0 | 2)), "{chain}: {code:?}");
     }
 }
 

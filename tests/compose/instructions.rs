@@ -26,6 +26,8 @@ fn keys_and_items_are_known_by_their_lines() {
   web:
     image: ./a
     replicas: 2
+    disks: [{size: 1GiB}, {size: 1GiB, mount: /srv/data}]
+    shares: [./src:/srv/src:ro, {source: ./lib, target: /srv/lib}]
     cloud_init:
       timezone: \"Mars/{{ index }}\"
       packages:
@@ -43,16 +45,19 @@ fn keys_and_items_are_known_by_their_lines() {
     assert_eq!(
         places(&told),
         [
-            "vmcompose.yaml:6 timezone",
-            "vmcompose.yaml:7 packages",
-            "vmcompose.yaml:8 packages nginx",
-            "vmcompose.yaml:9 packages curl",
-            "vmcompose.yaml:10 write_files",
-            "vmcompose.yaml:10 write_files /etc/a",
-            "vmcompose.yaml:11 runcmd",
-            "vmcompose.yaml:12 runcmd echo one",
-            "vmcompose.yaml:13 runcmd systemctl start it",
-            "vmcompose.yaml:15 ntp",
+            "vmcompose.yaml:8 timezone",
+            "vmcompose.yaml:9 packages",
+            "vmcompose.yaml:10 packages nginx",
+            "vmcompose.yaml:11 packages curl",
+            "vmcompose.yaml:12 write_files",
+            "vmcompose.yaml:12 write_files /etc/a",
+            "vmcompose.yaml:13 runcmd",
+            "vmcompose.yaml:14 runcmd echo one",
+            "vmcompose.yaml:15 runcmd systemctl start it",
+            "vmcompose.yaml:17 ntp",
+            "vmcompose.yaml:6 shares /srv/src",
+            "vmcompose.yaml:6 shares /srv/lib",
+            "vmcompose.yaml:5 disks /srv/data",
         ]
     );
     let guilty = guilty(&told, "cloud-init failed in its module `timezone`: x", "").unwrap();

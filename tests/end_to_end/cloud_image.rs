@@ -38,7 +38,7 @@ fn project(vm: &str) -> (tempfile::TempDir, PathBuf) {
 }
 
 /// Emulated, on a busy machine, a first boot takes minutes.
-const PATIENCE: &str = "start_period: 6m, interval: 2s, timeout: 30s, retries: 5";
+const PATIENCE: &str = "start_period: 15m, interval: 2s, timeout: 30s, retries: 5";
 
 /// Two machines on an image by URL, as a user writes them.
 fn by_url(folder: &Path, server: &Server) -> PathBuf {

@@ -1,6 +1,9 @@
-//! `wait`, `run`, `port`, `version` as a shell sees them, on the test driver.
+//! `wait`, `run`, `port`, `version`, `events` as a shell sees them, on the test driver.
 
-use crate::support::desk::Desk;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::support::desk::{Desk, URI};
 use crate::support::qemu::enabled;
 use virt::domain::Domain;
 
@@ -106,6 +109,43 @@ fn versions_are_there_for_programs_with_and_without_a_hypervisor() {
     assert_eq!((&there["version"], &there["driver"]), (&1.into(), &"TEST".into()));
     assert_eq!(there["vmcompose"], env!("CARGO_PKG_VERSION"));
     assert!(version("test:///nowhere/at/all.xml")["libvirt"].is_null());
+}
+
+#[test]
+fn events_tell_of_runs_from_their_beginning_and_of_what_the_hypervisor_notices() {
+    if !enabled() {
+        return;
+    }
+    let desk = Desk::online("vms: { db: { boot: { kernel: kernel } } }\n");
+    let mut events = desk.command(URI, &["events", "--format", "json"]);
+    let mut events = events.stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let mut lines = BufReader::new(events.stdout.take().expect("a pipe")).lines();
+    // All that comes until a run has ended. It is waited for by reading.
+    let mut until_the_end = || {
+        let mut told: Vec<serde_json::Value> = Vec::new();
+        while told.last().is_none_or(|last| last["event"] != "run_finished") {
+            let line = lines.next().expect("it goes on").expect("text");
+            told.push(serde_json::from_str(&line).expect("JSON"));
+        }
+        told
+    };
+    // Begun while the command that tells of it is still connecting, most often.
+    desk.run(&["up"]).expect(0);
+    let up = until_the_end();
+    let first = up.iter().find(|told| told["source"] == "run").expect("events of the run");
+    assert_eq!(first["event"], "run_started", "{up:?}");
+    desk.run(&["down"]).expect(0);
+    desk.run(&["up"]).expect(0);
+    let down = until_the_end();
+    let gone = |told: &serde_json::Value| told["source"] == "hypervisor" && told["event"] == "undefined";
+    let next = until_the_end();
+    assert!(down.iter().chain(&next).any(gone), "{down:?} {next:?}");
+    let started = [&down, &next].map(|told| told.iter().filter(|told| told["event"] == "run_started").count());
+    assert_eq!(started, [1, 1], "each run is told whole");
+    let pid = events.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
+    assert_eq!(events.wait().expect("it ends").code(), Some(130));
+    desk.run(&["down"]).expect(0);
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn a_guest_changes_while_it_runs_and_what_others_did_is_put_back() {
     virsh(&["setvcpus", &domain, "1", "--config"]);
     virsh(&["detach-disk", &domain, "vdb", "--config"]);
     let plan = stack.run(&["plan", "--exit-code"]).expect(10);
-    for words in ["was changed by somebody else", "autostart", "limits", "cpus", "disks.two"] {
+    for words in ["was changed by somebody else", "autostart", "limits", "cpus", "disk `two`"] {
         assert!(squeezed(&plan.stdout).contains(words), "`{words}` is not in:\n{}", plan.stdout);
     }
     stack.run(&["up"]).expect(0);

@@ -7,6 +7,7 @@ mod cloud_image;
 mod completion;
 mod day;
 mod drift;
+mod fields;
 mod hardware;
 mod network;
 mod power;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::qemu::{Run, Stack, enabled};
+use crate::support::web;
 use serde_json::Value;
 
 /// How long a guest may take to do what it was told, on a busy machine without KVM.
@@ -54,22 +54,6 @@ fn comes_true(stack: &Stack, vm: &str, command: &str) {
             return;
         }
         assert!(Instant::now() < until, "in {vm}: {command}\n{}\n{}", run.stdout, run.stderr);
-    }
-}
-
-/// What a web server on this host answers, once there is one.
-fn answer(port: u16) -> String {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let mut text = String::new();
-        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-            stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-            let asked = stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n");
-            let _ = asked.and_then(|()| stream.read_to_string(&mut text));
-        }
-        if text.contains("200") || Instant::now() > until {
-            return text;
-        }
     }
 }
 
@@ -122,7 +106,7 @@ vms:
     comes_true(&stack, "b", &format!("ping -c1 -W5 10.{octet}.1.20"));
 
     // The published port answers, and is shown; the clash is named before anything is done.
-    let text = answer(port);
+    let text = web::answer(port, PATIENCE);
     assert!(text.contains("200"), "{text}");
     let ps = stack.run(&["ps"]).expect(0);
     assert!(ps.stdout.contains(&format!("127.0.0.1:{port}:80")), "{}", ps.stdout);

@@ -67,6 +67,17 @@ fn a_saved_plan_is_carried_out_where_nothing_changed_and_only_once() {
     let done = desk.ends(0, "up --plan web.plan --yes");
     assert!(done.stderr.contains("web"), "{}", done.stderr);
     desk.ends(0, "plan --exit-code");
+    // Down as well: by its own command, what the plan says of volumes included.
+    let saved = desk.ends(0, "plan --destroy --volumes --out down.plan");
+    assert!(saved.stderr.contains("`vmcompose down --plan down.plan` does exactly this"), "{}", saved.stderr);
+    let other = desk.ends(8, "up --plan down.plan");
+    assert!(other.stderr.contains("the plan is one for `down`"), "{}", other.stderr);
+    desk.ends(8, "down --plan up.plan");
+    desk.ends(8, "down --plan down.plan");
+    desk.ends(0, "down --plan down.plan --yes");
+    let again = desk.ends(8, "down --plan down.plan --yes");
+    assert!(again.stderr.contains("changed since the plan was saved"), "{}", again.stderr);
+    desk.ends(0, "plan --destroy --exit-code");
 }
 
 #[test]
@@ -204,6 +215,20 @@ fn a_plan_of_any_kind_changes_nothing_anywhere() {
         "plan --replace db",
         "plan --force-recreate",
         "plan --destroy --volumes",
+        "plan --refresh-only",
+        "ps -a",
+        "ls -a",
+        "config",
+        "validate",
+        "graph",
+        "snapshot list",
+        "network list",
+        "volume list",
+        "pool list",
+        "image list",
+        "ssh-config",
+        "doctor",
+        "version",
     ];
     let look = |desk: &Desk| {
         let before = everything(desk);

@@ -1,15 +1,16 @@
 //! `qemu:///session` as an ordinary user: the quickstart, its vms joined by wires, on a libvirt that the user has to himself.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::qemu::{Run, enabled};
+use crate::support::web;
 use tempfile::TempDir;
 
 /// The user and the group that nobody is: taken where the tests are root's.
@@ -93,22 +94,6 @@ impl Drop for User {
     }
 }
 
-/// What a web server at a port of this host answers, once there is one.
-fn answer(port: u16) -> String {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let mut text = String::new();
-        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-            stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-            let asked = stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n");
-            let _ = asked.and_then(|()| stream.read_to_string(&mut text));
-        }
-        if text.contains("200") || Instant::now() > until {
-            return text;
-        }
-    }
-}
-
 #[test]
 fn an_ordinary_user_runs_the_quickstart() {
     if !enabled() {
@@ -125,7 +110,7 @@ fn an_ordinary_user_runs_the_quickstart() {
     user.run(&["up", "--progress", "plain"]).expect(0);
     let again = user.run(&["up", "--progress", "plain"]).expect(0);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
-    assert!(answer(port).contains("200"));
+    assert!(web::answer(port, PATIENCE).contains("200"));
 
     // Who shares a network, and nobody else, whatever he calls him.
     user.guest("api-1", "ping -c1 -W9 db && ping -c1 -W9 web-2").expect(0);

@@ -203,3 +203,45 @@ fn a_thousand_vms_come_up() {
         rig.observe().resources.into_iter().map(|(id, actual)| (id, actual.phase)).collect();
     assert_eq!(phases.len(), 1003);
 }
+
+#[test]
+fn to_plan_asks_the_hypervisor_for_nothing_but_a_look() {
+    use vmcompose::plan::{Goal, Options, awaiting, power};
+    let rig = rig(|faulty| faulty);
+    for up in [false, true] {
+        if up {
+            assert_eq!(rig.up().0, Outcome::Completed);
+        }
+        let done = rig.hypervisor.calls();
+        (done..done + 100).for_each(|call| rig.hypervisor.fail(call));
+        let before = rig.observe();
+        let some = [support::vm_name("api-1")];
+        for options in [
+            UP,
+            DOWN,
+            Options::new(Goal::Refresh),
+            Options { remove_orphans: true, ..UP },
+            Options { vms: some.clone().into(), ..UP },
+            Options { vms: some.clone().into(), no_deps: true, ..UP },
+            Options { replace: some.into(), ..UP },
+        ] {
+            plan(&rig.desired, &rig.observe(), &options).expect("a plan");
+        }
+        let name = &rig.project.name;
+        let all = power::Selection { vms: BTreeSet::new(), company: power::Company::Nobody };
+        for word in [power::Power::Start, power::Power::Stop(None), power::Power::Restart(None), power::Power::Kill] {
+            power::power(name, &rig.observe(), word, &all).expect("a plan");
+        }
+        awaiting::awaiting(name, &rig.observe(), &BTreeSet::new(), awaiting::Until::Healthy, None).expect("a plan");
+        assert_eq!(rig.hypervisor.calls(), done, "nothing was applied");
+        assert_eq!(rig.observe(), before);
+        // What this test relies on: whoever applied anything would have been refused.
+        let start = vmcompose::plan::Operation::StartVm(support::vm_name("db"));
+        use vmcompose::backend::Hypervisor as _;
+        rig.hypervisor.apply(name, &start).expect_err("refused");
+        if !up {
+            // The calls that were not made would be refused later.
+            (1..100).for_each(|_| drop(rig.hypervisor.apply(name, &start)));
+        }
+    }
+}

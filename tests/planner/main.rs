@@ -4,6 +4,7 @@ mod changes;
 mod combined;
 mod devices;
 mod laws;
+mod named;
 mod networks;
 mod part;
 mod power;
@@ -15,6 +16,7 @@ mod snapshots;
 mod specs;
 mod storage;
 mod tasks;
+mod wires;
 
 use specs::{DOWN, UP, applied, desired, edit, id, lines, name, planned, refusal, vm, volume};
 use vmcompose::graph::Graph;

@@ -1,7 +1,7 @@
 //! Plans for some of the vms only.
 
-use vmcompose::model::Condition;
-use vmcompose::plan::{Options, plan};
+use vmcompose::model::{Condition, Host, Mac, Spec};
+use vmcompose::plan::{Operation, Options, plan};
 use vmcompose::state::{ActualState, DesiredState, Phase};
 
 use crate::specs::{UP, applied, desired, edit, id, lines, name, vm};
@@ -40,6 +40,40 @@ fn without_dependencies_it_comes_alone_and_waits_for_nobody() {
     // What runs is not even looked at.
     actual.resources.get_mut(&id("db")).expect("there").phase = Phase::Running;
     assert_eq!(lines(&plan(&chain(), &actual, &alone).expect("a plan")), ["1 > api <- "]);
+}
+
+#[test]
+fn what_a_network_knows_of_the_others_stays() {
+    let host = |last: u8| Host {
+        mac: Mac([0x52, 0x54, 0, 0, 0, last]),
+        ip: [10, 0, 0, last].into(),
+        ip6: None,
+        names: vec![format!("h{last}")],
+    };
+    let with = |hosts: &[(&str, u8)]| {
+        let mut state = desired(&[vm("db", &[]), vm("web", &[("db", Condition::Started)]), vm("log", &[])]);
+        let network = state.specs.values_mut().find_map(|spec| match spec {
+            Spec::Network(network) => Some(network),
+            _ => None,
+        });
+        network.expect("a network").hosts = hosts.iter().map(|(vm, last)| (name(vm), host(*last))).collect();
+        state
+    };
+    // The file moves `db`, knows of `web` and no longer of a vm that was on the network.
+    let (before, wanted) = (with(&[("db", 9), ("log", 7), ("old", 8)]), with(&[("db", 19), ("log", 17), ("web", 10)]));
+    let hosts = |options: &Options| -> Vec<(String, u8)> {
+        let made = plan(&wanted, &applied(&before), options).expect("a plan");
+        let updates = made.steps().flat_map(|step| &step.operations).find_map(|operation| match operation {
+            Operation::UpdateNetwork { to, .. } => Some(to.hosts.clone()),
+            _ => None,
+        });
+        updates.unwrap_or_default().into_iter().map(|(vm, host)| (vm.to_string(), host.ip.octets()[3])).collect()
+    };
+    let told = |list: &[(&str, u8)]| list.iter().map(|(vm, last)| ((*vm).to_owned(), *last)).collect::<Vec<_>>();
+    let alone = Options { no_deps: true, ..of(&["web"]) };
+    assert_eq!(hosts(&alone), told(&[("db", 9), ("log", 7), ("old", 8), ("web", 10)]));
+    assert_eq!(hosts(&of(&["web"])), told(&[("db", 19), ("log", 7), ("old", 8), ("web", 10)]));
+    assert_eq!(hosts(&UP), told(&[("db", 19), ("log", 17), ("web", 10)]));
 }
 
 #[test]

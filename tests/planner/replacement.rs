@@ -171,7 +171,10 @@ fn a_disk_that_is_named_again_is_made_anew() {
         desired(&[edit(vm("db", &[]), |vm| vm.disks = disks.iter().map(disk).collect())])
     };
     let removed = plan(&with(&[]), &applied(&with(&["data"])), &UP).expect("a plan");
-    assert_eq!(words(&removed, &ResourceId::FormerVm(name("db"))), ["delete disk `data` of vm `db`"]);
+    assert_eq!(words(&removed, &ResourceId::FormerDisks(name("db"))), ["delete disk `data` of vm `db`"]);
+    let text = vmcompose::render::plan::text(&removed, &vmcompose::render::Palette::PLAIN);
+    assert!(text.contains("- former disks of vm `db`  delete: no longer in the file"), "{text}");
+    assert!(!text.contains("former vm"), "the vm itself stays: {text}");
     let loose = [(name("db"), name("data"), Generation::FIRST)].into();
     let actual = ActualState { loose_disks: loose, ..applied(&with(&[])) };
     let back = plan(&with(&["data"]), &actual, &UP).expect("a plan");

@@ -1,7 +1,10 @@
 //! Storage in the plan: disks that grow and never shrink, pools that are stopped, pools of the user's own.
 
+use std::collections::BTreeSet;
+
 use vmcompose::model::{Disk, Spec, Volume, VolumeRef};
 use vmcompose::names::{Pool, ResourceId};
+use vmcompose::plan::effects::{Class, VOLUME_TABLE};
 use vmcompose::plan::{Action, Effect, Operation, Options, Plan, Step, plan};
 use vmcompose::render::{self, Palette};
 use vmcompose::state::{ActualState, DesiredState, OtherPool, Phase};
@@ -65,7 +68,7 @@ fn disks_grow_in_place_after_what_can_be_undone() {
     assert_eq!((step.action, step.effect), (Action::Update, Some(Effect::Live)));
     let grow = |disk: &str| format!("grow disk `{disk}` of vm `db` to 2GiB");
     let operations = vec!["update the record of vm `db`".to_owned(), grow("root"), grow("logs")];
-    let changes = vec!["disk 1GiB → 2GiB".to_owned(), "disks.0.own.size 1GiB → 2GiB".to_owned()];
+    let changes = vec!["disk 1GiB → 2GiB".to_owned(), "disks.logs.size 1GiB → 2GiB".to_owned()];
     assert_eq!(told(step), (operations, changes));
     assert!(step.operations[1..].iter().all(|operation| operation.undo().is_none()));
 }
@@ -94,6 +97,34 @@ fn a_volume_grows_and_its_size_is_what_a_hypervisor_makes_of_it() {
     let grown = plan(TWO, ONE);
     assert_eq!(told(only(&grown)).0, ["grow volume `data` to 2GiB"]);
     assert_eq!(only(&grown).operations, [Operation::GrowVolume { volume: Volume::new(name("data"), TWO), from: ONE }]);
+}
+
+#[test]
+fn the_table_has_every_field_of_a_volume_and_the_planner_holds_to_it() {
+    let full = Volume { pool: Some("nvme".to_owned()), shared: true, ..Volume::new(name("data"), ONE) };
+    let fields = serde_json::to_value(&full).expect("JSON");
+    let fields: BTreeSet<&str> = fields.as_object().expect("fields").keys().map(String::as_str).collect();
+    assert_eq!(VOLUME_TABLE.iter().map(|(field, ..)| *field).chain(["name"]).collect::<BTreeSet<_>>(), fields);
+    let state = |volume: &Volume| desired(&[vm("db", &[]), Spec::Volume(volume.clone())]);
+    for (field, class, _) in VOLUME_TABLE {
+        let mut to = full.clone();
+        match field {
+            "pool" => to.pool = None,
+            "shared" => to.shared = false,
+            "size" => to.size = TWO,
+            other => panic!("the table has `{other}`, which no volume has"),
+        }
+        let mut actual = applied(&state(&full));
+        let pool = OtherPool { kind: "dir".to_owned(), active: true, ..OtherPool::default() };
+        actual.pools.insert("nvme".to_owned(), pool);
+        if class == Class::Impossible {
+            let words = refusal(&state(&to), &actual, &UP);
+            assert!(words.contains("volume `data` cannot be changed in place"), "{field}: {words}");
+            continue;
+        }
+        let plan = plan(&state(&to), &actual, &UP).expect("a plan");
+        assert_eq!((only(&plan).effect, only(&plan).changes[0].top()), (Some(Effect::Live), field));
+    }
 }
 
 #[test]

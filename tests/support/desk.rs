@@ -43,11 +43,15 @@ impl Desk {
     }
 
     pub(crate) fn run_on(&self, uri: &str, arguments: &[&str]) -> Run {
+        Run::of(&self.command(uri, arguments).output().expect("the binary runs"))
+    }
+
+    pub(crate) fn command(&self, uri: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vmcompose"));
         command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
         command.env("XDG_STATE_HOME", self.folder.path().join("state"));
         command.current_dir(self.folder.path()).args(["-c", uri, "-p", &self.project]).args(arguments);
-        Run::of(&command.output().expect("the binary runs"))
+        command
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -10,6 +10,7 @@ pub(crate) mod daemon;
 pub(crate) mod desk;
 pub(crate) mod faulty;
 pub(crate) mod qemu;
+pub(crate) mod web;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -1,14 +1,14 @@
 //! The network cards of a vm that libvirt has no words for: the one by which ports are published, and those of a user's
 //! wires.
 //!
-//! Owns QEMU's options for them, and what a kernel is told of them where no server and no seed tells. Deterministic;
-//! nothing is looked up here.
+//! Owns QEMU's options for them. Deterministic; nothing is looked up here.
 
 use serde::Serialize;
 
 use super::names;
 use crate::model::{Interface, Mac, Port, Vm, port};
 use crate::names::ProjectName;
+use crate::state::wires;
 
 /// By which QEMU's monitor knows the card that ports are published on.
 pub(super) const OWN_CARD: &str = "vmcompose-ports";
@@ -16,8 +16,7 @@ pub(super) const OWN_CARD: &str = "vmcompose-ports";
 const OWN_PLACE: usize = 0x1c;
 /// The place of the first wire: before the card above, so that a guest counts them first.
 const FIRST_PLACE: usize = 0x10;
-/// As many wires as there are places between the two.
-pub(super) const MOST_WIRES: usize = OWN_PLACE - FIRST_PLACE;
+const _: () = assert!(wires::MOST == OWN_PLACE - FIRST_PLACE, "as many wires as there are places between the two");
 
 /// Options of QEMU's for a card.
 #[derive(Debug, Serialize, PartialEq, Eq)]
@@ -28,12 +27,8 @@ pub(super) struct Card {
 
 /// The cards of a vm; `home` says whose wires it is on.
 pub(super) fn of(project: &ProjectName, vm: &Vm, home: &str) -> Vec<Card> {
-    let wires = wired(vm).enumerate().map(|(n, nic)| wire(project, home, n, nic));
+    let wires = wires::of(vm).take(wires::MOST).enumerate().map(|(n, nic)| wire(project, home, n, nic));
     wires.chain(vm.has_own_card().then(|| own(vm))).collect()
-}
-
-fn wired(vm: &Vm) -> impl Iterator<Item = &Interface> {
-    vm.interfaces.iter().filter(|nic| nic.wire.is_some()).take(MOST_WIRES)
 }
 
 /// A wire is a multicast group on the loopback interface. libvirt has words for such a group, but none that keep it on
@@ -70,29 +65,4 @@ fn forward(port: &Port) -> String {
 /// It boots nothing.
 fn device(netdev: &str, mac: Mac, place: usize) -> String {
     format!("virtio-net-pci,netdev={netdev},mac={mac},addr={place:#x},disable-legacy=on,romfile=")
-}
-
-/// The kernel's command line with what the guest has to know of its wires, where it has no seed that tells it: addresses as
-/// the kernel's `nfsroot.txt` has them, and names.
-pub(super) fn told(vm: &Vm, cmdline: String) -> String {
-    /// A longer one is cut off by the kernel.
-    const LONGEST: usize = 2047;
-    if vm.cloud_init.is_some() {
-        return cmdline;
-    }
-    let address = |(n, nic): (usize, &Interface)| {
-        let mask = nic.wire.map(|subnet| subnet.netmask())?;
-        Some(format!(" ip={}:::{mask}::eth{n}:off", nic.ip))
-    };
-    let cmdline: String = std::iter::once(cmdline).chain(wired(vm).enumerate().filter_map(address)).collect();
-    let named = format!("{cmdline}{}", names_of(vm));
-    // The address is needed to be reached at all; names of many are left to whoever made the guest.
-    if named.len() > LONGEST { cmdline } else { named }
-}
-
-fn names_of(vm: &Vm) -> String {
-    let hosts = vm.hardware.uplink.iter().flat_map(|uplink| &uplink.hosts).filter(|(ip, _)| ip.is_ipv4());
-    let pairs: Vec<String> =
-        hosts.flat_map(|(ip, names)| names.iter().map(move |name| format!("{name}/{ip}"))).collect();
-    if pairs.is_empty() { String::new() } else { format!(" vmcompose.hosts={}", pairs.join(",")) }
 }

@@ -7,11 +7,13 @@
 use std::path::Path;
 
 use virt::connect::Connect;
+use virt::storage_pool::StoragePool;
 use virt::storage_vol::StorageVol;
 use virt::stream::Stream;
 use virt_sys::VIR_STORAGE_VOL_GET_PHYSICAL;
 
 use super::error::{failed, present};
+use super::host::Place;
 use super::names::Stored;
 use super::volumes::{self, path_of};
 use super::{Call, Libvirt, storage, xml};
@@ -23,19 +25,27 @@ use crate::names::{Pool, ProjectName, VmName};
 const OLDER: std::ops::Range<u8> = 0..3;
 /// Bytes asked for at once.
 const CHUNK: usize = 64 << 10;
-/// As much as is read at most: the daemon moves a file aside at two megabytes as it is shipped.
+/// As much as is read of one file at most: the daemon moves one aside at two megabytes as it is shipped.
 const MOST: usize = 16 << 20;
 
 impl Libvirt {
-    /// What the serial console of a vm has said since its last start, from this byte on, and where that ends; `None` where
-    /// nothing is recorded: the test driver has no consoles.
+    /// What the serial console of a vm has said since its last start, or since an earlier look, and where that ends, for
+    /// the next look; `None` where nothing is recorded: the test driver has no consoles.
     pub fn console_log(
         &self,
         project: &ProjectName,
         vm: &VmName,
-        from: u64,
+        from: Option<u64>,
     ) -> Result<Option<(Vec<u8>, u64)>, HypervisorError> {
-        let read = self.connections.with(|connect| read(connect, project, vm, from))?;
+        let read = self.connections.with(|connect| {
+            if from.is_none() && !self.place.local {
+                // Files of another machine cannot be looked for in any other way.
+                for pool in [Pool::Disks, Pool::Images] {
+                    storage::find_ours(connect, pool)?.map(|found| found.refresh(0));
+                }
+            }
+            read(connect, &self.place, project, vm, from)
+        })?;
         Ok(read.map(|(said, end)| (self.secrets.mask(&String::from_utf8_lossy(&said)).into_bytes(), end)))
     }
 }
@@ -75,32 +85,87 @@ pub(super) fn delete(call: Call<'_>, vm: &VmName) -> Result<(), HypervisorError>
     Ok(())
 }
 
-/// What has been said from this byte on, and where that ends; `None` where nothing is recorded. A start of the vm begins
-/// anew, and so does this.
+/// What has been said, and the byte of the newest file at which that ends: all since the start of the vm, or what came
+/// after such a byte. `None` where nothing is recorded. A start of the vm begins anew, and so does this.
 pub(super) fn read(
     connect: &Connect,
+    place: &Place,
     project: &ProjectName,
     vm: &VmName,
-    from: u64,
+    from: Option<u64>,
 ) -> Result<Option<(Vec<u8>, u64)>, HypervisorError> {
-    let cannot = || failed(format!("cannot read {}", called(vm)));
     for pool in [Pool::Disks, Pool::Images] {
         let Some(found) = storage::find_ours(connect, pool)? else { continue };
-        let Some(volume) = volumes::find_in(&found, &stored(vm, pool, None).name(project))? else { continue };
-        let info =
-            present(volume.get_info_flags(VIR_STORAGE_VOL_GET_PHYSICAL), format!("cannot look at {}", called(vm)))?;
-        let Some(length) = info.map(|info| info.allocation) else { continue };
-        let from = if length < from { 0 } else { from };
-        if length == from {
-            return Ok(Some((Vec::new(), from)));
-        }
-        let stream = Stream::new(connect, 0).map_err(cannot())?;
-        volume.download(&stream, from, length - from, 0).map_err(cannot())?;
-        let bytes = receive(stream).map_err(cannot())?;
-        let end = from + bytes.len() as u64;
-        return Ok(Some((bytes, end)));
+        let record = Record { connect, place, project, vm, pool, found };
+        let Some(newest) = volumes::find_in(&record.found, &stored(vm, pool, None).name(project))? else { continue };
+        let Some(length) = record.length(&newest)? else { continue };
+        let mut said = Vec::new();
+        let begin = match from {
+            Some(from) if from <= length => from,
+            // What was read up to there has been moved aside, unless it is gone with an earlier start.
+            Some(from) => {
+                said.extend(record.older(&newest, 0, from)?);
+                0
+            }
+            None => {
+                for n in OLDER.rev() {
+                    said.extend(record.older(&newest, n, 0)?);
+                }
+                0
+            }
+        };
+        let latest = record.part(&newest, begin, length)?;
+        let end = begin + latest.len() as u64;
+        said.extend(latest);
+        return Ok(Some((said, end)));
     }
     Ok(None)
+}
+
+/// The files of one vm.
+struct Record<'a> {
+    connect: &'a Connect,
+    place: &'a Place,
+    project: &'a ProjectName,
+    vm: &'a VmName,
+    pool: Pool,
+    found: StoragePool,
+}
+
+impl Record<'_> {
+    fn length(&self, volume: &StorageVol) -> Result<Option<u64>, HypervisorError> {
+        let info = volume.get_info_flags(VIR_STORAGE_VOL_GET_PHYSICAL);
+        let info = present(info, format!("cannot look at {}", called(self.vm)))?;
+        Ok(info.map(|info| info.allocation))
+    }
+
+    fn part(&self, volume: &StorageVol, from: u64, length: u64) -> Result<Vec<u8>, HypervisorError> {
+        if length <= from {
+            return Ok(Vec::new());
+        }
+        let cannot = || failed(format!("cannot read {}", called(self.vm)));
+        let stream = Stream::new(self.connect, 0).map_err(cannot())?;
+        volume.download(&stream, from, length - from, 0).map_err(cannot())?;
+        receive(stream).map_err(cannot())
+    }
+
+    /// What an older file says from a byte on; nothing where there is none.
+    fn older(&self, newest: &StorageVol, n: u8, from: u64) -> Result<Vec<u8>, HypervisorError> {
+        let name = stored(self.vm, self.pool, Some(n)).name(self.project);
+        let mut volume = volumes::find_in(&self.found, &name)?;
+        if volume.is_none() && self.place.local {
+            let path = path_of(newest, &called(self.vm))?;
+            if Path::new(&format!("{path}.{n}")).exists() {
+                // libvirt does not know of files that were moved aside until it looks. Where it has no time for that
+                // now, the newest is better than nothing.
+                let _ = self.found.refresh(0);
+                volume = volumes::find_in(&self.found, &name)?;
+            }
+        }
+        let Some(volume) = volume else { return Ok(Vec::new()) };
+        let length = self.length(&volume)?.unwrap_or(0);
+        self.part(&volume, from, length)
+    }
 }
 
 fn receive(stream: Stream) -> Result<Vec<u8>, virt::error::Error> {

@@ -46,7 +46,7 @@ fn look(connections: &Connections, place: &Place, project: &ProjectName, vm: &Vm
         found.extend(emulator(project, vm));
     }
     let _ = connections.with(|connect| {
-        found.extend(console(connect, project, vm));
+        found.extend(console(connect, place, project, vm));
         if !place.test {
             found.extend(addresses(connect, project, vm));
         }
@@ -56,8 +56,8 @@ fn look(connections: &Connections, place: &Place, project: &ProjectName, vm: &Vm
     found
 }
 
-fn console(connect: &Connect, project: &ProjectName, vm: &VmName) -> Option<Exhibit> {
-    let (said, _) = console_log::read(connect, project, vm, 0).ok()??;
+fn console(connect: &Connect, place: &Place, project: &ProjectName, vm: &VmName) -> Option<Exhibit> {
+    let (said, _) = console_log::read(connect, place, project, vm, Some(0)).ok()??;
     let text = end_of(&said);
     let last = text.lines().rev().map(probe::printable).find(|line| !line.is_empty());
     let telling = last.map_or_else(|| "console: nothing was said on it".to_owned(), |line| format!("console: {line}"));

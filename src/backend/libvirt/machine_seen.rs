@@ -17,6 +17,7 @@ use crate::model::{Accel, Boot, ImageRef, Vm};
 use crate::names::{Pool, ProjectName};
 use crate::plan::operation::VmDisk;
 use crate::state::fixed::Fixed;
+use crate::state::wires;
 
 /// What this definition says. `running` is whether it is that of a domain that runs: there libvirt writes some of it in
 /// other words, and some of it can be changed without a start.
@@ -86,7 +87,7 @@ fn system(root: Node<'_, '_>, project: &ProjectName, vm: &Vm, fixed: &mut Fixed)
                 Some(if is_image(path, project, recorded) { Fixed::image(recorded) } else { path.to_owned() })
             };
             let line = child(os, "cmdline").and_then(|line| line.text()).unwrap_or_default();
-            let wanted = cards::told(vm, fixed.boot["cmdline"].clone());
+            let wanted = wires::told(vm, fixed.boot["cmdline"].clone());
             // XML knows nothing of blanks at the ends of a line.
             if wanted.trim() != line.trim() {
                 fixed.boot.insert("cmdline", line.to_owned());

@@ -38,6 +38,7 @@ mod others;
 mod parameters;
 mod plug;
 mod pools;
+mod ports;
 mod probe;
 mod projects;
 mod provision;

@@ -3,41 +3,40 @@
 //! Owns the sweep: one list per kind of object, and one call more for each object that could be the project's. What
 //! disappears between the list and the look was not there. Changes nothing.
 
-use std::collections::{BTreeSet, HashSet};
-use std::net::IpAddr;
+mod networks;
 
-use ipnet::IpNet;
-use roxmltree::Document;
+use std::collections::{BTreeSet, HashSet};
+
 use virt::connect::Connect;
 use virt::domain::Domain;
-use virt::network::Network;
 use virt_sys::{
     VIR_CONNECT_LIST_DOMAINS_AUTOSTART, VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT, VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,
     VIR_CONNECT_LIST_DOMAINS_RUNNING, VIR_CONNECT_LIST_DOMAINS_TRANSIENT, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED,
     VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTOFF_CRASHED,
 };
 
-use super::error::{failed, is_absent, present};
-use super::host::{self, Place};
+use super::error::failed;
+use super::host::Place;
 use super::host_network;
 use super::names::{self, Stored};
 use super::plug::Plugs;
 use super::record::{self, Owner};
 use super::seen::Kept;
-use super::{network_seen, others, probe, seeds, seen, snapshots, storage, vms, volumes};
+use super::{others, ports, probe, seeds, seen, snapshots, storage, vms, volumes};
 use crate::backend::HypervisorError;
-use crate::model::{Image, Port, Spec, Vm, Volume};
+use crate::model::{Image, Spec, Vm, Volume};
 use crate::names::{Generation, Pool, ProjectName, ResourceId, VmName, VolumeName};
 use crate::plan::operation::VmDisk;
 use crate::state::record::Record;
-use crate::state::{Actual, ActualState, Phase, SeenNetwork};
+use crate::state::{Actual, ActualState, Phase};
 
 /// Looks at everything.
 pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -> Result<ActualState, HypervisorError> {
     let mut state = ActualState::default();
     state.surroundings.rootless = place.rootless();
     let mut plugs = Plugs::new(project);
-    let bridges = networks(connect, place, &mut plugs, &mut state).map_err(HypervisorError::about_resource)?;
+    let bridges =
+        networks::networks(connect, place, &mut plugs, &mut state).map_err(HypervisorError::about_resource)?;
     // Which routes a machine elsewhere has is not known here, and the test driver has none.
     if place.local && !place.test {
         let others = host_network::routes().into_iter().filter(|(_, interface)| !bridges.contains(interface));
@@ -51,7 +50,7 @@ pub(super) fn observe(connect: &Connect, place: &Place, project: &ProjectName) -
     state.surroundings.subnets6.sort();
     domains(connect, &plugs, &mut state)?;
     if place.local && !place.test {
-        listeners(&mut state);
+        ports::listeners(&mut state);
     }
     let mut parts = Parts::default();
     for pool in [Pool::Images, Pool::Disks] {
@@ -77,109 +76,6 @@ struct Parts {
     disks: Vec<(VmName, VolumeName, Generation)>,
     seeds: Vec<(VmName, Generation)>,
     records: Vec<VmName>,
-}
-
-/// Notes the networks, own and foreign; returns the bridges of all, because the subnets behind them are noted already.
-fn networks(
-    connect: &Connect,
-    place: &Place,
-    plugs: &mut Plugs<'_>,
-    state: &mut ActualState,
-) -> Result<BTreeSet<String>, HypervisorError> {
-    let project = plugs.project;
-    let mut bridges = BTreeSet::new();
-    for network in connect.list_all_networks(0).map_err(failed("cannot list the networks"))? {
-        let name = network.get_name().map_err(failed("cannot ask a network for its name"))?;
-        let xml = match record::definition(&network) {
-            Ok(xml) => xml,
-            Err(error) if is_absent(&error) => continue,
-            Err(error) => return Err(failed(format!("cannot read the definition of network `{name}`"))(error)),
-        };
-        let (bridge, subnets) = addresses(&xml);
-        bridges.extend(bridge);
-        let Some(local) = names::network_of(project, &name) else {
-            around(state, &subnets, &holder(&xml, &name));
-            continue;
-        };
-        let id = ResourceId::Network(local);
-        match record::in_definition(&xml, project, &id)? {
-            Owner::Us(record) => {
-                state.definitions.insert(id.clone(), seen::digest(&xml));
-                own_network(&network, (&name, &xml), *record, place, plugs, state)?;
-            }
-            owner => {
-                around(state, &subnets, &holder(&xml, &name));
-                state.foreign.extend(owner.describe("network", &name).map(|words| (id, words)));
-            }
-        }
-    }
-    Ok(bridges)
-}
-
-fn around(state: &mut ActualState, subnets: &[IpNet], holder: &str) {
-    for subnet in subnets {
-        match subnet {
-            IpNet::V4(net) => state.surroundings.subnets.push((*net, holder.to_owned())),
-            IpNet::V6(net) => state.surroundings.subnets6.push((*net, holder.to_owned())),
-        }
-    }
-}
-
-/// Words for somebody else's network.
-fn holder(xml: &str, network: &str) -> String {
-    match record::project_in_definition(xml) {
-        Some(project) => format!("network `{network}` of project `{project}`"),
-        None => format!("network `{network}`"),
-    }
-}
-
-/// Notes one of the project's own: what it is called on the hypervisor, and how it is defined there.
-fn own_network(
-    network: &Network,
-    (called, defined): (&str, &str),
-    record: Record,
-    place: &Place,
-    plugs: &mut Plugs<'_>,
-    state: &mut ActualState,
-) -> Result<(), HypervisorError> {
-    let Spec::Network(recorded) = &record.spec else { return Ok(()) };
-    let id = record.spec.id();
-    let what = || format!("cannot ask for the state of {id}");
-    let Some(active) = present(network.is_active(), what())? else { return Ok(()) };
-    let Some(persistent) = present(network.is_persistent(), what())? else { return Ok(()) };
-    // One without a definition has nothing to be started with.
-    let autostart = !persistent || present(network.get_autostart(), what())?.unwrap_or(true);
-    let found = |xml: &str| network_seen::found(xml, plugs.project, recorded, !place.test);
-    let running = if active { present(network.get_xml_desc(0), what())? } else { None };
-    let running = running.map(|xml| found(&xml));
-    let seen = SeenNetwork { autostart, persistent, defined: found(defined), running };
-    state.networks.insert(recorded.name.clone(), seen);
-    // Whoever is on a network of the host's stays there while ours is down.
-    if active && !recorded.is_foreign() {
-        plugs.add(network, called.to_owned());
-    }
-    let phase = if active { Phase::Running } else { Phase::Stopped };
-    let applied_at = Some(record.applied_at);
-    state.resources.insert(id, Actual { recorded: record.spec, phase, applied_at, seen: None });
-    Ok(())
-}
-
-/// The bridge of a network and its subnets, from its XML.
-fn addresses(xml: &str) -> (Option<String>, Vec<IpNet>) {
-    let Ok(document) = Document::parse(xml) else { return (None, Vec::new()) };
-    let root = document.root_element();
-    let bridge = host::child(root, "bridge").and_then(|bridge| bridge.attribute("name")).map(ToOwned::to_owned);
-    let subnet = |ip: roxmltree::Node<'_, '_>| {
-        let address: IpAddr = ip.attribute("address")?.parse().ok()?;
-        let net = match (ip.attribute("prefix"), ip.attribute("netmask")) {
-            (Some(prefix), _) => IpNet::new(address, prefix.parse().ok()?).ok()?,
-            (None, Some(mask)) => IpNet::with_netmask(address, mask.parse().ok()?).ok()?,
-            (None, None) => return None,
-        };
-        Some(net.trunc())
-    };
-    let subnets = root.children().filter(|node| node.has_tag_name("ip")).filter_map(subnet).collect();
-    (bridge, subnets)
 }
 
 fn name(domain: &Domain) -> Result<String, HypervisorError> {
@@ -243,25 +139,9 @@ fn own_domain(
     if let Some(record) = record::adopted(record.clone(), project, name) {
         return Ok(Some(record));
     }
-    published(record, state);
+    ports::published(record, state);
     state.foreign.extend(in_the_way);
     Ok(None)
-}
-
-/// Notes the ports that a vm of another project's has, whether it runs or not: it could not be started any more.
-fn published(record: Record, state: &mut ActualState) {
-    let Record { project, spec: Spec::Vm(vm), .. } = record else { return };
-    let holder = format!("vm `{}` of project `{project}`", vm.name);
-    state.surroundings.ports.extend(vm.ports.iter().map(|port| (*port, holder.clone())));
-}
-
-/// Notes the ports of this machine that somebody listens on, without those of the project's own vms.
-fn listeners(state: &mut ActualState) {
-    let own: Vec<Port> = state.recorded().filter_map(Spec::as_vm).flat_map(|vm| vm.ports.clone()).collect();
-    let known: Vec<Port> = state.surroundings.ports.iter().map(|(port, _)| *port).collect();
-    let others = host_network::listeners().into_iter();
-    let others = others.filter(|port| !own.iter().chain(&known).any(|one| one.clashes(port)));
-    state.surroundings.ports.extend(others.map(|port| (port, "a process of the host".to_owned())));
 }
 
 fn phase(domain: &Domain, id: &ResourceId) -> Result<Option<Phase>, HypervisorError> {

@@ -41,7 +41,7 @@ pub(super) fn probe(
             Err(words) => Health::Failing(words),
         }),
         Probe::CloudInit => cloud_init(connections, project, attempt, deadline),
-        Probe::Console(pattern) => console(connections, project, &attempt.vm, pattern),
+        Probe::Console(pattern) => console(connections, place, project, &attempt.vm, pattern),
         Probe::Completed => Ok(Health::Failing("the vm still runs".to_owned())),
         Probe::Tcp { .. } | Probe::Http(_) | Probe::Ssh { .. } | Probe::Host(_) => {
             let entered = if place.rootless() { entered(connections, project, attempt)? } else { None };
@@ -197,9 +197,11 @@ pub(super) fn to_its_end(
     Ok(end.ok_or_else(|| for_now.unwrap_or_else(|| "the command did not end in time".to_owned())))
 }
 
-/// What the console said is read whole each time: it begins anew at each start, and is moved aside when it grows too long.
+/// What the console said is read whole each time, with the parts that were moved aside when it grew too long: it begins
+/// anew at each start.
 fn console(
     connections: &Connections,
+    place: &Place,
     project: &ProjectName,
     vm: &VmName,
     pattern: &str,
@@ -207,7 +209,7 @@ fn console(
     let wanted = Regex::new(pattern).map_err(|error| {
         HypervisorError::new(ErrorKind::Rejected, format!("`{pattern}` is not a regular expression: {error}"))
     })?;
-    let read = connections.with(|connect| console_log::read(connect, project, vm, 0))?;
+    let read = connections.with(|connect| console_log::read(connect, place, project, vm, None))?;
     let (said, _) = read.ok_or_else(|| {
         let message = format!("the console of {} is not recorded", ResourceId::Vm(vm.clone()));
         HypervisorError::new(ErrorKind::Unsupported, message)

@@ -91,7 +91,10 @@ impl Guest<'_> {
     fn is_ready(&self, told: bool) -> Result<(), HypervisorError> {
         let not_yet = |words: String| {
             HypervisorError::new(ErrorKind::NotYet, format!("vm `{}` cannot do anything yet: {words}", self.vm))
-                .with_hint("tasks are done through the QEMU guest agent, which the image must have")
+                .with_hint(
+                    "tasks are done through the QEMU guest agent, which the image must have; a guest that boots for \
+                     long is waited for as long as the task's `timeout` or the `start_period`, and ten minutes in any case",
+                )
         };
         let exit = self.shell(cloud_init::LOOK, &[], &[], SHORT)?.map_err(not_yet)?;
         match cloud_init::verdict(&String::from_utf8_lossy(&exit.stdout)) {

@@ -19,6 +19,7 @@ use crate::model::hardware::Limits;
 use crate::model::{Disk, ImageFormat, Interface, Share, Vm};
 use crate::names::ProjectName;
 use crate::state::record::Record;
+use crate::state::wires;
 
 /// What a domain's XML needs besides its spec.
 #[derive(Debug, Default)]
@@ -162,7 +163,7 @@ pub(super) fn domain<'a>(record: &'a Record, vm: &'a Vm, with: Fittings) -> Resu
         cards: cards::of(project, vm, &with.home),
         arch: with.arch,
         machine,
-        kernel: with.kernel.map(|kernel| Kernel { cmdline: cards::told(vm, kernel.cmdline), ..kernel }),
+        kernel: with.kernel.map(|kernel| Kernel { cmdline: wires::told(vm, kernel.cmdline), ..kernel }),
         console_log: with.console_log,
     };
     let xml = render("domain.xml.j2", context)?;

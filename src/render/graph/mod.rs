@@ -120,7 +120,7 @@ fn dot(view: &View) -> String {
     text.push("digraph vmcompose {\n  rankdir=LR;\n  node [fontname=\"sans-serif\", fontsize=11];\n");
     for (number, node) in view.nodes.iter().enumerate() {
         let shape = match node.id {
-            ResourceId::Vm(_) | ResourceId::FormerVm(_) => "box, style=\"rounded,bold\"",
+            ResourceId::Vm(_) | ResourceId::FormerVm(_) | ResourceId::FormerDisks(_) => "box, style=\"rounded,bold\"",
             ResourceId::Network(_) => "ellipse",
             ResourceId::Volume(_) => "cylinder",
             ResourceId::Image(_) | ResourceId::FormerImage(_) | ResourceId::Pool(_) => "note",
@@ -159,7 +159,7 @@ fn mermaid(view: &View) -> String {
     text.push("flowchart LR\n");
     for (number, node) in view.nodes.iter().enumerate() {
         let (open, close) = match node.id {
-            ResourceId::Vm(_) | ResourceId::FormerVm(_) => ("[", "]"),
+            ResourceId::Vm(_) | ResourceId::FormerVm(_) | ResourceId::FormerDisks(_) => ("[", "]"),
             ResourceId::Network(_) => ("([", "])"),
             ResourceId::Volume(_) => ("[(", ")]"),
             ResourceId::Image(_) | ResourceId::FormerImage(_) | ResourceId::Pool(_) => ("[/", "/]"),

@@ -22,10 +22,28 @@ pub(super) fn of(step: &Step) -> Vec<(String, String)> {
         let old = change.old.as_deref().map_or_else(none, tame);
         let new = change.new.as_deref().map_or_else(none, tame);
         let whose = if change.drift { " (somebody else's change is put back)" } else { "" };
-        (tame(&change.field), format!("{old} → {new}{whose}"))
+        (field(&change.field), format!("{old} → {new}{whose}"))
     });
     let made = made.into_iter().map(|(label, value)| (label.to_owned(), value));
     made.chain(changes).chain(provision(step).map(|tasks| ("provision".to_owned(), tasks))).collect()
+}
+
+/// A field as people call it: what is one of several goes by its name.
+fn field(path: &str) -> String {
+    let (top, rest) = path.split_once('.').unwrap_or((path, ""));
+    let (name, rest) = rest.split_once('.').unwrap_or((rest, ""));
+    let called = match (top, name) {
+        (_, "" | "order") => return tame(path),
+        ("disks", name) => match name.strip_prefix("volume ") {
+            Some(volume) => format!("volume `{volume}`"),
+            None => format!("disk `{name}`"),
+        },
+        // By its hardware address, where it is somebody else's or on the wrong network.
+        ("interfaces", name) if name.contains(':') => format!("interface `{name}`"),
+        ("interfaces", name) => format!("network `{name}`"),
+        _ => return tame(path),
+    };
+    tame(format!("{called} {rest}").trim_end())
 }
 
 /// The tasks that are done inside a guest, with the place of the first where some before it are not done again.
@@ -100,6 +118,9 @@ fn machine(vm: &Vm) -> Vec<(&'static str, String)> {
     }
     if !vm.interfaces.is_empty() {
         fields.push(("address", list(vm.interfaces.iter().map(interface), MOST)));
+    }
+    if !vm.ports.is_empty() {
+        fields.push(("ports", list(&vm.ports, MOST)));
     }
     if let Some(key) = vm.cloud_init.as_deref().and_then(|settings| settings.project_key.as_ref()) {
         fields.push(("login", login(vm.ssh.as_deref(), key)));

@@ -189,12 +189,19 @@ fn lines(steps: &[&Step], step: &Step, palette: &Palette) -> Vec<(String, String
         let value = match lost.as_slice() {
             [] if step.operations.iter().any(grows) => format!("{effect}; cannot be undone: disks do not shrink"),
             [] if effect == Effect::Interruption => format!("{effect}: the vms on it lose the link for a moment"),
+            [] if step.operations.iter().any(gives_back) => format!("{effect}, once the guest gives the memory back"),
             [] => effect.to_string(),
             _ => paint(palette.bad, format!("{effect}: {}", lost.join(", "))),
         };
         lines.push(("effect".to_owned(), value));
     }
     lines
+}
+
+/// Whether a guest that runs is to have less memory: that is asked of its balloon driver, and one without it keeps what it has
+/// until it is started again.
+fn gives_back(operation: &Operation) -> bool {
+    matches!(operation, Operation::SetMemory { from, to, .. } if to < from)
 }
 
 fn waits(steps: &[&Step], step: &Step) -> String {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use rig::{DOWN, SHOP, UP, failing, load, operations, rig, rig_of};
 use tokio_util::sync::CancellationToken;
+use vmcompose::backend::Hypervisor as _;
 use vmcompose::backend::{ErrorKind, Health, HypervisorError};
 use vmcompose::execute::{OnFailure, Outcome, Problem};
 use vmcompose::image;
@@ -237,7 +238,6 @@ fn to_plan_asks_the_hypervisor_for_nothing_but_a_look() {
         assert_eq!(rig.observe(), before);
         // What this test relies on: whoever applied anything would have been refused.
         let start = vmcompose::plan::Operation::StartVm(support::vm_name("db"));
-        use vmcompose::backend::Hypervisor as _;
         rig.hypervisor.apply(name, &start).expect_err("refused");
         if !up {
             // The calls that were not made would be refused later.

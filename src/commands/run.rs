@@ -240,10 +240,10 @@ fn look(global: &Global, hypervisor: Arc<Libvirt>, plan: Option<&Plan>, options:
 /// Carries out a plan that changes nothing, so that nothing is left of it either.
 pub(super) fn waited(global: &Global, hypervisor: Arc<Libvirt>, plan: &Plan, options: &Options) -> Exit {
     let run = async |events| execute::execute(plan, hypervisor, options, events).await;
-    match exit_of(&watch(global, plan, options, Observers::default(), run)) {
-        Exit::LeftBehind => Exit::Unhealthy,
-        exit => exit,
-    }
+    exit_of(&match watch(global, plan, options, Observers::default(), run) {
+        Outcome::Stuck { causes, .. } => Outcome::RolledBack { causes },
+        other => other,
+    })
 }
 
 /// Runs something that tells events, draws them, and tells the outcome.

@@ -67,6 +67,21 @@ fn growth(vm: &Vm, recorded: Option<&Vm>, actual: &ActualState) -> Vec<(Operatio
     resizes(vm, actual).into_iter().filter(|resize| resize.has < resize.wants).map(grown).collect()
 }
 
+/// Before which of these operations disks grow. What snapshots keep on a disk can be more than its size, and then a
+/// hypervisor makes it larger only under a vm that runs.
+fn place(operations: &[Operation], has_snapshots: bool) -> usize {
+    let at = |is: fn(&Operation) -> bool| operations.iter().position(is);
+    let starts = at(|operation| matches!(operation, Operation::StartVm(_) | Operation::ResumeVm(_)));
+    if has_snapshots {
+        let stops = at(|operation| matches!(operation, Operation::StopVm { .. }));
+        if let Some(live) = stops.or(starts.map(|start| start + 1)) {
+            return live;
+        }
+    }
+    let provisions = at(|operation| matches!(operation, Operation::Provision(_)));
+    starts.or(provisions).unwrap_or(operations.len())
+}
+
 /// A vm that is there gets larger disks where the file asks for them: after what can be undone, and before it starts
 /// and does its tasks.
 pub(super) fn grown(
@@ -89,10 +104,8 @@ pub(super) fn grown(
     };
     let new = || Draft::new(spec.id(), Action::Update, cause.clone(), Vec::new());
     let mut draft = draft.unwrap_or_else(|| Draft { gate: gate.clone(), wave, ..new() });
-    let starts = |operation: &Operation| {
-        matches!(operation, Operation::StartVm(_) | Operation::ResumeVm(_) | Operation::Provision(_))
-    };
-    let at = draft.operations.iter().position(starts).unwrap_or(draft.operations.len());
+    let seen = actual.resources.get(&spec.id()).and_then(|found| found.seen.as_deref());
+    let at = place(&draft.operations, seen.is_some_and(|seen| !seen.all_snapshots().is_empty()));
     let (operations, changes): (Vec<Operation>, Vec<FieldChange>) = growth.into_iter().unzip();
     draft.operations.splice(at..at, operations);
     let told = |change: &FieldChange| draft.changes.iter().any(|known| known.field == change.field);

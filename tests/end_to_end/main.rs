@@ -28,4 +28,5 @@ mod snapshot;
 mod storage;
 #[path = "../support/mod.rs"]
 mod support;
+mod verbs;
 mod way_in;

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vmcompose::model::hardware::Firmware;
-use vmcompose::model::{Condition, Moment, Share, Snapshot, Spec, Vm, Was};
+use vmcompose::model::{Condition, Disk, Moment, Share, Snapshot, Spec, Vm, Was};
 use vmcompose::plan::snapshot::{self, Safety, Taking};
-use vmcompose::plan::{Operation, Plan, PlanError};
+use vmcompose::plan::{Operation, Plan, PlanError, plan};
 use vmcompose::state::seen::{Seen, Shape};
 use vmcompose::state::{ActualState, Phase};
+use vmcompose::units::Bytes;
 
-use super::specs::{applied, desired, edit, id, lines, name, vm};
+use super::specs::{UP, applied, desired, edit, id, lines, name, vm};
 
 const MEMORY: Taking = Taking { memory: true, freeze: false };
 
@@ -153,4 +154,31 @@ fn a_memory_that_would_be_lost_on_the_way_back_is_not_lost_silently() {
     assert_eq!(kept(&restore(&actual, false).expect("who says so loses it")), [false]);
     actual.resources.get_mut(&id("db")).expect("there").phase = Phase::Stopped;
     assert_eq!(kept(&restore(&actual, true).expect("it has none")), [false]);
+}
+
+#[test]
+fn a_disk_with_snapshots_on_it_grows_under_a_vm_that_runs() {
+    let (small, large) = (Bytes::gib(1), Bytes::gib(2));
+    let db = |size, cpus| {
+        desired(&[edit(vm("db", &[]), |vm| {
+            vm.disks = vec![Disk::Own { name: name("logs"), size }];
+            vm.cpus = cpus;
+        })])
+    };
+    let actual = photographed(applied(&db(small, 1)), "db", &moment(Was::Off, false));
+    let disk_sizes = [((name("db"), name("logs")), small)].into();
+    let mut actual = ActualState { disk_sizes, ..actual };
+    let operations = |actual: &ActualState, cpus| -> Vec<String> {
+        let plan = plan(&db(large, cpus), actual, &UP).expect("a plan");
+        plan.steps().flat_map(|step| &step.operations).map(ToString::to_string).collect()
+    };
+    let grow = "grow disk `logs` of vm `db` to 2GiB";
+    let rebooted = operations(&actual, 2);
+    let at =
+        |what: &str| rebooted.iter().position(|one| one.starts_with(what)).unwrap_or_else(|| panic!("{rebooted:?}"));
+    assert!(at(grow) < at("stop") && at("stop") < at("redefine") && at("redefine") < at("start"), "{rebooted:?}");
+    actual.resources.get_mut(&id("db")).expect("there").phase = Phase::Stopped;
+    let started = operations(&actual, 1);
+    assert_eq!(started.last().map(String::as_str), Some(grow), "{started:?}");
+    assert!(started.iter().any(|one| one == "start vm `db`"), "{started:?}");
 }

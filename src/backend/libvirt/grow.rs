@@ -5,6 +5,7 @@
 
 use virt::connect::Connect;
 use virt::domain::Domain;
+use virt::error::Error;
 use virt::storage_vol::StorageVol;
 use virt_sys::{VIR_CONNECT_LIST_DOMAINS_ACTIVE, VIR_DOMAIN_BLOCK_RESIZE_BYTES};
 
@@ -34,9 +35,17 @@ pub(super) fn grow(call: Call<'_>, stored: &Stored, to: Bytes, what: &str) -> Re
     }
     if users.is_empty() && has < to {
         let _turn = call.turns.volumes(stored.pool());
-        volume.resize(to.0, 0).map_err(failed(format!("cannot grow {what}")))?;
+        volume.resize(to.0, 0).map_err(|error| still(&error, failed(format!("cannot grow {what}"))(error.clone())))?;
     }
     Ok(())
+}
+
+/// libvirt takes what snapshots keep on a disk for a part of its size.
+fn still(error: &Error, told: HypervisorError) -> HypervisorError {
+    if !error.message().contains("existing allocation") {
+        return told;
+    }
+    told.with_hint("its snapshots keep more than that on it; it grows under a vm that runs: `vmcompose start` first")
 }
 
 /// The test driver cannot resize, and its volumes hold nothing: there one is made anew.

@@ -9,6 +9,8 @@ mod day;
 mod drift;
 mod fields;
 mod hardware;
+mod import;
+mod listing;
 mod network;
 mod power;
 mod provision;

@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use rig::{DOWN, SHOP, UP, failing, load, operations, rig, rig_of};
 use tokio_util::sync::CancellationToken;
-use vmcompose::backend::Hypervisor as _;
 use vmcompose::backend::{ErrorKind, Health, HypervisorError};
 use vmcompose::execute::{OnFailure, Outcome, Problem};
 use vmcompose::image;

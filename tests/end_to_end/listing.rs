@@ -1,12 +1,10 @@
 //! What `ps` and `ls` say of vms as time goes by, on the test driver: their age, and a healthcheck that has not passed yet.
 
-mod support;
-
 use std::fs;
 use std::time::{Duration, Instant};
 
-use support::desk::Desk;
-use support::qemu::enabled;
+use crate::support::desk::Desk;
+use crate::support::qemu::enabled;
 use virt::domain::Domain;
 use virt_sys::{VIR_DOMAIN_AFFECT_CONFIG, VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_METADATA_ELEMENT};
 
@@ -72,7 +70,7 @@ fn a_healthcheck_that_has_not_passed_yet_is_told_from_one_that_fails() {
         "vms: {{ db: {{ boot: {{ kernel: kernel }}, healthcheck: {{ {probe}, interval: 200ms, start_period: 10m }} }} }}\n"
     );
     fs::write(desk.path().join("vmcompose.yaml"), file).expect("written");
-    let keeper = virt::connect::Connect::open(Some(support::desk::URI)).expect("the daemon runs");
+    let keeper = virt::connect::Connect::open(Some(crate::support::desk::URI)).expect("the daemon runs");
     let desk = Desk { keeper: Some(keeper), ..desk };
     std::thread::scope(|scope| {
         let up = scope.spawn(|| desk.run(&["up"]));

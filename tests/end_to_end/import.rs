@@ -1,14 +1,12 @@
 //! Machines that somebody else made: written down, adopted, changed as far as that is ours to do, and let go of. On libvirt's
 //! test driver, and, where `VMCOMPOSE_TEST_QEMU` is set, on guests that run.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use support::desk::{Desk, URI};
-use support::qemu::{Run, Stack, enabled};
+use crate::support::desk::{Desk, URI};
+use crate::support::qemu::{Run, Stack, enabled};
 use virt::domain::Domain;
 use virt_sys::{VIR_DOMAIN_AFFECT_CONFIG, VIR_DOMAIN_XML_INACTIVE};
 
@@ -184,7 +182,7 @@ fn machines_may_be_replicas_and_the_file_can_be_printed_and_read_again() {
 
 #[test]
 fn a_run_of_adoption_that_fails_is_undone() {
-    use support::{faulty::Faulty, project};
+    use crate::support::{faulty::Faulty, project};
     use vmcompose::backend::Hypervisor as _;
     use vmcompose::execute::{self, Options, Outcome};
     use vmcompose::model::Boot;
@@ -194,16 +192,16 @@ fn a_run_of_adoption_that_fails_is_undone() {
     let domain = |name| {
         format!("<domain type='test'><name>{name}</name><memory>65536</memory><os><type>hvm</type></os></domain>")
     };
-    let world = support::World::holding(&[domain("a"), domain("b")].concat());
+    let world = crate::support::World::holding(&[domain("a"), domain("b")].concat());
     let shop = project("shop");
-    let spec = |name: &str| support::vm(name, Boot::Existing { machine: name.to_owned(), start: false });
+    let spec = |name: &str| crate::support::vm(name, Boot::Existing { machine: name.to_owned(), start: false });
     let mut desired = DesiredState::nothing(&shop);
     for vm in ["a", "b"].map(spec) {
         let spec = vmcompose::model::Spec::Vm(Box::new(vm));
         desired.specs.insert(spec.id(), spec);
     }
     let hypervisor = world.connect();
-    let plan = adoption(&desired, &support::observe(&hypervisor, &shop));
+    let plan = adoption(&desired, &crate::support::observe(&hypervisor, &shop));
     let faulty = std::sync::Arc::new(Faulty::new(hypervisor).failing([1]));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let (events, stream) = execute::channel();

@@ -99,6 +99,11 @@ impl<'a> Chosen<'a> {
         self.only.is_some()
     }
 
+    /// Whether those that say `restart: true` go along, whoever they are.
+    pub(super) fn takes_along(&self) -> bool {
+        !self.options.no_deps
+    }
+
     pub(super) fn has(&self, id: &ResourceId) -> bool {
         self.only.as_ref().is_none_or(|only| only.contains(id))
     }
@@ -167,7 +172,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
             let found = actual.resources.get(id);
             obstacles.extend(obstacle(desired, actual, id, found, lans));
             obstacles.extend(shrinking(desired, actual, id));
-            obstacles.extend(lost(desired, actual, id));
+            obstacles.extend(lost(desired, actual, &drafts, id));
             obstacles.extend(pool_trouble(desired, actual, id));
             obstacles.extend(not_offered(desired, actual, id));
             let spec = &desired.specs[id];
@@ -182,9 +187,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
             drafts.extend(grown(draft, spec, &gate, actual, wave).map(|draft| (id.clone(), draft)));
         }
     }
-    if !options.no_deps {
-        follow(desired, actual, &mut drafts);
-    }
+    follow(desired, actual, &chosen, &mut drafts);
     deliver(desired, actual, &networks, &chosen, &mut drafts);
     let formers = formers(desired, actual, &chosen);
     let mut verified = awaited(desired, &drafts);

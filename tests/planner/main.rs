@@ -4,6 +4,7 @@ mod changes;
 mod combined;
 mod devices;
 mod laws;
+mod lost;
 mod named;
 mod networks;
 mod part;

@@ -243,7 +243,10 @@ fn remedy(obstacle: &Obstacle) -> String {
         Obstacle::Shrinks { has, .. } => {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }
-        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } | Obstacle::Snapshot { hint, .. } => {
+        Obstacle::Device { hint, .. }
+        | Obstacle::Pool { hint, .. }
+        | Obstacle::Snapshot { hint, .. }
+        | Obstacle::Machine { hint, .. } => {
             format!("nothing was changed; {hint}")
         }
         Obstacle::Snapshots { .. } => "nothing was changed; `vmcompose snapshot delete NAME` gives them up".to_owned(),

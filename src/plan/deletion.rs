@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::graph::{CycleError, Graph};
 use crate::names::{ResourceId, VmName};
 use crate::plan::draft::{Draft, number};
+use crate::plan::machines::fleeting;
 use crate::plan::obstacle::{Obstacle, PlanError, protected};
 use crate::plan::operation::{Operation, VmDisk};
 use crate::plan::recipe::deletion;
@@ -19,7 +20,8 @@ pub(super) fn down(desired: &DesiredState, actual: &ActualState, volumes: bool) 
     let pool = |id: &ResourceId| matches!(id, ResourceId::Pool(_));
     let goes = |(id, _): &(&ResourceId, &Actual)| !pool(id) && (volumes || !is_volume(id));
     let going: BTreeMap<&ResourceId, &Actual> = actual.resources.iter().filter(goes).collect();
-    let obstacles: Vec<Obstacle> = protected(desired, going.values().copied()).collect();
+    let stay = going.iter().filter_map(|(id, found)| fleeting(found, desired.origins.get(*id)));
+    let obstacles: Vec<Obstacle> = protected(desired, going.values().copied()).chain(stay).collect();
     if !obstacles.is_empty() {
         return Err(PlanError::Blocked(obstacles));
     }

@@ -19,6 +19,7 @@ mod former;
 mod growth;
 mod hosts;
 mod lost;
+mod machines;
 mod network;
 pub mod obstacle;
 pub mod operation;

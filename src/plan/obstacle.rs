@@ -64,6 +64,18 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// A machine of somebody else's is not in a state that the plan can do with.
+    #[error("vm `{vm}`: {problem}")]
+    Machine {
+        /// Which.
+        vm: VmName,
+        /// What is wrong, in words.
+        problem: String,
+        /// What the user could do about it.
+        hint: String,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
     /// The subnet is in use by something that is not ours.
     #[error("network `{network}` cannot have subnet {subnet}: {holder} uses {taken}")]
     BusySubnet {
@@ -231,6 +243,7 @@ impl Obstacle {
             Self::Foreign { origin, .. }
             | Self::NotAdopted { origin, .. }
             | Self::NotOurs { origin, .. }
+            | Self::Machine { origin, .. }
             | Self::BusySubnet { origin, .. }
             | Self::Device { origin, .. }
             | Self::BusyPort { origin, .. }

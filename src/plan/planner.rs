@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Boot, Condition, Healthcheck, Network, Spec, Task};
+use crate::model::{Condition, Healthcheck, Network, Spec, Task};
 use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::anew::{settled, viewed};
 use crate::plan::change::{Change, change};
@@ -20,6 +20,7 @@ use crate::plan::former::{formers, last, proving};
 use crate::plan::growth::grown;
 use crate::plan::hosts::{of_others, with_orphans};
 use crate::plan::lost::{lost, told};
+use crate::plan::machines::{fleeting, rests, without_gates};
 use crate::plan::network::{self, on, plugged};
 use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmSeed};
@@ -175,6 +176,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
             obstacles.extend(lost(desired, actual, &drafts, id));
             obstacles.extend(pool_trouble(desired, actual, id));
             obstacles.extend(not_offered(desired, actual, id));
+            obstacles.extend(found.and_then(|found| fleeting(found, desired.origins.get(id))));
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
             let (gate, tasks) = (gate(desired, id), tasks(desired, id));
@@ -194,6 +196,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
     verified.extend(proven(desired, &formers, &drafts));
     // Whoever wants no dependencies does not want to wait for them either.
     drafts.extend(verified.into_iter().filter(|(id, _)| chosen.has(id)));
+    obstacles.extend(without_gates(desired, actual, &chosen, &mut drafts));
     connect(&desired.graph, &mut drafts);
     let unchanged =
         |id: &&ResourceId| chosen.has(id) && drafts.get(*id).is_none_or(|draft| draft.action == Action::Verify);
@@ -202,6 +205,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
     let (going, left): (BTreeMap<&ResourceId, &Actual>, BTreeMap<_, _>) =
         orphans(desired, actual).into_iter().partition(|(_, orphan)| options.delete(&orphan.recorded));
     obstacles.extend(protected(desired, going.values().copied()));
+    obstacles.extend(going.values().filter_map(|found| fleeting(found, None)));
     // Last, when all else has succeeded: until then a rollback can still put everything back.
     let done: BTreeMap<ResourceId, Milestone> = drafts.keys().map(|id| (id.clone(), Milestone::Passed)).collect();
     let first = drafts.values().map(|draft| draft.wave + 1).max().unwrap_or(0);
@@ -260,11 +264,6 @@ struct Wanted<'a> {
     seed: Option<VmSeed>,
     tasks: &'a [Task],
     wave: usize,
-}
-
-/// Whether a vm is left off where it is off: somebody else made it, and the file does not ask for more.
-fn rests(spec: &Spec) -> bool {
-    spec.as_vm().is_some_and(|vm| matches!(vm.boot, Boot::Existing { start: false, .. }))
 }
 
 /// What has to be done to one resource; `None` where nothing.
@@ -349,10 +348,7 @@ pub(super) fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
 pub(super) fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
     let verify = |id: &ResourceId| {
         let dependents = desired.graph.dependents(id);
-        let starts = |id: &ResourceId| {
-            use Action::{Create, Replace, Restart, Start};
-            drafts.get(id).is_some_and(|draft| matches!(draft.action, Create | Start | Restart | Replace))
-        };
+        let starts = |id: &ResourceId| drafts.get(id).is_some_and(Draft::starts);
         let waits =
             |(dependent, condition): &&(&ResourceId, Condition)| *condition >= Condition::Healthy && starts(dependent);
         // A vm that ran on while its network was down may be cut off from it.

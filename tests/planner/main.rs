@@ -5,6 +5,7 @@ mod combined;
 mod devices;
 mod laws;
 mod lost;
+mod machines;
 mod named;
 mod networks;
 mod part;

@@ -71,7 +71,14 @@ fn only(project: &ProjectName, gates: Vec<(VmName, Gate)>) -> Plan {
     };
     let steps: Vec<Step> = gates.into_iter().enumerate().map(step).collect();
     let waves = if steps.is_empty() { Vec::new() } else { vec![Wave { steps }] };
-    Plan { project: project.clone(), waves, unchanged: Vec::new(), orphans: Vec::new(), kept: Vec::new() }
+    Plan {
+        project: project.clone(),
+        waves,
+        unchanged: Vec::new(),
+        orphans: Vec::new(),
+        adopted: Vec::new(),
+        kept: Vec::new(),
+    }
 }
 
 /// Whether a vm that nobody names is meant.

@@ -101,5 +101,5 @@ pub(super) fn number(
     };
     let wave = |drafts: Vec<Draft>| Wave { steps: drafts.into_iter().map(step).collect() };
     let waves = waves.into_values().map(wave).collect();
-    Plan { project: desired.project.clone(), waves, unchanged, orphans, kept }
+    Plan { project: desired.project.clone(), waves, unchanged, orphans, adopted: Vec::new(), kept }
 }

@@ -12,6 +12,11 @@ use crate::plan::planner::{Chosen, gate};
 use crate::plan::{Action, Gate};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 
+/// Whether somebody else made it.
+pub(super) fn is_machine(spec: &Spec) -> bool {
+    spec.as_vm().is_some_and(|vm| vm.existing().is_some())
+}
+
 /// Whether a vm is left off where it is off: somebody else made it, and the file does not ask for more.
 pub(super) fn rests(spec: &Spec) -> bool {
     spec.as_vm().is_some_and(|vm| matches!(vm.boot, Boot::Existing { start: false, .. }))

@@ -20,7 +20,7 @@ use crate::plan::former::{formers, last, proving};
 use crate::plan::growth::grown;
 use crate::plan::hosts::{of_others, with_orphans};
 use crate::plan::lost::{lost, told};
-use crate::plan::machines::{fleeting, rests, without_gates};
+use crate::plan::machines::{fleeting, is_machine, rests, without_gates};
 use crate::plan::network::{self, on, plugged};
 use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmSeed};
@@ -214,6 +214,8 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
         draft.after.extend(done.clone());
         drafts.insert(draft.resource.clone(), draft);
     }
+    let machine = |(id, found): (&&ResourceId, &&Actual)| is_machine(&found.recorded).then(|| (*id).clone());
+    let adopted = left.iter().filter_map(machine).collect();
     let mut left: Vec<ResourceId> = left.into_keys().cloned().collect();
     left.extend(unmentioned(desired, actual));
     left.sort();
@@ -221,7 +223,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
     if !obstacles.is_empty() {
         return Err(PlanError::Blocked(obstacles));
     }
-    Ok(number(desired, drafts, unchanged, left, Vec::new()))
+    Ok(Plan { adopted, ..number(desired, drafts, unchanged, left, Vec::new()) })
 }
 
 /// Secrets for every vm that starts, whatever it is that starts it.

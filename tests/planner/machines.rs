@@ -3,6 +3,7 @@
 use vmcompose::model::{Boot, Condition, Spec};
 use vmcompose::plan::awaiting::standing;
 use vmcompose::plan::{Company, Gate, Options, PlanError, Power, Selection, plan, power};
+use vmcompose::render::{self, Palette};
 use vmcompose::state::seen::{Seen, Shape};
 use vmcompose::state::{ActualState, DesiredState, Phase};
 
@@ -85,4 +86,24 @@ fn a_machine_without_a_definition_is_neither_changed_nor_stopped() {
         power(&wanted.project, &defined(&wanted, true), what, &all).expect("nothing is in the way");
     }
     power(&wanted.project, &defined(&wanted, false), Power::Pause, &all).expect("it stays there");
+}
+
+#[test]
+fn who_is_let_go_of_is_said_to_be_stopped_and_never_to_be_deleted() {
+    let both = pair(true, Condition::Started);
+    let text = |wanted: &DesiredState, actual: &ActualState, options: &Options| {
+        render::plan::text(&plan(wanted, actual, options).expect("a plan"), &Palette::PLAIN)
+    };
+    let without = desired(&[vm("web", &[])]);
+    let left = text(&without, &applied(&both), &UP);
+    assert!(left.contains("let go of by `--remove-orphans`: stopped, and not deleted"), "{left}");
+    assert!(!left.contains("delete them"), "{left}");
+    let off = "off: up to 30s to shut down, and nothing starts it again";
+    for (wanted, options) in [(&both, &DOWN), (&without, &Options { remove_orphans: true, ..UP })] {
+        assert!(text(wanted, &applied(&both), options).contains(off));
+        assert!(!text(wanted, &phase(applied(&both), "old", Phase::Stopped), options).contains(off));
+    }
+    // Beside one of our own both are told.
+    let left = text(&desired(&[]), &applied(&both), &UP);
+    assert!(left.contains("delete them with `--remove-orphans`") && left.contains("let go of by"), "{left}");
 }

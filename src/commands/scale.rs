@@ -20,6 +20,7 @@ use crate::state::DesiredState;
 
 /// Scales, and says what `up` does afterwards.
 pub(super) fn scale(global: &Global, options: &Scale) -> Result<Exit, Error> {
+    once_each(&options.vms)?;
     let written = stage::read(&request(global)?)?.project;
     // Where a pool was stopped, the first plan starts it, and the second is made of what is in it.
     let ended = match once(global, options)? {
@@ -40,12 +41,32 @@ fn once(global: &Global, options: &Scale) -> Result<Ended, Error> {
     let (desired, sight) = stage::set(global, &request, Reach::Fetch(Mode::Normal))?;
     let plan = plan::plan(&desired, &sight.actual, &meant(options, &desired))?;
     unfinished::tell(&sight.unfinished);
+    if plan.is_empty() && plan.unchanged.is_empty() {
+        output::note(&nothing(options));
+        return Ok(Ended::Finally(Exit::Done));
+    }
     preflight::check(&plan, &sight.actual, &sight.hypervisor)?;
     run::confirm(&plan, &sight.unfinished, &sight.actual, options.yes)?;
     up::forget_host_keys(&plan, &sight);
     run::read_secrets(&plan, &sight.secrets)?;
     let how = How::part("scale", OnFailure::Rollback, &options.run);
     Ok(Ended::of(&plan, run::run(global, sight, &plan, how)?))
+}
+
+/// Of two numbers for one vm, nobody knows which is meant.
+fn once_each(wanted: &[Replicas]) -> Result<(), Error> {
+    let mut known = BTreeSet::new();
+    let again = wanted.iter().find(|one| !known.insert(&one.vm));
+    again.map_or(Ok(()), |again| {
+        let what = format!("two numbers are given for vm `{}`", again.vm);
+        Err(Error::Missing { what, hint: "give each vm one, such as `scale api=3 web=2`".to_owned() })
+    })
+}
+
+/// What is said where there shall be none, and is none.
+fn nothing(options: &Scale) -> String {
+    let groups: Vec<String> = options.vms.iter().map(|wanted| format!("`{}`", wanted.vm)).collect();
+    format!("nothing to do: there is no replica of {}, as asked for", groups.join(", "))
 }
 
 /// The replicas that there shall be, and those that shall not.

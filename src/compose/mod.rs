@@ -141,6 +141,7 @@ fn run(
     let active = top::profiles(request, environment);
     let Expanded { mut instances, off, unused, profiles, too_many } =
         expand::expand(entries, &active, &shared, &mut templates, mistakes);
+    mistakes.extend(scale::absent(&request.scale, &off));
     templates.without(&off);
     check_unused(unused, &mut templates, mistakes);
     if too_many {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::diagnostic::Diagnostic;
+use super::lower::Off;
 use super::node::{Entry, Kind, Node, Scalar, Style};
 use super::place::Place;
 use super::suggest;
@@ -31,6 +32,18 @@ pub(super) fn scale(vms: &mut [Entry], wanted: &BTreeMap<String, u32>, mistakes:
             None => mistakes.push(single(vm)),
         }
     }
+}
+
+/// Vms of which there shall be some, and which are not there for another reason than their number.
+pub(super) fn absent<'a>(
+    wanted: &'a BTreeMap<String, u32>,
+    off: &'a Off,
+) -> impl Iterator<Item = Diagnostic> + use<'a> {
+    let some = wanted.iter().filter(|(_, count)| **count > 0);
+    some.filter_map(|(name, _)| off.get(name).map(|absent| (name, absent))).map(|(name, absent)| {
+        let reason = &absent.reason;
+        Diagnostic::error(format!("vm `{name}` cannot be scaled: {reason}")).at(absent.place, "this one is off")
+    })
 }
 
 /// The same vms under other names would be other vms, so this is not done by the way.

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use crate::model::Spec;
 use crate::names::{Generation, ResourceId, VmName};
 use crate::plan::change::replaces;
+use crate::plan::chosen::Chosen;
 use crate::plan::effects::Lans;
-use crate::plan::planner::Chosen;
 use crate::state::{ActualState, DesiredState};
 
 /// The same state with the generation of every vm: the one that it has, and for one that is made anew a new one.

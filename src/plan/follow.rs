@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use crate::model::{Spec, Vm};
 use crate::names::ResourceId;
+use crate::plan::chosen::Chosen;
 use crate::plan::draft::Draft;
 use crate::plan::lost::instead;
 use crate::plan::network::needs_reboots;
 use crate::plan::operation::Operation;
-use crate::plan::planner::{Chosen, gate};
+use crate::plan::planner::gate;
 use crate::plan::{Action, Cause, Effect};
 use crate::state::{ActualState, DesiredState, Phase};
 

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Digest, Image, ImageRef, Spec};
 use crate::names::{ImageName, ResourceId, VmName};
+use crate::plan::chosen::Chosen;
 use crate::plan::deletion::{loose, loss};
 use crate::plan::draft::Draft;
 use crate::plan::operation::{Operation, VmDisk};
-use crate::plan::planner::Chosen;
 use crate::plan::{Action, Cause, Milestone};
 use crate::state::{ActualState, DesiredState, Phase};
 

@@ -2,9 +2,10 @@
 //!
 //! Owns these two rules: whoever is left alone keeps his address and his names. Knows nothing of what is done to a network.
 
-use crate::model::Spec;
+use crate::model::{Network, Spec};
 use crate::names::ResourceId;
-use crate::plan::planner::{Chosen, Options};
+use crate::plan::chosen::Chosen;
+use crate::plan::planner::Options;
 use crate::state::{Actual, ActualState, DesiredState};
 
 /// The same state, but a vm that is left alone keeps the address and the name that its networks reserve for it.
@@ -48,6 +49,10 @@ pub(super) fn of_others(desired: &DesiredState, actual: &ActualState, chosen: &C
         };
         let others = recorded.hosts.iter().filter(|(vm, _)| other(vm) && !goes(vm));
         network.hosts.extend(others.map(|(vm, host)| (vm.clone(), host.clone())));
+        if chosen.only_leaves(id) {
+            // Whatever else the file says of it is for whoever is meant.
+            *network = Network { hosts: std::mem::take(&mut network.hosts), ..recorded.clone() };
+        }
     }
     Some(kept)
 }

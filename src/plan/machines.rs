@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use crate::model::{Boot, Condition, Origin, Spec};
 use crate::names::ResourceId;
+use crate::plan::chosen::Chosen;
 use crate::plan::draft::Draft;
 use crate::plan::obstacle::Obstacle;
-use crate::plan::planner::{Chosen, gate};
+use crate::plan::planner::gate;
 use crate::plan::{Action, Gate};
 use crate::state::{Actual, ActualState, DesiredState, Phase};
 

@@ -8,6 +8,7 @@ mod anew;
 pub mod awaiting;
 mod cause;
 mod change;
+mod chosen;
 mod deletion;
 mod delivery;
 pub mod diff;

@@ -10,6 +10,7 @@ use crate::model::{Condition, Healthcheck, Network, Spec, Task};
 use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::anew::{settled, viewed};
 use crate::plan::change::{Change, change};
+use crate::plan::chosen::Chosen;
 use crate::plan::deletion::{afresh, deletions, down, orphans, unmentioned};
 use crate::plan::delivery::delivered;
 use crate::plan::diff::changes;
@@ -69,52 +70,6 @@ impl Options {
     }
 }
 
-/// What a plan is about.
-pub(super) struct Chosen<'a> {
-    /// All where there is none.
-    only: Option<BTreeSet<ResourceId>>,
-    options: &'a Options,
-}
-
-impl<'a> Chosen<'a> {
-    /// The vms that are named, and what they need.
-    fn of(desired: &DesiredState, options: &'a Options) -> Self {
-        let mut only = BTreeSet::new();
-        let mut queue: Vec<ResourceId> = options.vms.iter().cloned().map(ResourceId::Vm).collect();
-        while let Some(id) = queue.pop() {
-            let required = desired.graph.requirements(&id).into_iter().map(|(required, _)| required);
-            queue.extend(required.filter(|id| !options.no_deps || id.as_vm().is_none()).cloned());
-            only.insert(id);
-        }
-        let all = options.vms.is_empty() && options.surplus.is_empty();
-        Self { only: (!all).then_some(only), options }
-    }
-
-    /// Whether a vm that is there goes with this plan, because nobody wants it any more.
-    pub(super) fn gives_up(&self, found: &Actual) -> bool {
-        self.options.delete(&found.recorded)
-    }
-
-    /// Whether it is about a part of the project.
-    pub(super) fn is_part(&self) -> bool {
-        self.only.is_some()
-    }
-
-    /// Whether those that say `restart: true` go along, whoever they are.
-    pub(super) fn takes_along(&self) -> bool {
-        !self.options.no_deps
-    }
-
-    pub(super) fn has(&self, id: &ResourceId) -> bool {
-        self.only.as_ref().is_none_or(|only| only.contains(id))
-    }
-
-    /// Whether a vm is made anew because somebody asks for it.
-    pub(super) fn anew(&self, vm: &VmName) -> bool {
-        self.options.replace.contains(vm)
-    }
-}
-
 /// Where a plan leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -159,7 +114,7 @@ fn pools_first(desired: &DesiredState, actual: &ActualState) -> Option<Plan> {
 fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result<Plan, PlanError> {
     let with_orphans = with_orphans(desired, actual, options);
     let desired = with_orphans.as_ref().unwrap_or(desired);
-    let chosen = Chosen::of(desired, options);
+    let chosen = Chosen::of(desired, actual, options);
     let of_others = of_others(desired, actual, &chosen);
     let desired = of_others.as_ref().unwrap_or(desired);
     let (networks, before) = (networks(&desired.specs), recorded_networks(actual));

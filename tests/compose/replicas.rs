@@ -21,6 +21,21 @@ fn no_replicas_are_none() {
 }
 
 #[test]
+fn who_is_off_by_his_profile_is_not_scaled() {
+    let text = "vms: {a: {image: ./a}, b: {image: ./a, profiles: [load], replicas: 1}}";
+    let scaled = |count, profile: Option<&str>| {
+        let mut fixture = Fixture::new(text);
+        fixture.request.scale.insert("b".to_owned(), count);
+        fixture.request.profiles.extend(profile.map(ToOwned::to_owned));
+        fixture
+    };
+    let said = scaled(2, None).mistakes();
+    assert!(said.contains("vm `b` cannot be scaled: its profile `load` is not active"), "{said}");
+    assert_eq!(names(&scaled(2, Some("load"))), ["a", "b-1", "b-2"]);
+    assert_eq!(names(&scaled(0, None)), ["a"], "there are none of it as it is");
+}
+
+#[test]
 fn the_number_of_replicas_may_be_a_variable_or_a_template() {
     let fixture =
         Fixture::new("vars: {n: 2}\nvms: {a: {image: ./a, replicas: \"{{ vars.n }}\"}, b: {image: ./a, replicas: $N}}");

@@ -257,6 +257,8 @@ fn a_group_grows_and_shrinks_and_nothing_else_does() {
     assert!(shrunk.stderr.contains("`up` makes the others again"), "{}", shrunk.stderr);
     desk.run(&["scale", "api=0", "--yes"]).expect(0);
     assert_eq!(states(&desk), "api-1 missing, api-2 missing, db running, web running");
+    let none = desk.run(&["scale", "api=0"]).expect(0);
+    assert!(none.stderr.contains("nothing to do: there is no replica of `api`"), "{}", none.stderr);
     let same = desk.run(&["scale", "api=2"]).expect(0);
     assert!(!same.stderr.contains("the file has"), "it is the file's number: {}", same.stderr);
     assert!(desk.run(&["plan", "--exit-code"]).expect(0).stdout.contains("nothing to do"));
@@ -266,5 +268,7 @@ fn a_group_grows_and_shrinks_and_nothing_else_does() {
     let typo = desk.run(&["scale", "apj=2"]).expect(1);
     assert!(typo.stderr.contains("did you mean `api`?"), "{}", typo.stderr);
     assert!(desk.run(&["scale", "api"]).expect(1).stderr.contains("not of the form VM=N"));
+    let twice = desk.run(&["scale", "api=2", "api=3"]).expect(1);
+    assert!(twice.stderr.contains("two numbers are given for vm `api`"), "{}", twice.stderr);
     desk.run(&["down"]).expect(0);
 }

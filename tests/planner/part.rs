@@ -1,6 +1,7 @@
 //! Plans for some of the vms only.
 
 use vmcompose::model::{Condition, Host, Mac, Spec};
+use vmcompose::names::ResourceId;
 use vmcompose::plan::{Operation, Options, plan};
 use vmcompose::state::{ActualState, DesiredState, Phase};
 
@@ -74,6 +75,41 @@ fn what_a_network_knows_of_the_others_stays() {
     assert_eq!(hosts(&alone), told(&[("db", 9), ("log", 7), ("old", 8), ("web", 10)]));
     assert_eq!(hosts(&of(&["web"])), told(&[("db", 19), ("log", 7), ("old", 8), ("web", 10)]));
     assert_eq!(hosts(&UP), told(&[("db", 19), ("log", 17), ("web", 10)]));
+}
+
+#[test]
+fn a_network_forgets_replicas_of_which_none_is_left_and_changes_in_nothing_else() {
+    let replica = |called: &str| edit(vm(called, &[]), |vm| vm.replica_of = Some(name("g")));
+    let known = |mut state: DesiredState, vms: &[&str], mtu: Option<u32>| {
+        let host = |last: u8| Host {
+            mac: Mac([0x52, 0x54, 0, 0, 0, last]),
+            ip: [10, 0, 0, last].into(),
+            ip6: None,
+            names: vec![format!("h{last}")],
+        };
+        let hosts = (1..).zip(vms).map(|(last, vm)| (name(vm), host(last))).collect();
+        let Some(Spec::Network(network)) = state.specs.get_mut(&ResourceId::Network(name("net"))) else {
+            panic!("none")
+        };
+        network.hosts = hosts;
+        network.settings.mtu = mtu;
+        state
+    };
+    let before = known(desired(&[vm("db", &[]), replica("g-1"), replica("g-2")]), &["db", "g-1", "g-2"], None);
+    let wanted = known(desired(&[vm("db", &[])]), &["db"], Some(9000));
+    let none = Options { surplus: [name("g")].into(), ..UP };
+    let made = plan(&wanted, &applied(&before), &none).expect("a plan");
+    assert_eq!(lines(&made), ["1 ~ net <- ", "2 - g-1 <- net!", "2 - g-2 <- net!"]);
+    let Operation::UpdateNetwork { to, .. } = &made.steps().next().expect("one").operations[0] else {
+        panic!("{made:#?}")
+    };
+    assert_eq!(to.hosts.keys().map(ToString::to_string).collect::<Vec<_>>(), ["db"]);
+    assert_eq!(to.settings.mtu, None, "what else the file says is for whoever is meant");
+    // Where none is there, nothing is.
+    let mut gone = applied(&known(before, &["db"], None));
+    gone.resources.retain(|id, _| id.as_vm().is_none_or(|vm| vm.as_str() == "db"));
+    let made = plan(&wanted, &gone, &none).expect("a plan");
+    assert!(made.is_empty() && made.unchanged.is_empty(), "{made:#?}");
 }
 
 #[test]

@@ -289,5 +289,12 @@ fn staged(project: &ProjectName, stages: Vec<Vec<Doing>>) -> Plan {
         before = steps.iter().map(|step| (step.id, Milestone::Applied)).collect();
         waves.push(Wave { steps });
     }
-    Plan { project: project.clone(), waves, unchanged: Vec::new(), orphans: Vec::new(), kept: Vec::new() }
+    Plan {
+        project: project.clone(),
+        waves,
+        unchanged: Vec::new(),
+        orphans: Vec::new(),
+        adopted: Vec::new(),
+        kept: Vec::new(),
+    }
 }

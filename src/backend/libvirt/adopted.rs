@@ -11,6 +11,7 @@ use virt::error::Error;
 use virt_sys::{VIR_DOMAIN_AFFECT_CONFIG, VIR_DOMAIN_MEM_MAXIMUM, VIR_DOMAIN_VCPU_MAXIMUM, VIR_DOMAIN_XML_INACTIVE};
 
 use super::error::{failed, present};
+use super::events::Machines;
 use super::strangers::Measure;
 use super::{Call, record, update};
 use crate::backend::{ErrorKind, HypervisorError};
@@ -18,14 +19,24 @@ use crate::model::Vm;
 use crate::names::{ProjectName, ResourceId, VmName};
 use crate::state::record::Record;
 
-/// The domain that the project adopted as this vm. Its name is only in what is recorded with it, so all are asked.
+/// The domain that the project adopted as this vm.
 pub(super) fn find(connect: &Connect, project: &ProjectName, vm: &VmName) -> Result<Option<Domain>, HypervisorError> {
     let all = connect.list_all_domains(0).map_err(failed("cannot list the vms"))?;
-    let is = |domain: &Domain| {
-        let record = domain.get_name().ok().and_then(|name| record::adopted(record::anybodys(domain)?, project, &name));
-        record.is_some_and(|record| record.spec.id().as_vm() == Some(vm))
-    };
-    Ok(all.into_iter().find(is))
+    Ok(all.into_iter().find(|domain| vm_of(domain, project).is_some_and(|(_, found)| found == *vm)))
+}
+
+/// All that the project adopted, by the names that the domains have.
+pub(super) fn machines(connect: &Connect, project: &ProjectName) -> Result<Machines, HypervisorError> {
+    let all = connect.list_all_domains(0).map_err(failed("cannot list the vms"))?;
+    Ok(all.iter().filter_map(|domain| vm_of(domain, project)).collect())
+}
+
+/// A domain's name, and the vm that the project adopted it as: that is only in what is recorded with it.
+fn vm_of(domain: &Domain, project: &ProjectName) -> Option<(String, VmName)> {
+    let name = domain.get_name().ok()?;
+    let record = record::adopted(record::anybodys(domain)?, project, &name)?;
+    let vm = record.spec.id().as_vm()?.clone();
+    Some((name, vm))
 }
 
 /// Records with a domain that it is a vm of the project's; refuses one that carries another record.

@@ -39,21 +39,34 @@ fn vm_of(domain: &Domain, project: &ProjectName) -> Option<(String, VmName)> {
     Some((name, vm))
 }
 
-/// Records with a domain that it is a vm of the project's; refuses one that carries another record.
+/// Records with a domain that it is a vm of the project's; refuses one that carries another record, unless that is of a
+/// machine that this one is a copy of.
 pub(super) fn adopt(call: Call<'_>, record: &Record, vm: &Vm) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.name.clone());
     let machine = vm.existing().unwrap_or_default();
     let gone = || HypervisorError::new(ErrorKind::NotFound, format!("there is no machine `{machine}` any more"));
     let found = present(Domain::lookup_by_name(call.connect, machine), format!("cannot look for machine `{machine}`"))?;
     let found = found.ok_or_else(gone)?;
-    if let Some(owner) = record::project_of_domain(&found) {
-        let ours = record::anybodys(&found).and_then(|known| record::adopted(known, call.project, machine));
-        if ours.is_none_or(|known| known.spec.id() != id) {
-            let message = format!("machine `{machine}` cannot be adopted: it is of project `{owner}` already");
-            return Err(HypervisorError::new(ErrorKind::Conflict, message));
-        }
+    let known = record::anybodys(&found);
+    if known.as_ref().is_some_and(|known| record::copied_from(known, machine).is_some()) {
+        update::write_record(&found, None, &id)?;
+    } else {
+        unowned(&found, call.project, machine, &id)?;
     }
-    update::write_record(&found, Some(record), &id)
+    update::write_record(&found, Some(record), &id)?;
+    // Whoever cannot see our lock may have looked when we did.
+    unowned(&found, call.project, machine, &id)
+}
+
+/// Refuses a domain that is anybody else's, or another vm.
+fn unowned(found: &Domain, project: &ProjectName, machine: &str, id: &ResourceId) -> Result<(), HypervisorError> {
+    let Some(owner) = record::project_of_domain(found) else { return Ok(()) };
+    let ours = record::anybodys(found).and_then(|known| record::adopted(known, project, machine));
+    if ours.is_some_and(|known| known.spec.id() == *id) {
+        return Ok(());
+    }
+    let message = format!("machine `{machine}` cannot be adopted: it is of project `{owner}` already");
+    Err(HypervisorError::new(ErrorKind::Conflict, message))
 }
 
 /// Takes away what is recorded with a domain, and nothing else; fine where it is not the project's any more.

@@ -62,7 +62,7 @@ mod volumes;
 mod xml;
 
 pub use self::by_hand::by_hand;
-pub use self::claim::{Claim, Claimed, Holder};
+pub use self::claim::{Claim, Claimed, Holder, Locked};
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

@@ -39,8 +39,9 @@ use std::sync::{Arc, OnceLock};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use name::{name_without_file, project_name};
-pub use source::{Request, Sources, gather};
+pub use source::{Request, Sources, gather, is_there};
 pub(crate) use suggest::nearest;
+pub(crate) use template::escaped;
 
 use crate::model::instruction::Instructions;
 use crate::model::{Project, Surroundings};

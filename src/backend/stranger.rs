@@ -9,8 +9,11 @@ use crate::units::Bytes;
 pub struct Stranger {
     /// Its name on the hypervisor.
     pub name: String,
-    /// The project that it carries a record of, as one that vmcompose made or adopted, or as a copy of such.
+    /// The project that it carries a record of, as one that vmcompose made or adopted.
     pub project: Option<String>,
+    /// The project and the name of the adopted machine of which it carries the record, though it is another: it was renamed
+    /// or copied. Such a record owns nothing.
+    pub copy_of: Option<(String, String)>,
     /// Whether it runs, or is held.
     pub running: bool,
     /// Whether it is there when it is off.

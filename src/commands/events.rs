@@ -14,7 +14,7 @@ use crate::cli::{EventFormat, Events, Global};
 use crate::commands::chronicle::{self, Run};
 use crate::commands::{print, request, signals, stage};
 use crate::error::{Error, Exit};
-use crate::execute::Event;
+use crate::execute::{Event, EventKind};
 use crate::names::ProjectName;
 use crate::render::{Plain, Progress};
 
@@ -43,17 +43,22 @@ fn follow(project: &ProjectName, hypervisor: &Libvirt, format: EventFormat, sinc
     let uri = hypervisor.uri();
     let mut teller: Option<Teller> = None;
     while !stop.load(Ordering::Relaxed) {
+        let mut ended = false;
         // The oldest first: of two runs that came between two looks, both are told to their ends.
         for run in chronicle::runs(project, &uri)?.iter().rev() {
             match &mut teller {
                 Some(teller) if teller.run > run.header.run => {}
-                Some(teller) if teller.run == run.header.run => teller.rest(run)?,
+                Some(teller) if teller.run == run.header.run => ended |= teller.rest(run)?,
                 _ => {
                     let next = teller.insert(Teller::of(run, format));
                     next.skip(run, since);
-                    next.rest(run)?;
+                    ended |= next.rest(run)?;
                 }
             }
+        }
+        if ended {
+            // A run may have adopted machines, whose names do not say whose they are: a look shows it.
+            let _ = hypervisor.observe(project);
         }
         while let Some(stream) = &mut notices {
             match stream.try_recv() {
@@ -96,15 +101,17 @@ impl Teller {
         self.told = old;
     }
 
-    fn rest(&mut self, run: &Run) -> Result<(), Error> {
-        for event in run.events.iter().skip(self.told) {
+    /// Tells what was not told yet; whether that was the end of it.
+    fn rest(&mut self, run: &Run) -> Result<bool, Error> {
+        let news = &run.events[self.told.min(run.events.len())..];
+        for event in news {
             let _ = self.progress.apply(event);
             if let Some(line) = self.line(run, event) {
                 print(&line)?;
             }
         }
         self.told = run.events.len();
-        Ok(())
+        Ok(news.last().is_some_and(|event| matches!(event.kind, EventKind::RunFinished { .. })))
     }
 
     fn line(&mut self, run: &Run, event: &Event) -> Option<String> {
@@ -147,7 +154,6 @@ fn stamp(at: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::execute::EventKind;
     use crate::execute::journal::file::Header;
 
     /// A run that began at this second of 1970, and told something every second since.

@@ -12,8 +12,8 @@ use crate::backend::Stranger;
 use crate::backend::libvirt::Libvirt;
 use crate::cli::{Global, Import};
 use crate::commands::stage::{self, Access};
-use crate::commands::{print, request, run, unfinished};
-use crate::compose::{self, Request, suggest};
+use crate::commands::{lock, print, request, run, unfinished};
+use crate::compose::{self, Request, Severity, suggest};
 use crate::error::{Error, Exit};
 use crate::execute::OnFailure;
 use crate::model::Project;
@@ -26,18 +26,15 @@ use crate::state::DesiredState;
 /// Writes the file, and adopts where that is asked for.
 pub(super) fn import(global: &Global, options: &Import) -> Result<Exit, Error> {
     let request = request(global)?;
-    // A file that is there says what the project and its vms are called; it need not be whole.
-    let written = stage::read(&request).ok().map(|parsed| parsed.project);
-    let project = match &written {
-        Some(project) => project.name.clone(),
-        None => compose::name_without_file(&request)?,
-    };
+    let (project, written) = beside(&request)?;
     if let Some(path) = options.out.as_deref().filter(|path| path.exists()) {
         return Err(there_already(path));
     }
     let access = if options.adopt { Access::Write } else { Access::Read };
     let sight = stage::observe(global, &project, access)?;
-    let machines = chosen(&sight.hypervisor, options)?;
+    // Held until the machines are the project's, so that they are nobody else's meanwhile.
+    let _adopting = options.adopt.then(|| lock::adoption(&sight.hypervisor)).transpose()?;
+    let machines = chosen(&sight.hypervisor, &request, options)?;
     let vms = written.as_ref().into_iter().flat_map(|project| project.vms.values());
     let known: BTreeMap<String, VmName> =
         vms.clone().filter_map(|vm| Some((vm.existing()?.to_owned(), vm.name.clone()))).collect();
@@ -62,14 +59,46 @@ pub(super) fn import(global: &Global, options: &Import) -> Result<Exit, Error> {
     run::run(global, sight, &plan, run::How::of("import", OnFailure::Rollback))
 }
 
+/// What the file that is there says, where one is: what the project and its vms are called. It may say the first alone, or
+/// be empty: a shell makes it so before it is written.
+fn beside(request: &Request) -> Result<(ProjectName, Option<Project>), Error> {
+    if !compose::is_there(request) {
+        return Ok((compose::name_without_file(request)?, None));
+    }
+    let sources = compose::gather(request)?;
+    if sources.is_bare() {
+        return Ok((compose::project_name(&sources, request)?, None));
+    }
+    let project = stage::read(request)?.project;
+    Ok((project.name.clone(), Some(project)))
+}
+
 /// The machines that are meant.
-fn chosen(hypervisor: &Libvirt, options: &Import) -> Result<Vec<Stranger>, Error> {
+fn chosen(hypervisor: &Libvirt, request: &Request, options: &Import) -> Result<Vec<Stranger>, Error> {
+    let machines = named(hypervisor, request, options)?;
+    for machine in &machines {
+        if let Some((project, of)) = &machine.copy_of {
+            let words = format!(
+                "machine `{}` carries what project `{project}` recorded of machine `{of}`, as a copy of it does or one that \
+                 was renamed: it counts as nobody's",
+                machine.name
+            );
+            output::note(&message::note(&words, &Palette::stderr()));
+        }
+    }
+    Ok(machines)
+}
+
+fn named(hypervisor: &Libvirt, request: &Request, options: &Import) -> Result<Vec<Stranger>, Error> {
     let all = hypervisor.strangers()?;
-    let (free, others): (Vec<Stranger>, Vec<Stranger>) =
-        all.into_iter().partition(|machine| machine.project.is_none() && machine.persistent);
+    let free =
+        |machine: &Stranger| machine.project.is_none() && machine.persistent && unsayable(request, machine).is_none();
+    let (free, others): (Vec<Stranger>, Vec<Stranger>) = all.into_iter().partition(free);
+    let why =
+        |other: &Stranger| unsayable(request, other).filter(|_| other.persistent).unwrap_or_else(|| transient(other));
     if options.all {
         for other in others.iter().filter(|other| other.project.is_none()) {
-            output::note(&message::note(&format!("left out: {}", transient(other)), &Palette::stderr()));
+            output::note(&message::note(&format!("left out: {}", why(other)), &Palette::stderr()));
         }
         if free.is_empty() {
             let what = "there is no machine on the hypervisor that is none of vmcompose's".to_owned();
@@ -88,7 +117,7 @@ fn chosen(hypervisor: &Libvirt, options: &Import) -> Result<Vec<Stranger>, Error
             Some(Stranger { project: Some(owner), .. }) => {
                 Error::Refused { what: format!("machine `{name}` is of project `{owner}` already"), hint }
             }
-            Some(other) => Error::Refused { what: transient(other), hint },
+            Some(other) => Error::Refused { what: why(other), hint },
             None => {
                 let near = suggest::did_you_mean(name, free.iter().map(|machine| machine.name.as_str()));
                 let what = format!("there is no machine `{name}` on the hypervisor");
@@ -101,6 +130,16 @@ fn chosen(hypervisor: &Libvirt, options: &Import) -> Result<Vec<Stranger>, Error
 
 fn transient(machine: &Stranger) -> String {
     format!("machine `{}` has no definition and vanishes when it stops, so nothing can be kept with it", machine.name)
+}
+
+/// Why a machine cannot be said in a compose file, where that is so: it has less or more of something than a vm can have.
+fn unsayable(request: &Request, machine: &Stranger) -> Option<String> {
+    let (project, vm) = (ProjectName::new("one").ok()?, VmName::new("vm").ok()?);
+    let text = render::import::file(&project, "", &[(vm, machine.clone())]);
+    let Err(Error::Compose(mistakes)) = understood(request, &project, &text) else { return None };
+    let wrong = mistakes.list.iter().filter(|mistake| mistake.severity == Severity::Error);
+    let words: Vec<&str> = wrong.map(|mistake| mistake.message.as_str()).collect();
+    Some(format!("machine `{}` cannot be said in a compose file: {}", machine.name, words.join("; ")))
 }
 
 /// What the file says, once it is read as one.

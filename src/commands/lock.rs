@@ -1,4 +1,4 @@
-//! One run per project and hypervisor.
+//! One run per project and hypervisor, and one adoption per hypervisor.
 //!
 //! Owns the lock file, and asking for the lock that lies on the hypervisor besides. The kernel releases the first when its
 //! holder ends, however it ends; a file that is left then means nothing without the lock. Runs of other machines, and of
@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::libvirt::{Claim, Claimed, Holder, Libvirt};
+use crate::backend::libvirt::{Claim, Claimed, Holder, Libvirt, Locked};
 use crate::error::Error;
 use crate::model::Digest;
 use crate::names::ProjectName;
@@ -44,21 +44,52 @@ impl Drop for Lock {
 
 /// Takes the lock of `project` on a hypervisor, or says who has it.
 pub(super) fn take(project: &ProjectName, hypervisor: &Libvirt) -> Result<Lock, Error> {
+    let path = place_of(&project.to_string(), hypervisor)?;
+    let here = lock(&path, &holder().words()).map_err(|source| Error::Io { path, source })?;
+    claimed(here.map_err(|holder| Error::Locked { holder })?, &Locked::Project(project.clone()), hypervisor)
+}
+
+/// Takes the lock of adoption on a hypervisor. It is held for moments, so that one on this machine is waited for.
+pub(super) fn adoption(hypervisor: &Libvirt) -> Result<Lock, Error> {
+    // No project's name has a dot in it.
+    let path = place_of("all.adoption", hypervisor)?;
+    let words = holder().words();
+    loop {
+        let failed = |source| Error::Io { path: path.clone(), source };
+        match lock(&path, &words).map_err(failed)? {
+            Ok(here) => return claimed(here, &Locked::Adoption, hypervisor),
+            Err(_) => await_end(&path).map_err(failed)?,
+        }
+    }
+}
+
+/// Waits until nobody holds the lock of a file.
+fn await_end(path: &Path) -> io::Result<()> {
+    match File::open(path) {
+        Ok(file) => file.lock_shared(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The file that a lock is on this machine.
+fn place_of(name: &str, hypervisor: &Libvirt) -> Result<PathBuf, Error> {
     let folder = folder().map_err(|(path, source)| Error::Io { path, source })?;
     // A URI may hold characters that a file name cannot.
     let key = Digest::of(&Sha256::digest(hypervisor.uri().as_bytes()).into());
-    let path = folder.join(format!("{project}-{key}.lock"));
-    let holder = holder();
-    let here = lock(&path, &holder.words()).map_err(|source| Error::Io { path, source })?;
-    let mut here = here.map_err(|holder| Error::Locked { holder })?;
-    let holder = Holder { place: place(&here.file), ..holder };
+    Ok(folder.join(format!("{name}-{key}.lock")))
+}
+
+/// The same lock, with that on the hypervisor.
+fn claimed(mut here: Lock, locked: &Locked, hypervisor: &Libvirt) -> Result<Lock, Error> {
+    let holder = Holder { place: place(&here.file), ..holder() };
     let waiting = |other: &str| {
         output::note(&format!(
-            "the lock of project `{project}` on the hypervisor is held by {other}, which gives no sign of life; \
+            "the lock of {locked} on the hypervisor is held by {other}, which gives no sign of life; \
              waiting half a minute to be sure"
         ));
     };
-    match hypervisor.claim(project, &holder, waiting)? {
+    match hypervisor.claim(locked, &holder, waiting)? {
         Claimed::Ours(claim) => here.claim = Some(claim),
         Claimed::Theirs(holder) => return Err(Error::Locked { holder }),
         // Then this machine's own lock is all there is.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::extends::normal;
 use super::interpolate::Environment;
-use super::node::Node;
+use super::node::{Kind, Node};
 use super::place::{Extent, FileId, Texts};
 use super::yaml::{self, Loaded};
 use super::{alone, dotenv, user_data};
@@ -79,6 +79,15 @@ impl Sources {
         documents.filter_map(|document| document.get("defaults")).map(|defaults| defaults.at).collect()
     }
 
+    /// Whether they say nothing but what the project is called: a file that is yet to be written.
+    pub fn is_bare(&self) -> bool {
+        let bare = |document: &Node| document.entries().iter().all(|entry| entry.key.text == "name");
+        let written = |document: &&Node| !document.is_null();
+        let documents = self.root.layers.iter().flat_map(|layer| &layer.documents).filter(written);
+        self.root.includes.is_empty() && { documents }
+            .all(|document| matches!(document.kind, Kind::Mapping(_)) && bare(document))
+    }
+
     /// The project's folder: that of its first file.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -110,6 +119,11 @@ fn layers<'a>(root: &'a Unit, bases: &'a BTreeMap<PathBuf, Layer>) -> Vec<&'a La
         units.extend(&unit.includes);
     }
     layers
+}
+
+/// Whether there is a file, or one was named.
+pub fn is_there(request: &Request) -> bool {
+    discover::entry_files(request).is_ok()
 }
 
 /// Finds and reads everything.

@@ -48,7 +48,8 @@ pub(crate) fn escape(node: &mut Node) {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// The same of one text.
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = ["{{", "{%", "{#"].iter().filter_map(|mark| rest.find(mark)).min() {

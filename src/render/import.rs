@@ -4,6 +4,7 @@
 //! found out before.
 
 use crate::backend::Stranger;
+use crate::compose::escaped;
 use crate::names::{ProjectName, VmName};
 use crate::render::layout::{Text, tame};
 
@@ -27,8 +28,8 @@ fn one(name: &VmName, machine: &Stranger) -> String {
     let mut text = Text::default();
     text.line(format_args!("  {}:", quoted(name.as_str())));
     let start = if machine.running { "" } else { ", start: false" };
-    // `$` begins a variable.
-    let called = quoted(&machine.name).replace('$', "$$");
+    // `$` begins a variable, and two braces a template.
+    let called = quoted(&escaped(&machine.name)).replace('$', "$$");
     text.line(format_args!("    boot: {{existing: {called}{start}}}"));
     if !machine.running {
         text.line(format_args!("    # it was off; without `start: false`, `up` starts it"));

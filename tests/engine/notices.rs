@@ -15,6 +15,7 @@ use crate::rig::{Rig, qcow2, rig_of};
 use crate::support::faulty::Faulty;
 use crate::support::{self, World};
 use vmcompose::backend::libvirt::Libvirt;
+use vmcompose::model::Boot;
 
 /// One vm behind a gate that asks a server on this machine for SSH's greeting.
 fn waiting_for(port: u16, patience: &str, change: impl FnOnce(Faulty<Libvirt>) -> Faulty<Libvirt>) -> Rig {
@@ -100,4 +101,42 @@ fn a_vm_is_followed_through_its_life_by_those_who_ask_for_its_project() {
     .collect();
     assert_eq!(signs, [Sign::Defined, Sign::Started, Sign::Killed, Sign::Undefined]);
     assert!(foreign.try_recv().is_err(), "another project hears nothing of it");
+}
+
+/// A machine that somebody else made, adopted by `shop` as its vm `db`.
+fn adopted() -> (World, Libvirt, vmcompose::model::Vm) {
+    let machine = "<domain type='test'><name>Old_One</name><memory>65536</memory><os><type>hvm</type></os></domain>";
+    let world = World::holding(machine);
+    let libvirt = world.connect();
+    let vm = support::vm("db", Boot::Existing { machine: "Old_One".to_owned(), start: true });
+    (world, libvirt, vm)
+}
+
+#[test]
+fn an_adopted_machine_is_followed_and_counted_under_the_name_that_the_project_has_for_it() {
+    let (_world, libvirt, vm) = adopted();
+    let (shop, old) = (support::project("shop"), support::project("old"));
+    support::apply(&libvirt, &shop, &Operation::AdoptVm(Box::new(vm.clone())));
+    let mut notices = libvirt.notices(&shop).expect("the test driver tells of domains");
+    let mut foreign = libvirt.notices(&old).expect("the test driver tells of domains");
+    let kill = Operation::StopVm { name: vm.name.clone(), grace: Span::secs(0) };
+    support::apply(&libvirt, &shop, &kill);
+    support::apply(&libvirt, &shop, &Operation::StartVm(vm.name.clone()));
+    let mut next = || notices.blocking_recv().map(|notice| (notice.vm, notice.sign)).expect("they are kept");
+    assert_eq!([next(), next()], [Sign::Killed, Sign::Started].map(|sign| (vm.name.clone(), sign)));
+    assert!(foreign.try_recv().is_err(), "another project hears nothing of it");
+    let counted = libvirt.usage(&shop).expect("the test driver counts");
+    assert_eq!(counted.keys().collect::<Vec<_>>(), [&vm.name]);
+    assert_eq!(libvirt.usage(&old).expect("the test driver counts").len(), 0);
+}
+
+#[test]
+fn one_that_is_adopted_while_somebody_listens_is_known_after_the_next_look() {
+    let (_world, libvirt, vm) = adopted();
+    let shop = support::project("shop");
+    let mut notices = libvirt.notices(&shop).expect("the test driver tells of domains");
+    support::apply(&libvirt, &shop, &Operation::AdoptVm(Box::new(vm.clone())));
+    support::observe(&libvirt, &shop);
+    support::apply(&libvirt, &shop, &Operation::StopVm { name: vm.name.clone(), grace: Span::secs(0) });
+    assert_eq!(notices.blocking_recv().map(|notice| (notice.vm, notice.sign)), Ok((vm.name, Sign::Killed)));
 }

@@ -11,6 +11,7 @@ use virt::error::Error;
 use virt_sys::{VIR_DOMAIN_AFFECT_CONFIG, VIR_DOMAIN_MEM_MAXIMUM, VIR_DOMAIN_VCPU_MAXIMUM, VIR_DOMAIN_XML_INACTIVE};
 
 use super::error::{failed, present};
+use super::events::Machines;
 use super::strangers::Measure;
 use super::{Call, record, update};
 use crate::backend::{ErrorKind, HypervisorError};
@@ -18,31 +19,54 @@ use crate::model::Vm;
 use crate::names::{ProjectName, ResourceId, VmName};
 use crate::state::record::Record;
 
-/// The domain that the project adopted as this vm. Its name is only in what is recorded with it, so all are asked.
+/// The domain that the project adopted as this vm.
 pub(super) fn find(connect: &Connect, project: &ProjectName, vm: &VmName) -> Result<Option<Domain>, HypervisorError> {
     let all = connect.list_all_domains(0).map_err(failed("cannot list the vms"))?;
-    let is = |domain: &Domain| {
-        let record = domain.get_name().ok().and_then(|name| record::adopted(record::anybodys(domain)?, project, &name));
-        record.is_some_and(|record| record.spec.id().as_vm() == Some(vm))
-    };
-    Ok(all.into_iter().find(is))
+    Ok(all.into_iter().find(|domain| vm_of(domain, project).is_some_and(|(_, found)| found == *vm)))
 }
 
-/// Records with a domain that it is a vm of the project's; refuses one that carries another record.
+/// All that the project adopted, by the names that the domains have.
+pub(super) fn machines(connect: &Connect, project: &ProjectName) -> Result<Machines, HypervisorError> {
+    let all = connect.list_all_domains(0).map_err(failed("cannot list the vms"))?;
+    Ok(all.iter().filter_map(|domain| vm_of(domain, project)).collect())
+}
+
+/// A domain's name, and the vm that the project adopted it as: that is only in what is recorded with it.
+fn vm_of(domain: &Domain, project: &ProjectName) -> Option<(String, VmName)> {
+    let name = domain.get_name().ok()?;
+    let record = record::adopted(record::anybodys(domain)?, project, &name)?;
+    let vm = record.spec.id().as_vm()?.clone();
+    Some((name, vm))
+}
+
+/// Records with a domain that it is a vm of the project's; refuses one that carries another record, unless that is of a
+/// machine that this one is a copy of.
 pub(super) fn adopt(call: Call<'_>, record: &Record, vm: &Vm) -> Result<(), HypervisorError> {
     let id = ResourceId::Vm(vm.name.clone());
     let machine = vm.existing().unwrap_or_default();
     let gone = || HypervisorError::new(ErrorKind::NotFound, format!("there is no machine `{machine}` any more"));
     let found = present(Domain::lookup_by_name(call.connect, machine), format!("cannot look for machine `{machine}`"))?;
     let found = found.ok_or_else(gone)?;
-    if let Some(owner) = record::project_of_domain(&found) {
-        let ours = record::anybodys(&found).and_then(|known| record::adopted(known, call.project, machine));
-        if ours.is_none_or(|known| known.spec.id() != id) {
-            let message = format!("machine `{machine}` cannot be adopted: it is of project `{owner}` already");
-            return Err(HypervisorError::new(ErrorKind::Conflict, message));
-        }
+    let known = record::anybodys(&found);
+    if known.as_ref().is_some_and(|known| record::copied_from(known, machine).is_some()) {
+        update::write_record(&found, None, &id)?;
+    } else {
+        unowned(&found, call.project, machine, &id)?;
     }
-    update::write_record(&found, Some(record), &id)
+    update::write_record(&found, Some(record), &id)?;
+    // Whoever cannot see our lock may have looked when we did.
+    unowned(&found, call.project, machine, &id)
+}
+
+/// Refuses a domain that is anybody else's, or another vm.
+fn unowned(found: &Domain, project: &ProjectName, machine: &str, id: &ResourceId) -> Result<(), HypervisorError> {
+    let Some(owner) = record::project_of_domain(found) else { return Ok(()) };
+    let ours = record::anybodys(found).and_then(|known| record::adopted(known, project, machine));
+    if ours.is_some_and(|known| known.spec.id() == *id) {
+        return Ok(());
+    }
+    let message = format!("machine `{machine}` cannot be adopted: it is of project `{owner}` already");
+    Err(HypervisorError::new(ErrorKind::Conflict, message))
 }
 
 /// Takes away what is recorded with a domain, and nothing else; fine where it is not the project's any more.

@@ -1,9 +1,10 @@
-//! One run per project, whichever machine it is started on: the lock that lies on the hypervisor itself.
+//! One run per project, whichever machine it is started on, and one adoption: locks that lie on the hypervisor itself.
 //!
-//! Owns the object that is the lock, a libvirt secret without a value whose usage is the project's: libvirt refuses a second
+//! Owns the object that is the lock, a libvirt secret without a value whose usage says what it locks: libvirt refuses a second
 //! one of the same usage, so that one of many has it. Its description says whose it is, and counts on while the holder
 //! lives; who waits for it watches the count, so that no two clocks are ever compared. Knows nothing of files.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -41,6 +42,24 @@ pub(super) const LOCK: &str = "\
   <usage type='tls'><name>{{ usage }}</name></usage>
 </secret>
 ";
+
+/// What a lock is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Locked {
+    /// A project.
+    Project(ProjectName),
+    /// The taking in of machines that somebody else made: whichever project takes one, no other may meanwhile.
+    Adoption,
+}
+
+impl fmt::Display for Locked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Project(project) => write!(f, "project `{project}`"),
+            Self::Adoption => f.write_str("adoption"),
+        }
+    }
+}
 
 /// Who has a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,37 +130,32 @@ struct Description {
 }
 
 impl Libvirt {
-    /// Asks for the lock of a project that lies on the hypervisor, and that all machines see. Where its holder gives no
-    /// sign of life, `waiting` is told who that is, and a few looks later the lock is taken from them.
-    pub fn claim(
-        &self,
-        project: &ProjectName,
-        holder: &Holder,
-        waiting: impl Fn(&str),
-    ) -> Result<Claimed, HypervisorError> {
-        claim(&self.connections, project, holder, waiting)
+    /// Asks for a lock that lies on the hypervisor, and that all machines see. Where its holder gives no sign of life,
+    /// `waiting` is told who that is, and a few looks later the lock is taken from them.
+    pub fn claim(&self, locked: &Locked, holder: &Holder, waiting: impl Fn(&str)) -> Result<Claimed, HypervisorError> {
+        claim(&self.connections, locked, holder, waiting)
     }
 }
 
 fn claim(
     connections: &Arc<Connections>,
-    project: &ProjectName,
+    locked: &Locked,
     holder: &Holder,
     waiting: impl Fn(&str),
 ) -> Result<Claimed, HypervisorError> {
     let mut seen: Option<Lying> = None;
     let mut looks = 0;
     loop {
-        let asked = connections.with(|connect| Ok(define(connect, project, None, holder, 0)));
+        let asked = connections.with(|connect| Ok(define(connect, locked, None, holder, 0)));
         match asked? {
-            Ok(uuid) => return Ok(Claimed::Ours(keep(connections, project, holder, uuid))),
+            Ok(uuid) => return Ok(Claimed::Ours(keep(connections, locked, holder, uuid))),
             Err(error) if is_impossible(&error) => return Ok(Claimed::Impossible),
             Err(error) => {
-                let Some(lying) = connections.with(|connect| find(connect, project))? else {
+                let Some(lying) = connections.with(|connect| find(connect, locked))? else {
                     // Its holder has just ended, or libvirt refuses for another reason.
                     looks += 1;
                     if looks > SILENT {
-                        return Err(failed(cannot(project))(error));
+                        return Err(failed(cannot(locked))(error));
                     }
                     continue;
                 };
@@ -160,7 +174,7 @@ fn claim(
                     waiting(&words);
                 }
                 if same_place || looks >= SILENT {
-                    connections.with(|connect| remove(connect, &lying.uuid, project))?;
+                    connections.with(|connect| remove(connect, &lying.uuid, locked))?;
                     (seen, looks) = (None, 0);
                     continue;
                 }
@@ -173,11 +187,11 @@ fn claim(
 }
 
 /// Gives signs of life, until the command has ended.
-fn keep(connections: &Arc<Connections>, project: &ProjectName, holder: &Holder, uuid: String) -> Claim {
+fn keep(connections: &Arc<Connections>, locked: &Locked, holder: &Holder, uuid: String) -> Claim {
     let ((end, stop), (done, ended)) = (sync_channel(1), sync_channel(1));
     let lost = CancellationToken::new();
     let claim = Claim { lost: lost.clone(), end, ended };
-    let (connections, project, holder) = (Arc::clone(connections), project.clone(), holder.clone());
+    let (connections, locked, holder) = (Arc::clone(connections), locked.clone(), holder.clone());
     let beats = move || {
         // Calls of the run must not stand before a sign of life: it has a connection of its own, once it needs one.
         let mut own: Option<Connections> = None;
@@ -192,8 +206,8 @@ fn keep(connections: &Arc<Connections>, project: &ProjectName, holder: &Holder, 
             let Some(own) = &own else { continue };
             // A hypervisor that is gone for a while gets the next one.
             let given = own.with(|connect| {
-                let given = define(connect, &project, Some(&uuid), &holder, beat);
-                Ok(given.is_ok() || find(connect, &project)?.is_none_or(|lying| lying.uuid == uuid))
+                let given = define(connect, &locked, Some(&uuid), &holder, beat);
+                Ok(given.is_ok() || find(connect, &locked)?.is_none_or(|lying| lying.uuid == uuid))
             });
             if given == Ok(false) {
                 lost.cancel();
@@ -201,7 +215,7 @@ fn keep(connections: &Arc<Connections>, project: &ProjectName, holder: &Holder, 
             }
         }
         if !lost.is_cancelled() {
-            let _ = own.as_ref().unwrap_or(&connections).with(|connect| remove(connect, &uuid, &project));
+            let _ = own.as_ref().unwrap_or(&connections).with(|connect| remove(connect, &uuid, &locked));
         }
         let _ = done.send(());
     };
@@ -211,37 +225,34 @@ fn keep(connections: &Arc<Connections>, project: &ProjectName, holder: &Holder, 
 }
 
 /// Makes the lock, or gives a sign of life where it is ours. Its UUID.
-fn define(
-    connect: &Connect,
-    project: &ProjectName,
-    uuid: Option<&str>,
-    holder: &Holder,
-    beat: u64,
-) -> Result<String, Error> {
+fn define(connect: &Connect, locked: &Locked, uuid: Option<&str>, holder: &Holder, beat: u64) -> Result<String, Error> {
     let description = Description { holder: holder.clone(), beat };
     let description = serde_json::to_string(&description).unwrap_or_default();
-    let context = serde_json::json!({ "uuid": uuid, "description": description, "usage": usage(project) });
+    let context = serde_json::json!({ "uuid": uuid, "description": description, "usage": usage(locked) });
     // A host's name holds nothing that XML cannot.
     let xml = templates::render("lock.xml.j2", context).unwrap_or_default();
     Secret::define_xml(connect, &xml, 0)?.get_uuid_string()
 }
 
-fn usage(project: &ProjectName) -> String {
-    format!("vmcompose lock of project {project}")
+fn usage(locked: &Locked) -> String {
+    match locked {
+        Locked::Project(project) => format!("vmcompose lock of project {project}"),
+        Locked::Adoption => "vmcompose lock of adoption".to_owned(),
+    }
 }
 
-fn cannot(project: &ProjectName) -> String {
-    format!("cannot take the lock of project `{project}` on the hypervisor")
+fn cannot(locked: &Locked) -> String {
+    format!("cannot take the lock of {locked} on the hypervisor")
 }
 
-/// The lock of a project, where there is one.
-fn find(connect: &Connect, project: &ProjectName) -> Result<Option<Lying>, HypervisorError> {
-    let found = Secret::lookup_by_usage(connect, VIR_SECRET_USAGE_TYPE_TLS.cast_signed(), &usage(project));
+/// A lock, where there is one.
+fn find(connect: &Connect, locked: &Locked) -> Result<Option<Lying>, HypervisorError> {
+    let found = Secret::lookup_by_usage(connect, VIR_SECRET_USAGE_TYPE_TLS.cast_signed(), &usage(locked));
     let read = |secret: Secret| Ok::<_, Error>((secret.get_uuid_string()?, secret.get_xml_desc(0)?));
     match found.and_then(read) {
         Ok((uuid, xml)) => Ok(Some(Lying { uuid, description: description(&xml) })),
         Err(error) if error.code() == ErrorNumber::NoSecret => Ok(None),
-        Err(error) => Err(failed(cannot(project))(error)),
+        Err(error) => Err(failed(cannot(locked))(error)),
     }
 }
 
@@ -256,9 +267,9 @@ fn holder_of(lying: &Lying) -> Option<Holder> {
 }
 
 /// Takes one lock away, and no later one: fine where it is gone.
-fn remove(connect: &Connect, uuid: &str, project: &ProjectName) -> Result<(), HypervisorError> {
+fn remove(connect: &Connect, uuid: &str, locked: &Locked) -> Result<(), HypervisorError> {
     match Secret::lookup_by_uuid_string(connect, uuid).and_then(|secret| secret.undefine()) {
-        Err(error) if error.code() != ErrorNumber::NoSecret => Err(failed(cannot(project))(error)),
+        Err(error) if error.code() != ErrorNumber::NoSecret => Err(failed(cannot(locked))(error)),
         _ => Ok(()),
     }
 }

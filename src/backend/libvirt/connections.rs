@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use virt::connect::Connect;
 
-use super::error;
-use super::events::{Ear, Registration};
+use super::events::{Ear, Machines, Registration};
+use super::{adopted, error};
 use crate::backend::{ErrorKind, HypervisorError, Notices};
 use crate::names::ProjectName;
 
@@ -156,12 +156,24 @@ impl Connections {
 
     /// What the hypervisor tells by itself of a project, from now on; `None` where it tells nothing.
     pub(super) fn listen(&self, project: &ProjectName) -> Option<Notices> {
-        let notices = self.ear.get_or_init(Arc::default).listen(project);
+        let ear = self.ear.get_or_init(Arc::default);
+        let notices = ear.listen(project);
+        if !ear.knows(project) {
+            // A hypervisor that does not answer is told of by whoever looks at it next.
+            ear.know(project, self.with(|connect| adopted::machines(connect, project)).unwrap_or_default());
+        }
         let mut slot = lock(&self.open[LISTENING]);
         // One that is to be opened anew is registered then.
         let Some(open) = slot.open.as_mut() else { return Some(notices) };
         self.register(LISTENING, open);
         open.registration.is_some().then_some(notices)
+    }
+
+    /// Notes which machines a project has adopted, as a look has just shown it, where anybody listens.
+    pub(super) fn know(&self, project: &ProjectName, machines: Machines) {
+        if let Some(ear) = self.ear.get() {
+            ear.know(project, machines);
+        }
     }
 
     fn register(&self, index: usize, open: &mut Open) {

@@ -9,7 +9,7 @@ use virt::connect::Connect;
 
 use super::error::failed;
 use super::parameters::Counters;
-use super::{Libvirt, names, parameters};
+use super::{Libvirt, adopted, names, parameters};
 use crate::backend::HypervisorError;
 use crate::backend::usage::{Flow, Usage};
 use crate::names::{ProjectName, VmName};
@@ -24,7 +24,9 @@ impl Libvirt {
 
 fn usage(connect: &Connect, project: &ProjectName) -> Result<BTreeMap<VmName, Usage>, HypervisorError> {
     let all = parameters::counters(connect).map_err(failed("cannot ask what the vms take"))?;
-    let ours = all.into_iter().filter_map(|(name, counters)| Some((names::vm_of_domain(project, &name)?, counters)));
+    let adopted = adopted::machines(connect, project)?;
+    let vm = |domain: &String| adopted.get(domain).cloned().or_else(|| names::vm_of_domain(project, domain));
+    let ours = all.into_iter().filter_map(|(domain, counters)| Some((vm(&domain)?, counters)));
     Ok(ours.map(|(vm, counters)| (vm, of(&counters))).collect())
 }
 

@@ -4,6 +4,7 @@
 //! event loop and do nothing but pass on. Knows nothing of who listens.
 #![expect(unsafe_code, reason = "the binding has the registration of events only as C has it")]
 
+use std::collections::HashMap;
 use std::ffi::{CStr, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -24,7 +25,7 @@ use virt_sys::{
 use super::connections::lock;
 use super::names;
 use crate::backend::{Notice, Notices, Sign};
-use crate::names::ProjectName;
+use crate::names::{ProjectName, VmName};
 
 /// What a listener may be behind before it misses something. Whoever missed something looks again.
 const ROOM: usize = 1024;
@@ -33,7 +34,11 @@ const ROOM: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Ear {
     listeners: Mutex<Vec<(ProjectName, broadcast::Sender<Notice>)>>,
+    adopted: Mutex<HashMap<ProjectName, Machines>>,
 }
+
+/// The machines that a project adopted, by their names: those say nothing of the project.
+pub(super) type Machines = HashMap<String, VmName>;
 
 impl Ear {
     /// From now on.
@@ -48,9 +53,21 @@ impl Ear {
         notices
     }
 
+    /// Notes which machines are a project's now. A callback cannot ask libvirt.
+    pub(super) fn know(&self, project: &ProjectName, machines: Machines) {
+        lock(&self.adopted).insert(project.clone(), machines);
+    }
+
+    /// Whether it was ever told of a project's.
+    pub(super) fn knows(&self, project: &ProjectName) -> bool {
+        lock(&self.adopted).contains_key(project)
+    }
+
     fn tell(&self, domain: &str, sign: Sign) {
+        let adopted = lock(&self.adopted);
         for (project, listener) in lock(&self.listeners).iter() {
-            if let Some(vm) = names::vm_of_domain(project, domain) {
+            let adopted = adopted.get(project).and_then(|machines| machines.get(domain)).cloned();
+            if let Some(vm) = adopted.or_else(|| names::vm_of_domain(project, domain)) {
                 // Nobody may be listening any more.
                 let _ = listener.send(Notice { vm, sign });
             }

@@ -43,7 +43,10 @@ fn look(connections: &Connections, place: &Place, project: &ProjectName, vm: &Vm
         found.extend(cloud_init(connections, project, vm));
     }
     if place.local && !place.test {
-        found.extend(emulator(project, vm));
+        let machine =
+            connections.with(|connect| Ok(vms::find(connect, project, vm)?.and_then(|vm| vm.get_name().ok())));
+        // One that is gone has left its log.
+        found.extend(emulator(&machine.ok().flatten().unwrap_or_else(|| names::domain(project, vm))));
     }
     let _ = connections.with(|connect| {
         found.extend(console(connect, place, project, vm));
@@ -57,7 +60,7 @@ fn look(connections: &Connections, place: &Place, project: &ProjectName, vm: &Vm
 }
 
 fn console(connect: &Connect, place: &Place, project: &ProjectName, vm: &VmName) -> Option<Exhibit> {
-    let (said, _) = console_log::read(connect, place, project, vm, Some(0)).ok()??;
+    let (said, _) = console_log::read(connect, place, project, vm, None).ok()??;
     let text = end_of(&said);
     let last = text.lines().rev().map(probe::printable).find(|line| !line.is_empty());
     let telling = last.map_or_else(|| "console: nothing was said on it".to_owned(), |line| format!("console: {line}"));
@@ -104,8 +107,8 @@ fn addresses(connect: &Connect, project: &ProjectName, vm: &VmName) -> Option<Ex
 }
 
 /// Where libvirt writes it on this machine; readable for its administrators.
-fn emulator(project: &ProjectName, vm: &VmName) -> Option<Exhibit> {
-    let path = format!("/var/log/libvirt/qemu/{}.log", names::domain(project, vm));
+fn emulator(machine: &str) -> Option<Exhibit> {
+    let path = format!("/var/log/libvirt/qemu/{machine}.log");
     let text = end_of(&fs::read(path).ok()?);
     // Of what QEMU itself says, each line begins with its own name; what libvirt adds does not.
     let complaint = text.lines().rev().find(|line| line.starts_with("qemu-system") && line.contains(": "));

@@ -62,7 +62,7 @@ mod volumes;
 mod xml;
 
 pub use self::by_hand::by_hand;
-pub use self::claim::{Claim, Claimed, Holder};
+pub use self::claim::{Claim, Claimed, Holder, Locked};
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -229,6 +229,9 @@ impl Hypervisor for Libvirt {
     fn observe(&self, project: &ProjectName) -> Result<ActualState, HypervisorError> {
         self.connections.with(|connect| {
             let mut state = observe::observe(connect, &self.place, project)?;
+            let vms = state.recorded().filter_map(Spec::as_vm);
+            let machines = vms.filter_map(|vm| Some((vm.existing()?.to_owned(), vm.name.clone()))).collect();
+            self.connections.know(project, machines);
             if !self.place.test {
                 state.offer = self.ability(connect)?;
             }

@@ -96,6 +96,12 @@ pub(super) fn adopted(record: Record, project: &ProjectName, domain: &str) -> Op
     (record.project == *project && machine == Some(domain)).then_some(record)
 }
 
+/// The adopted machine that a record was made for, where this domain is another: it was renamed since, or somebody copied it
+/// with all that it carried.
+pub(super) fn copied_from<'a>(record: &'a Record, domain: &str) -> Option<&'a str> {
+    record.spec.as_vm().and_then(Vm::existing).filter(|machine| *machine != domain)
+}
+
 /// The same of a network's definition.
 pub(super) fn project_in_definition(xml: &str) -> Option<String> {
     let document = Document::parse(xml).ok()?;

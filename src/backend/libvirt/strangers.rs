@@ -67,8 +67,12 @@ fn stranger(domain: &Domain) -> Result<Option<Stranger>, HypervisorError> {
     let Measure { memory_kib, max_memory_kib, cpus, max_cpus } = Measure::of(root);
     let state = present(domain.get_state(), what())?;
     let running = state.is_some_and(|(state, _)| !vms::is_off(state));
+    let record = record::anybodys(domain);
+    let copied = record.as_ref().and_then(|record| Some((record, record::copied_from(record, &name)?)));
+    let copy_of = copied.map(|(record, machine)| (record.project.to_string(), machine.to_owned()));
     Ok(Some(Stranger {
-        project: record::project_of_domain(domain),
+        project: record::project_of_domain(domain).filter(|_| copy_of.is_none()),
+        copy_of,
         running,
         persistent: domain.is_persistent().unwrap_or(true),
         // One without a definition has nothing to be started with.

@@ -39,7 +39,7 @@ pub(super) fn lower(
         disks::check_size(disk, mistakes);
     }
     let cpus = spec.cpus.as_ref().map_or(CPUS, |cpus| checked_cpus(cpus, mistakes));
-    let memory = spec.memory.as_ref().map_or(MEMORY, |memory| checked_memory(memory, mistakes));
+    let memory = spec.memory.as_ref().map_or(MEMORY, |memory| checked_memory(scope, memory, mistakes));
     Vm {
         name: instance.name.clone(),
         replica_of: instance.group.clone(),
@@ -82,14 +82,15 @@ fn checked_cpus(cpus: &At<u32>, mistakes: &mut Vec<Diagnostic>) -> u32 {
     cpus.value
 }
 
-fn checked_memory(memory: &At<Bytes>, mistakes: &mut Vec<Diagnostic>) -> Bytes {
+fn checked_memory(scope: &Scope<'_>, memory: &At<Bytes>, mistakes: &mut Vec<Diagnostic>) -> Bytes {
     if memory.value < LEAST_MEMORY {
         let bytes = memory.value.0;
         let little =
             Diagnostic::error(format!("`memory` of `{}` is too little; the least is `{LEAST_MEMORY}`", memory.value));
+        let written = scope.texts.slice(memory.place.at).trim_matches(['"', '\'']);
         // A bare number is nearly always meant in MiB.
-        let hint =
-            (16..1 << 20).contains(&bytes).then(|| format!("a number without a unit counts bytes; write `{bytes}MiB`"));
+        let bare = written.chars().all(|c| c.is_ascii_digit()) && (16..1 << 20).contains(&bytes);
+        let hint = bare.then(|| format!("a number without a unit counts bytes; write `{bytes}MiB`"));
         mistakes.push(little.at(memory.place, "too little").maybe_hint(hint));
     }
     memory.value

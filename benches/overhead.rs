@@ -71,6 +71,7 @@ fn journal() -> Duration {
         waves: Vec::new(),
         unchanged: Vec::new(),
         orphans: Vec::new(),
+        adopted: Vec::new(),
         kept: Vec::new(),
     };
     timed(|| {

@@ -142,7 +142,11 @@ vms:
 
     // What it cannot do is refused before anything is done.
     says(&desk.run(&["up", "--yes", "--replace", "web"]).expect(8), &["cannot be made anew", "did not make"]);
-    says(&desk.run(&["snapshot", "create", "s"]).expect(8), &["vmcompose did not make", "its disks are not known"]);
+    let snapshot = desk.run(&["snapshot", "create", "s"]).expect(8);
+    says(&snapshot, &["vmcompose did not make", "its disks are not known"]);
+    assert!(!snapshot.stderr.contains("memory"), "that is no reason: {}", snapshot.stderr);
+    let anew = desk.run(&["plan", "--force-recreate", "--exit-code"]).expect(0);
+    says(&anew, &["not made anew, because vmcompose did not make it: `data-base`, `web`"]);
     let drifted = strangers.domain(0);
     drifted.set_memory_flags(40 << 10, VIR_DOMAIN_AFFECT_CONFIG).expect("set");
     says(&desk.run(&["plan"]).expect(0), &["was changed by somebody else", "memory 40MiB → 48MiB"]);
@@ -271,11 +275,22 @@ fn every_name_can_be_written_down_and_what_a_file_cannot_say_is_left_out() {
     assert!(!run.stdout.contains("tiny"), "{}", run.stdout);
     says(&desk.run_on(&world.uri, &["import", "tiny"]).expect(8), &["`memory` of `8MiB` is too little"]);
     fs::write(desk.path().join("vmcompose.yaml"), &run.stdout).expect("written");
-    // Each is found by the name that is read.
+    // As they are read, so they are called.
     let plan = desk.run_on(&world.uri, &["plan"]).expect(8);
     for name in odd {
-        says(&plan, &[&format!("machine `{name}` is none of the project's")]);
+        says(&plan, &[&format!("machine `{name}`, and that is none of the project's")]);
     }
+}
+
+#[test]
+fn a_machine_whose_name_looks_like_a_template_is_adopted_and_started() {
+    let desk = Desk::online("");
+    let machines = one_machine(&desk, "{{ odd }}{% $x");
+    says(&desk.run(&["import", "--adopt", "--out", "odd.yaml", &machines.names[0]]).expect(0), &["1 vm adopted"]);
+    desk.run(&["-f", "odd.yaml", "plan", "--exit-code"]).expect(0);
+    desk.run(&["start"]).expect(0);
+    assert!(machines.domain(0).is_active().expect("a state"));
+    says(&desk.run(&["down"]).expect(0), &["1 vm released"]);
 }
 
 #[test]

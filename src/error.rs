@@ -236,10 +236,17 @@ fn remedy(obstacle: &Obstacle) -> String {
             "nothing was changed; `vmcompose up --replace {vm}` makes it anew with empty disks; while it runs, what it still sees \
              of the disk can be copied out of it"
         ),
+        Obstacle::LostVolume { vm, .. } => format!(
+            "nothing was changed; `vmcompose up --replace {vm}` makes it anew; `virsh managedsave-remove` on its domain gives up \
+             only what it has in memory, and then `up` starts it with an empty volume"
+        ),
         Obstacle::Shrinks { has, .. } => {
             format!("nothing was changed; disks only grow: write `{has}` or more, or make it anew")
         }
-        Obstacle::Device { hint, .. } | Obstacle::Pool { hint, .. } | Obstacle::Snapshot { hint, .. } => {
+        Obstacle::Device { hint, .. }
+        | Obstacle::Pool { hint, .. }
+        | Obstacle::Snapshot { hint, .. }
+        | Obstacle::Machine { hint, .. } => {
             format!("nothing was changed; {hint}")
         }
         Obstacle::Snapshots { .. } => "nothing was changed; `vmcompose snapshot delete NAME` gives them up".to_owned(),

@@ -56,7 +56,7 @@ fn once(global: &Global, options: &Up) -> Result<Ended, Error> {
     forget_host_keys(&plan, &sight);
     run::read_secrets(&plan, &sight.secrets)?;
     let how = How::up(options);
-    let how = if plan.is_preliminary() { how } else { how.then(standing(&desired, &plan)) };
+    let how = if plan.is_preliminary() { how } else { how.then(standing(&desired, &sight.actual, &plan)) };
     Ok(Ended::of(&plan, run::run(global, sight, &plan, how)?))
 }
 

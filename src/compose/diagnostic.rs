@@ -44,12 +44,15 @@ pub struct Diagnostic {
     pub hints: Vec<String>,
     /// For what says that something is missing: where it would have been. If anything else is wrong there, that is why.
     scope: Option<Extent>,
+    /// Whether anything else that is said at its place follows from it.
+    root: bool,
 }
 
 impl Diagnostic {
     /// An error without a place yet.
     pub(crate) fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), labels: Vec::new(), hints: Vec::new(), scope: None }
+        let (labels, hints) = (Vec::new(), Vec::new());
+        Self { severity: Severity::Error, message: message.into(), labels, hints, scope: None, root: false }
     }
 
     /// A warning without a place yet.
@@ -82,6 +85,12 @@ impl Diagnostic {
     /// Says nothing where something else within `scope` is wrong.
     pub(crate) fn unless_wrong_within(mut self, scope: impl Into<Place>) -> Self {
         self.scope = Some(scope.into().at);
+        self
+    }
+
+    /// Keeps everything else from being said at its place.
+    pub(crate) fn alone_at_its_place(mut self) -> Self {
+        self.root = true;
         self
     }
 
@@ -137,6 +146,9 @@ impl Diagnostics {
 /// What is missing because it was wrong is no second mistake.
 fn drop_consequences(list: &mut Vec<Diagnostic>) {
     let start = |label: &Label| (label.extent.file, label.extent.start);
+    let first = |d: &Diagnostic| d.labels.first().map(start);
+    let roots: Vec<_> = list.iter().filter(|d| d.root).filter_map(first).collect();
+    list.retain(|d| d.root || first(d).is_none_or(|place| !roots.contains(&place)));
     let wrong = |d: &&Diagnostic| d.scope.is_none() && d.severity == Severity::Error;
     let mut places: Vec<(FileId, u32)> = list.iter().filter(wrong).flat_map(|d| &d.labels).map(start).collect();
     places.sort_unstable();

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use minijinja::Value;
 
-use super::decode::{At, alternatives, decode};
+use super::decode::{At, alternatives, decode, decode_alone};
 use super::diagnostic::Diagnostic;
 use super::lower::{Absent, Instance, Off, named};
 use super::node::{Entry, Kind, Node};
 use super::place::{Extent, Place};
 use super::schema::shape::OneOrMany;
-use super::schema::vm::Count;
+use super::schema::vm::{Count, Vm};
 use super::template::context::{Own, Shared};
 use super::template::{Templates, is_template};
 use super::vars;
@@ -87,7 +87,10 @@ impl Expansion<'_, '_> {
         let Entry { key, value: mut node } = entry;
         let place = Place { at: key.at, via: node.via };
         let within = node.at;
-        let Some(name) = named::<VmName>(&key.text, place, self.mistakes) else { return };
+        let Some(name) = named::<VmName>(&key.text, place, self.mistakes) else {
+            self.templates.check(&mut node, self.mistakes);
+            return decode_alone::<Option<Vm>>(&node, &format!("vms.{}", key.text), self.mistakes);
+        };
         let profiles = node.remove("profiles");
         if let Some(reason) = profiles.and_then(|entry| self.inactive(&key.text, entry.value)) {
             self.expanded.off.insert(key.text.clone(), Absent { place, reason });

@@ -12,6 +12,7 @@ use super::node::{Entry, Kind, Node};
 use super::place::Place;
 use super::schema::vm::{Extends, LongExtends};
 use super::suggest;
+use super::template::is_template;
 
 /// How long a chain of vms that extend one another may be.
 const DEPTH: usize = 64;
@@ -137,6 +138,15 @@ impl Library {
         path: &dyn Fn(&At<String>) -> PathBuf,
         mistakes: &mut Vec<Diagnostic>,
     ) -> Option<(usize, usize)> {
+        if is_template(&wish.vm) {
+            mistakes.push(
+                Diagnostic::error("`extends` cannot be a template: vms are put together before templates are rendered")
+                    .at(wish.vm.place, "a template")
+                    .hint("`${VARIABLE}` works here")
+                    .alone_at_its_place(),
+            );
+            return None;
+        }
         let other = match &wish.file {
             None => document,
             // A file that is not there was reported when the files were gathered.

@@ -119,7 +119,15 @@ fn run(
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<Option<(Project, Vec<String>, Node)>, Diagnostics> {
     let texts = &sources.texts;
-    let name = project_name(sources, request)?;
+    let name = match project_name(sources, request) {
+        Ok(name) => name,
+        Err(why) if why.list.iter().all(|mistake| mistake.labels.is_empty()) => return Err(why),
+        // Another one, for as long as it takes to see what else is wrong.
+        Err(why) => {
+            mistakes.extend(why.list);
+            name::stand_in()
+        }
+    };
     let Some(mut root) = assemble::assemble(sources, mistakes, warnings).filter(|root| !root.is_null()) else {
         mistakes.push(top::empty(sources));
         return Ok(None);

@@ -10,6 +10,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::lower::named;
 use super::node::Node;
 use super::source::{Request, Sources};
+use super::template::is_template;
 use crate::names::ProjectName;
 
 /// The variable that names the project, in place of the file.
@@ -42,11 +43,26 @@ pub fn name_without_file(request: &Request) -> Result<ProjectName, Diagnostics> 
     }
 }
 
+/// A name for a project that has none yet, so that the rest of its file can be looked at.
+pub(super) fn stand_in() -> ProjectName {
+    ProjectName::new("project").expect("`project` is a legal name")
+}
+
 fn from_file(node: &Node, sources: &Sources) -> Result<ProjectName, Diagnostics> {
     let node = super::source::filled_in(node, &sources.texts, sources.environment());
     let mut mistakes = Vec::new();
     let text = decode::<At<String>>(&node, "name", &mut mistakes);
-    let name = text.and_then(|At { value, place }| named(&value, place, &mut mistakes));
+    let name = text.and_then(|At { value, place }| {
+        if is_template(&value) {
+            let mistake = Diagnostic::error("`name` cannot be a template: templates are rendered with it")
+                .at(place, "a template")
+                .hint("`${VARIABLE}` works here")
+                .alone_at_its_place();
+            mistakes.push(mistake);
+            return None;
+        }
+        named(&value, place, &mut mistakes)
+    });
     name.ok_or_else(|| Diagnostics::new(mistakes, Arc::clone(&sources.texts)))
 }
 

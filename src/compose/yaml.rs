@@ -62,9 +62,9 @@ pub(crate) fn load(file: FileId, text: &str) -> Loaded {
         }
         builder.break_off(&stop.mistake);
         // What the parser makes of the rest of such a line says nothing about the user's.
-        if !stop.mistake.labels.first().is_some_and(|label| quotes.is_behind(label.extent.start as usize)) {
-            unquoted.push(stop.mistake);
-        }
+        let behind = stop.mistake.labels.first().filter(|label| quotes.is_behind(label.extent.start as usize));
+        let stopped = behind.map(|label| trouble::stopped_behind(label.extent));
+        unquoted.push(stopped.unwrap_or(stop.mistake));
         return builder.loaded(unquoted);
     }
 }

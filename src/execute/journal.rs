@@ -306,7 +306,10 @@ impl Journal {
             }
         }
         let project = self.plan.project.clone();
-        (Plan { project, waves, unchanged: Vec::new(), orphans: Vec::new(), kept: Vec::new() }, places)
+        (
+            Plan { project, waves, unchanged: Vec::new(), orphans: Vec::new(), adopted: Vec::new(), kept: Vec::new() },
+            places,
+        )
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::model::{Healthcheck, Vm};
 use crate::names::{ProjectName, ResourceId, VmName};
+use crate::plan::machines::resting;
 use crate::plan::planner::gate;
 use crate::plan::{Action, Cause, Gate, Plan, Step, StepId, Wave};
 use crate::state::{ActualState, DesiredState};
@@ -45,10 +46,11 @@ pub fn awaiting(
 
 /// Waits for what the run of `plan` left as it was: a run that was cut short may have left it before it was healthy, and
 /// nobody has looked at it since. Empty where there is no such vm, or none that has a gate.
-pub fn standing(desired: &DesiredState, plan: &Plan) -> Plan {
+pub fn standing(desired: &DesiredState, actual: &ActualState, plan: &Plan) -> Plan {
     let verified = |id: &ResourceId| plan.steps().any(|step| step.resource == *id);
     let idle = plan.unchanged.iter().filter(|id| !verified(id) && desired.specs.contains_key(*id));
-    let gates = idle.filter_map(|id| Some((id.as_vm()?.clone(), gate(desired, id))));
+    let up = idle.filter(|id| !resting(desired, actual, id));
+    let gates = up.filter_map(|id| Some((id.as_vm()?.clone(), gate(desired, id))));
     only(&desired.project, gates.filter(|(_, gate)| *gate != Gate::None).collect())
 }
 
@@ -69,7 +71,14 @@ fn only(project: &ProjectName, gates: Vec<(VmName, Gate)>) -> Plan {
     };
     let steps: Vec<Step> = gates.into_iter().enumerate().map(step).collect();
     let waves = if steps.is_empty() { Vec::new() } else { vec![Wave { steps }] };
-    Plan { project: project.clone(), waves, unchanged: Vec::new(), orphans: Vec::new(), kept: Vec::new() }
+    Plan {
+        project: project.clone(),
+        waves,
+        unchanged: Vec::new(),
+        orphans: Vec::new(),
+        adopted: Vec::new(),
+        kept: Vec::new(),
+    }
 }
 
 /// Whether a vm that nobody names is meant.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::graph::{CycleError, Graph};
 use crate::names::{ResourceId, VmName};
 use crate::plan::draft::{Draft, number};
+use crate::plan::machines::{fleeting, is_machine};
 use crate::plan::obstacle::{Obstacle, PlanError, protected};
 use crate::plan::operation::{Operation, VmDisk};
 use crate::plan::recipe::deletion;
@@ -19,7 +20,8 @@ pub(super) fn down(desired: &DesiredState, actual: &ActualState, volumes: bool) 
     let pool = |id: &ResourceId| matches!(id, ResourceId::Pool(_));
     let goes = |(id, _): &(&ResourceId, &Actual)| !pool(id) && (volumes || !is_volume(id));
     let going: BTreeMap<&ResourceId, &Actual> = actual.resources.iter().filter(goes).collect();
-    let obstacles: Vec<Obstacle> = protected(desired, going.values().copied()).collect();
+    let stay = going.iter().filter_map(|(id, found)| fleeting(found, desired.origins.get(*id)));
+    let obstacles: Vec<Obstacle> = protected(desired, going.values().copied()).chain(stay).collect();
     if !obstacles.is_empty() {
         return Err(PlanError::Blocked(obstacles));
     }
@@ -65,8 +67,7 @@ pub(super) fn deletions(going: &BTreeMap<&ResourceId, &Actual>, cause: &Cause) -
     let last = graph.waves().len().saturating_sub(1);
     let draft = |(id, actual): (&&ResourceId, &&Actual)| {
         let operations = deletion(actual);
-        let existing = actual.recorded.as_vm().is_some_and(|vm| vm.existing().is_some());
-        let action = if existing { Action::Release } else { Action::Delete };
+        let action = if is_machine(&actual.recorded) { Action::Release } else { Action::Delete };
         Draft {
             effect: loss(&operations),
             after: graph.dependents(id).iter().map(|(id, _)| ((*id).clone(), Milestone::Applied)).collect(),

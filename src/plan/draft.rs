@@ -41,6 +41,11 @@ impl Draft {
             wave: 0,
         }
     }
+
+    /// Whether its resource is started by it, so that it needs what it depends on.
+    pub(super) fn starts(&self) -> bool {
+        matches!(self.action, Action::Create | Action::Start | Action::Restart | Action::Replace)
+    }
 }
 
 /// Lets each step wait for the steps of what its resource requires; through a resource without a step, for that one's.
@@ -96,5 +101,5 @@ pub(super) fn number(
     };
     let wave = |drafts: Vec<Draft>| Wave { steps: drafts.into_iter().map(step).collect() };
     let waves = waves.into_values().map(wave).collect();
-    Plan { project: desired.project.clone(), waves, unchanged, orphans, kept }
+    Plan { project: desired.project.clone(), waves, unchanged, orphans, adopted: Vec::new(), kept }
 }

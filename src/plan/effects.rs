@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Boot, Interface, Network, Vm};
+use crate::model::{Boot, Interface, Mac, Network, Vm};
 use crate::names::NetworkName;
 use crate::plan::diff::is_disk_size;
 use crate::state::Shape;
+use crate::state::seen::disk_name;
 
 /// What a change costs, the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,7 +62,11 @@ pub const TABLE: [Entry; 37] = [
     ("depends_on", Class::Recorded, "recorded with the vm"),
     ("devices", Class::Reboot, ""),
     ("disk", Class::Recorded, "it grows; it never shrinks"),
-    ("disks", Class::Live, "attached and detached; the guest has to let go. Their sizes grow, and never shrink"),
+    (
+        "disks",
+        Class::Live,
+        "attached and detached; the guest has to let go. Another order at a reboot. Their sizes grow, and never shrink",
+    ),
     ("firmware", Class::Reboot, "its variables begin anew"),
     ("graphics", Class::Reboot, ""),
     ("healthcheck", Class::Recorded, "recorded with the vm"),
@@ -71,7 +76,7 @@ pub const TABLE: [Entry; 37] = [
     (
         "interfaces",
         Class::Live,
-        "attached and detached; another `ip` or `mtu` at a reboot; where the guest has a seed, by replacement: another `ip6` or \
+        "attached and detached; another `ip`, `mtu` or order at a reboot; where the guest has a seed, by replacement: another `ip6` or \
          `default_route`, another `ip` on a network without DHCP, or one that the hardware address follows from",
     ),
     ("labels", Class::Recorded, "recorded with the vm"),
@@ -193,6 +198,10 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>, lan
         "boot" if keeps_disk(&from.boot, &to.boot) => Class::Reboot,
         "hostname" if to.cloud_init.is_none() && from.cloud_init.is_none() => Class::Recorded,
         "memory" | "cpus" if running.is_some_and(|shape| !fits(top, to, shape)) => Class::Reboot,
+        "disks" if path == "disks.order" && turned(&disks(from), &disks(to)) => Class::Reboot,
+        "interfaces" if path == "interfaces.order" && turned(&cards(from), &cards(to)) => {
+            interfaces(from, to, lans).max(Class::Reboot)
+        }
         "interfaces" => interfaces(from, to, lans),
         "ports" if !from.has_own_card() && to.cloud_init.is_some() => Class::Replace,
         "uplink" if path.starts_with("uplink.hosts") => Class::Recorded,
@@ -201,6 +210,21 @@ pub(super) fn class(path: &str, from: &Vm, to: &Vm, running: Option<&Shape>, lan
         "disks" if is_disk_size(path) => Class::Recorded,
         _ => listed,
     }
+}
+
+fn disks(vm: &Vm) -> Vec<String> {
+    vm.disks.iter().map(disk_name).collect()
+}
+
+fn cards(vm: &Vm) -> Vec<Mac> {
+    vm.interfaces.iter().map(|nic| nic.mac).collect()
+}
+
+/// Whether those that stay are in another order: a guest that runs has each where it found it. A disk may be called `order`.
+fn turned<T: PartialEq>(from: &[T], to: &[T]) -> bool {
+    let was = from.iter().filter(|name| to.contains(name));
+    let is = to.iter().filter(|name| from.contains(name));
+    !was.eq(is)
 }
 
 /// Whether what is on the vm's disks has nothing to do with what it boots.

@@ -1,7 +1,10 @@
 //! What somebody deleted by other means, with all that was on it.
 //!
 //! Owns how that is told and what follows: a named volume is made anew and empty, which is asked about like any loss; a disk
-//! of a vm's own stands in the way until somebody asks for the vm to be made anew. What cannot be seen is not lost.
+//! of a vm's own stands in the way until somebody asks for the vm to be made anew, and so does a volume that a saved memory
+//! still knows. What cannot be seen is not lost.
+
+use std::collections::BTreeMap;
 
 use crate::model::{Disk, Spec, Vm};
 use crate::names::{Pool, ResourceId};
@@ -33,25 +36,41 @@ pub(super) fn told(draft: Draft, spec: &Spec, actual: &ActualState) -> Draft {
     }
 }
 
-/// The volume that a vm of this spec had and that is made anew: a guest that runs writes on to what nobody can open any more.
-pub(super) fn instead(desired: &DesiredState, actual: &ActualState, id: &ResourceId) -> Option<ResourceId> {
+/// The volume that a vm of this spec had and that this plan makes anew: a guest that runs writes on to what nobody can open
+/// any more.
+pub(super) fn instead(
+    desired: &DesiredState,
+    actual: &ActualState,
+    drafts: &BTreeMap<ResourceId, Draft>,
+    id: &ResourceId,
+) -> Option<ResourceId> {
     let disks = |spec: Option<&Spec>| spec.and_then(Spec::as_vm).map(|vm| vm.disks.clone()).unwrap_or_default();
     let had = disks(actual.resources.get(id).map(|found| &found.recorded));
     let both = disks(desired.specs.get(id)).into_iter().filter(|disk| had.contains(disk));
-    let volumes = both.filter_map(|disk| match disk {
+    let mut volumes = both.filter_map(|disk| match disk {
         Disk::Volume { volume } => Some(ResourceId::Volume(volume)),
         Disk::Own { .. } => None,
     });
-    volumes.into_iter().find(|volume| desired.specs.get(volume).is_some_and(|spec| owner(spec, actual).is_some()))
+    let made = |volume: &ResourceId| drafts.get(volume).is_some_and(|draft| matches!(draft.cause, Cause::Lost { .. }));
+    volumes.find(made)
 }
 
-/// The disks of a vm's own that are gone, unless it is made anew anyway.
-pub(super) fn lost(desired: &DesiredState, actual: &ActualState, id: &ResourceId) -> Vec<Obstacle> {
+/// What keeps a vm from going on as it was: disks of its own that are gone, or a volume that its saved memory knows. Nothing
+/// does where it is made anew anyway. `drafts` has what it needs.
+pub(super) fn lost(
+    desired: &DesiredState,
+    actual: &ActualState,
+    drafts: &BTreeMap<ResourceId, Draft>,
+    id: &ResourceId,
+) -> Vec<Obstacle> {
     let (Some(to), Some(found)) = (desired.specs[id].as_vm(), actual.resources.get(id)) else { return Vec::new() };
     if found.recorded.as_vm().is_none_or(|from| from.generation != to.generation) {
         return Vec::new();
     }
     let of_it = actual.lost_disks.iter().filter(|(vm, _)| *vm == to.name);
-    let origin = desired.origins.get(id).cloned();
-    of_it.map(|(vm, disk)| Obstacle::LostDisk { vm: vm.clone(), disk: disk.clone(), origin: origin.clone() }).collect()
+    let origin = || desired.origins.get(id).cloned();
+    let disks = of_it.map(|(vm, disk)| Obstacle::LostDisk { vm: vm.clone(), disk: disk.clone(), origin: origin() });
+    let saved = (found.phase == Phase::Saved).then(|| instead(desired, actual, drafts, id)).flatten();
+    let saved = saved.map(|volume| Obstacle::LostVolume { vm: to.name.clone(), volume, origin: origin() });
+    disks.chain(saved).collect()
 }

@@ -19,6 +19,7 @@ mod former;
 mod growth;
 mod hosts;
 mod lost;
+mod machines;
 mod network;
 pub mod obstacle;
 pub mod operation;
@@ -59,6 +60,9 @@ pub struct Plan {
     pub unchanged: Vec<ResourceId>,
     /// Resources of this project that the file does not have and that are left alone.
     pub orphans: Vec<ResourceId>,
+    /// Those of them that somebody else made: whoever gives them up lets them go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopted: Vec<ResourceId>,
     /// Named volumes that outlive this plan.
     pub kept: Vec<ResourceId>,
 }

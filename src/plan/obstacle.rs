@@ -2,7 +2,10 @@
 //!
 //! Owns the refusals: foreign objects, busy subnets, changes that cannot be made, protection. Decides nothing else.
 
+mod bounds;
 mod surroundings;
+
+pub(super) use bounds::{not_offered, shrinking};
 
 use ipnet::IpNet;
 
@@ -12,9 +15,9 @@ use crate::names::{NetworkName, ResourceId, VmName, VolumeName};
 use crate::plan::change::impossible;
 use crate::plan::diff::{FieldChange, changes};
 use crate::plan::effects::Lans;
-use crate::plan::growth::{is_size, resizes};
+use crate::plan::growth::is_size;
 use crate::state::seen::disk_name;
-use crate::state::{Actual, ActualState, DesiredState, Phase, wires};
+use crate::state::{Actual, ActualState, DesiredState, Phase};
 use crate::units::Bytes;
 
 /// Why there is no plan: everything that stands in its way, at once.
@@ -58,6 +61,18 @@ pub enum Obstacle {
         vm: VmName,
         /// The machine's name.
         machine: String,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
+    /// A machine of somebody else's is not in a state that the plan can do with.
+    #[error("vm `{vm}`: {problem}")]
+    Machine {
+        /// Which.
+        vm: VmName,
+        /// What is wrong, in words.
+        problem: String,
+        /// What the user could do about it.
+        hint: String,
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
@@ -175,6 +190,16 @@ pub enum Obstacle {
         /// Where the file asks for it.
         origin: Option<Origin>,
     },
+    /// What the vm was suspended with in memory knows a volume that is gone.
+    #[error("vm `{vm}` is suspended, and its memory knows what was on {volume}: somebody deleted that")]
+    LostVolume {
+        /// Whose memory.
+        vm: VmName,
+        /// Which.
+        volume: ResourceId,
+        /// Where the file asks for it.
+        origin: Option<Origin>,
+    },
     /// A disk would have to become smaller, which would cut off what is at its end.
     #[error("{disk} cannot shrink from {has} to {wants}")]
     Shrinks {
@@ -218,6 +243,7 @@ impl Obstacle {
             Self::Foreign { origin, .. }
             | Self::NotAdopted { origin, .. }
             | Self::NotOurs { origin, .. }
+            | Self::Machine { origin, .. }
             | Self::BusySubnet { origin, .. }
             | Self::Device { origin, .. }
             | Self::BusyPort { origin, .. }
@@ -228,6 +254,7 @@ impl Obstacle {
             | Self::NotOffered { origin, .. }
             | Self::Shrinks { origin, .. }
             | Self::LostDisk { origin, .. }
+            | Self::LostVolume { origin, .. }
             | Self::Pool { origin, .. }
             | Self::Protected { origin, .. } => origin.as_ref(),
             Self::Snapshot { .. } => None,
@@ -247,30 +274,6 @@ fn fields(changes: &[FieldChange]) -> String {
         format!("{} {old} → {new}", change.field)
     };
     changes.iter().map(text).collect::<Vec<_>>().join(", ")
-}
-
-/// What a vm that is made or changed asks of the hypervisor in vain. One that is there as it should be proves by that that
-/// it can be.
-pub(super) fn not_offered(
-    desired: &DesiredState,
-    actual: &ActualState,
-    id: &ResourceId,
-) -> impl Iterator<Item = Obstacle> {
-    let spec = &desired.specs[id];
-    let there = actual.resources.get(id).is_some_and(|found| found.recorded == *spec);
-    let mut lacks = Vec::new();
-    if let Some(vm) = spec.as_vm().filter(|_| !there) {
-        lacks.extend(wires::lacks(vm));
-        lacks.extend(actual.offer.iter().flat_map(|offer| offer.lacks(vm)));
-    }
-    let origin = desired.origins.get(id).cloned();
-    let resource = id.clone();
-    lacks.into_iter().map(move |(what, instead)| Obstacle::NotOffered {
-        resource: resource.clone(),
-        what,
-        instead,
-        origin: origin.clone(),
-    })
 }
 
 /// What a vm would lose that its snapshots are on: they are of all its disks at once.
@@ -339,29 +342,6 @@ pub(super) fn obstacle(
         _ => changes(&found.recorded, spec).into_iter().filter(|change| !is_size(spec, change)).collect(),
     };
     (!fixed.is_empty()).then(|| Obstacle::Unchangeable { resource: id.clone(), changes: fixed, origin: origin() })
-}
-
-/// The disks that would have to become smaller.
-pub(super) fn shrinking(desired: &DesiredState, actual: &ActualState, id: &ResourceId) -> Vec<Obstacle> {
-    let shrinks = |disk: String, has, wants| {
-        let origin = desired.origins.get(id).cloned();
-        (wants < has).then_some(Obstacle::Shrinks { resource: id.clone(), disk, has, wants, origin })
-    };
-    let found = actual.resources.get(id).map(|found| &found.recorded);
-    match (&desired.specs[id], found) {
-        // What is made anew has new disks.
-        (Spec::Vm(vm), Some(Spec::Vm(found))) if vm.generation != found.generation => Vec::new(),
-        // Who made a disk larger by other means may keep it so.
-        (Spec::Vm(vm), Some(Spec::Vm(found))) => resizes(vm, actual)
-            .into_iter()
-            .filter(|resize| !resize.is_drift(found))
-            .filter_map(|resize| shrinks(format!("disk `{}` of {id}", resize.disk), resize.has, resize.wants))
-            .collect(),
-        (Spec::Volume(wanted), Some(Spec::Volume(found))) => {
-            shrinks(id.to_string(), found.size, wanted.size.whole_kib()).into_iter().collect()
-        }
-        _ => Vec::new(),
-    }
 }
 
 /// What forbids that these go. `desired` knows where the file has them, if it does.

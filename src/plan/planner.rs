@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Boot, Condition, Healthcheck, Network, Spec, Task};
+use crate::model::{Condition, Healthcheck, Network, Spec, Task};
 use crate::names::{NetworkName, ResourceId, VmName};
 use crate::plan::anew::{settled, viewed};
 use crate::plan::change::{Change, change};
@@ -20,6 +20,7 @@ use crate::plan::former::{formers, last, proving};
 use crate::plan::growth::grown;
 use crate::plan::hosts::{of_others, with_orphans};
 use crate::plan::lost::{lost, told};
+use crate::plan::machines::{fleeting, is_machine, rests, without_gates};
 use crate::plan::network::{self, on, plugged};
 use crate::plan::obstacle::{PlanError, not_offered, obstacle, protected, shrinking};
 use crate::plan::operation::{Operation, VmSeed};
@@ -99,6 +100,11 @@ impl<'a> Chosen<'a> {
         self.only.is_some()
     }
 
+    /// Whether those that say `restart: true` go along, whoever they are.
+    pub(super) fn takes_along(&self) -> bool {
+        !self.options.no_deps
+    }
+
     pub(super) fn has(&self, id: &ResourceId) -> bool {
         self.only.as_ref().is_none_or(|only| only.contains(id))
     }
@@ -167,9 +173,10 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
             let found = actual.resources.get(id);
             obstacles.extend(obstacle(desired, actual, id, found, lans));
             obstacles.extend(shrinking(desired, actual, id));
-            obstacles.extend(lost(desired, actual, id));
+            obstacles.extend(lost(desired, actual, &drafts, id));
             obstacles.extend(pool_trouble(desired, actual, id));
             obstacles.extend(not_offered(desired, actual, id));
+            obstacles.extend(found.and_then(|found| fleeting(found, desired.origins.get(id))));
             let spec = &desired.specs[id];
             let seed = spec.as_vm().and_then(|vm| VmSeed::of(&desired.project, vm, &networks));
             let (gate, tasks) = (gate(desired, id), tasks(desired, id));
@@ -182,15 +189,14 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
             drafts.extend(grown(draft, spec, &gate, actual, wave).map(|draft| (id.clone(), draft)));
         }
     }
-    if !options.no_deps {
-        follow(desired, actual, &mut drafts);
-    }
+    follow(desired, actual, &chosen, &mut drafts);
     deliver(desired, actual, &networks, &chosen, &mut drafts);
     let formers = formers(desired, actual, &chosen);
     let mut verified = awaited(desired, &drafts);
     verified.extend(proven(desired, &formers, &drafts));
     // Whoever wants no dependencies does not want to wait for them either.
     drafts.extend(verified.into_iter().filter(|(id, _)| chosen.has(id)));
+    obstacles.extend(without_gates(desired, actual, &chosen, &mut drafts));
     connect(&desired.graph, &mut drafts);
     let unchanged =
         |id: &&ResourceId| chosen.has(id) && drafts.get(*id).is_none_or(|draft| draft.action == Action::Verify);
@@ -199,6 +205,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
     let (going, left): (BTreeMap<&ResourceId, &Actual>, BTreeMap<_, _>) =
         orphans(desired, actual).into_iter().partition(|(_, orphan)| options.delete(&orphan.recorded));
     obstacles.extend(protected(desired, going.values().copied()));
+    obstacles.extend(going.values().filter_map(|found| fleeting(found, None)));
     // Last, when all else has succeeded: until then a rollback can still put everything back.
     let done: BTreeMap<ResourceId, Milestone> = drafts.keys().map(|id| (id.clone(), Milestone::Passed)).collect();
     let first = drafts.values().map(|draft| draft.wave + 1).max().unwrap_or(0);
@@ -207,6 +214,8 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
         draft.after.extend(done.clone());
         drafts.insert(draft.resource.clone(), draft);
     }
+    let machine = |(id, found): (&&ResourceId, &&Actual)| is_machine(&found.recorded).then(|| (*id).clone());
+    let adopted = left.iter().filter_map(machine).collect();
     let mut left: Vec<ResourceId> = left.into_keys().cloned().collect();
     left.extend(unmentioned(desired, actual));
     left.sort();
@@ -214,7 +223,7 @@ fn up(desired: &DesiredState, actual: &ActualState, options: &Options) -> Result
     if !obstacles.is_empty() {
         return Err(PlanError::Blocked(obstacles));
     }
-    Ok(number(desired, drafts, unchanged, left, Vec::new()))
+    Ok(Plan { adopted, ..number(desired, drafts, unchanged, left, Vec::new()) })
 }
 
 /// Secrets for every vm that starts, whatever it is that starts it.
@@ -257,11 +266,6 @@ struct Wanted<'a> {
     seed: Option<VmSeed>,
     tasks: &'a [Task],
     wave: usize,
-}
-
-/// Whether a vm is left off where it is off: somebody else made it, and the file does not ask for more.
-fn rests(spec: &Spec) -> bool {
-    spec.as_vm().is_some_and(|vm| matches!(vm.boot, Boot::Existing { start: false, .. }))
 }
 
 /// What has to be done to one resource; `None` where nothing.
@@ -346,10 +350,7 @@ pub(super) fn gate(desired: &DesiredState, id: &ResourceId) -> Gate {
 pub(super) fn awaited(desired: &DesiredState, drafts: &BTreeMap<ResourceId, Draft>) -> Vec<(ResourceId, Draft)> {
     let verify = |id: &ResourceId| {
         let dependents = desired.graph.dependents(id);
-        let starts = |id: &ResourceId| {
-            use Action::{Create, Replace, Restart, Start};
-            drafts.get(id).is_some_and(|draft| matches!(draft.action, Create | Start | Restart | Replace))
-        };
+        let starts = |id: &ResourceId| drafts.get(id).is_some_and(Draft::starts);
         let waits =
             |(dependent, condition): &&(&ResourceId, Condition)| *condition >= Condition::Healthy && starts(dependent);
         // A vm that ran on while its network was down may be cut off from it.

@@ -10,6 +10,7 @@ use crate::model::{Spec, Vm};
 use crate::names::{ProjectName, ResourceId, VmName};
 use crate::plan::delivery::delivered;
 use crate::plan::draft::{Draft, connect, number};
+use crate::plan::machines::fleeting;
 use crate::plan::obstacle::PlanError;
 use crate::plan::operation::{Operation, VmSeed};
 use crate::plan::planner::{awaited, gate, networks};
@@ -70,10 +71,13 @@ pub fn power(
     let chosen = chosen(&desired, power, selection);
     let networks = networks(&desired.specs);
     let forwards = matches!(power, Power::Start | Power::Restart(_) | Power::Unpause | Power::Wake);
-    let mut drafts: BTreeMap<ResourceId, Draft> = BTreeMap::new();
+    let (mut drafts, mut obstacles): (BTreeMap<ResourceId, Draft>, Vec<_>) = Default::default();
     for (id, cause) in chosen {
         let Some(found) = actual.resources.get(&id) else { continue };
         let Some((action, operations)) = operations(&found.recorded, found.phase, power) else { continue };
+        if matches!(action, Action::Stop | Action::Restart | Action::Suspend) {
+            obstacles.extend(fleeting(found, None));
+        }
         let mut draft = Draft::new(id.clone(), action, cause, operations);
         draft.wave = desired.graph.level(&id).unwrap_or(0);
         if forwards {
@@ -85,6 +89,9 @@ pub fn power(
         } else {
             drafts.insert(id, draft);
         }
+    }
+    if !obstacles.is_empty() {
+        return Err(PlanError::Blocked(obstacles));
     }
     if forwards {
         drafts.extend(awaited(&desired, &drafts));

@@ -37,10 +37,10 @@ pub type Whole = (Snapshot, BTreeMap<VmName, Moment>);
 
 /// The snapshots that a project has, the oldest first.
 pub fn snapshots(actual: &ActualState) -> Vec<Whole> {
-    let mut found: BTreeMap<(u64, SnapshotName, String), Whole> = BTreeMap::new();
+    let mut found: BTreeMap<(u64, String, SnapshotName), Whole> = BTreeMap::new();
     for (vm, moment) in moments(actual) {
         let of = &moment.snapshot;
-        let whole = found.entry((of.taken_at, of.name.clone(), of.id.clone()));
+        let whole = found.entry((of.taken_at, of.id.clone(), of.name.clone()));
         whole.or_insert_with(|| (of.clone(), BTreeMap::new())).1.insert(vm.clone(), moment.clone());
     }
     found.into_values().collect()
@@ -291,5 +291,12 @@ fn staged(project: &ProjectName, stages: Vec<Vec<Doing>>) -> Plan {
         before = steps.iter().map(|step| (step.id, Milestone::Applied)).collect();
         waves.push(Wave { steps });
     }
-    Plan { project: project.clone(), waves, unchanged: Vec::new(), orphans: Vec::new(), kept: Vec::new() }
+    Plan {
+        project: project.clone(),
+        waves,
+        unchanged: Vec::new(),
+        orphans: Vec::new(),
+        adopted: Vec::new(),
+        kept: Vec::new(),
+    }
 }

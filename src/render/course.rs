@@ -51,8 +51,10 @@ impl Past {
     }
 
     /// How long a run of these steps takes when each takes as long as last time; `None` where there is nothing to go by
-    /// for one of the vms.
+    /// for one of the vms, or where it is over at once.
     pub fn forecast(&self, steps: &[StepSummary]) -> Option<Duration> {
+        /// What nobody has to be told beforehand.
+        const MOMENT: Duration = Duration::from_secs(1);
         let mut done: Vec<(Duration, Duration)> = Vec::with_capacity(steps.len());
         for step in steps {
             let took = self.took.get(&(step.resource.clone(), step.action));
@@ -69,6 +71,6 @@ impl Past {
             let begins = step.after.iter().map(free).max().unwrap_or_default();
             done.push((begins + applied, begins + whole));
         }
-        done.into_iter().map(|(_, ended)| ended).max()
+        done.into_iter().map(|(_, ended)| ended).max().filter(|time| *time >= MOMENT)
     }
 }

@@ -14,7 +14,7 @@ use crate::render::leftover;
 use crate::render::message::{error, hint, note};
 use crate::render::progress::{Progress, StepState, Track};
 use crate::render::style::Palette;
-use crate::render::words::{bare, count, done, list, took};
+use crate::render::words::{bare, count, counted, done, list, took};
 
 /// What an outcome cannot say of itself.
 #[derive(Debug, Clone, Copy)]
@@ -168,7 +168,7 @@ fn reached(progress: &Progress) -> String {
     };
     for word in WORDS.iter().filter(|word| !inner.contains(word)) {
         let of_vms = vms.get(*word).map(|n| count(*n, "vm"));
-        let of_others = others.iter().filter(|((of, _), _)| of == word).map(|((_, kind), n)| count(*n, kind));
+        let of_others = others.iter().filter(|((of, _), _)| of == word).map(|((_, kind), n)| counted(*n, kind));
         let named: Vec<String> = of_vms.into_iter().chain(of_others).collect();
         if !named.is_empty() {
             parts.push(format!("{} {word}", named.join(", ")));
@@ -176,7 +176,7 @@ fn reached(progress: &Progress) -> String {
     }
     if parts.is_empty() {
         // What vms stand on goes without saying where there are vms.
-        parts.extend(others.iter().map(|((word, kind), n)| format!("{} {word}", count(*n, kind))));
+        parts.extend(others.iter().map(|((word, kind), n)| format!("{} {word}", counted(*n, kind))));
     }
     if parts.is_empty() {
         parts.push("nothing to do".to_owned());

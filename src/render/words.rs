@@ -13,6 +13,14 @@ pub(super) fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("{n} {noun}") } else { format!("{n} {noun}s") }
 }
 
+/// Resources of a kind, counted: "2 networks", "former disks of 2 vms".
+pub(super) fn counted(n: usize, kind: &str) -> String {
+    match kind.strip_suffix(" of vm") {
+        Some(what) => format!("{what} of {}", count(n, "vm")),
+        None => count(n, kind),
+    }
+}
+
 /// Time that has passed: tenths of a second first, then whole seconds, then minutes.
 pub fn took(time: Duration) -> String {
     let tenths = (time.as_millis() + 50) / 100;
@@ -111,6 +119,12 @@ pub(super) fn grows(operation: &Operation) -> bool {
 mod tests {
     use super::*;
     use crate::names::VmName;
+
+    #[test]
+    fn what_is_of_vms_is_counted_by_them() {
+        let words = [counted(1, "former disks of vm"), counted(2, "former disks of vm"), counted(2, "former vm")];
+        assert_eq!(words, ["former disks of 1 vm", "former disks of 2 vms", "2 former vms"]);
+    }
 
     #[test]
     fn times_are_as_exact_as_a_reader_wants_them() {

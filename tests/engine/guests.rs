@@ -1,6 +1,7 @@
 //! What a run knows of its guests: how probes log in, which line of the user's failed, how long a task waits for its guest.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use vmcompose::backend::{ErrorKind, Health, HypervisorError, WayIn};
 use vmcompose::compose::{self, Request};
@@ -65,6 +66,33 @@ fn a_probe_logs_in_where_the_way_in_is_known_and_leads_to_what_is_probed() {
     seen.sort();
     let expected = [("cloud-init", false), ("ssh 127.0.0.1:22", false), ("ssh :22", true), ("ssh :2222", false)];
     assert_eq!(seen, expected.map(|(probe, login)| (probe.to_owned(), login)));
+}
+
+#[test]
+fn twenty_probes_of_one_vm_are_tried_at_once() {
+    const PROBES: usize = 20;
+    let folder = tempfile::tempdir().expect("a folder");
+    let probes: Vec<String> = (1..=PROBES).map(|port| format!("{{ tcp: {port} }}")).collect();
+    let text = format!(
+        "name: shop\nvms: {{ db: {{ boot: {{ kernel: kernel }}, healthcheck: {{ probes: [{}], retries: 1, start_period: 0s, timeout: 2m }} }} }}\n",
+        probes.join(", ")
+    );
+    std::fs::write(folder.path().join("vmcompose.yaml"), text).expect("written");
+    std::fs::write(folder.path().join("kernel"), "a kernel").expect("written");
+    // None gets its answer before all have asked.
+    let (asked, all) = (Mutex::new(0), Condvar::new());
+    let rig = rig_of(folder, move |faulty| {
+        faulty.answering(move |_, _| {
+            let mut asked = asked.lock().expect("no panic under the lock");
+            *asked += 1;
+            all.notify_all();
+            let waited = all.wait_timeout_while(asked, Duration::from_mins(1), |asked| *asked < PROBES);
+            let late = waited.expect("no panic under the lock").1.timed_out();
+            Ok(if late { Health::Failing("one after the other".to_owned()) } else { Health::Passing })
+        })
+    });
+    let outcome = rig.carry_out(&rig.plan(), &Options::default()).0;
+    assert_eq!(outcome, Outcome::Completed);
 }
 
 #[test]

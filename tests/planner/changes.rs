@@ -231,6 +231,33 @@ fn disks_of_its_own_are_made_before_and_go_last() {
 }
 
 #[test]
+fn a_guest_that_runs_sees_another_order_after_a_reboot() {
+    let disk = |disk: &str| Disk::Own { name: name(disk), size: Bytes::mib(1) };
+    let disks = |names: &[&str]| {
+        let mut vm = full();
+        vm.disks = names.iter().map(|name| disk(name)).collect();
+        vm
+    };
+    let turned = step(&disks(&["a", "b"]), &disks(&["b", "a"]));
+    assert_eq!((turned.action, turned.effect), (Action::Restart, Some(Effect::Reboot)));
+    assert_eq!(operations(&turned), ["stop", "redefine", "start"]);
+    // One more before the others turns nothing round, even where it is called so.
+    assert_eq!(step(&disks(&["a", "b"]), &disks(&["order", "a", "b"])).effect, Some(Effect::Live));
+    let nics = |last: &[u8]| {
+        let mut vm = full();
+        let nic = |last: &u8| Interface {
+            network: name(&format!("net{last}")),
+            mac: Mac([0x52, 0x54, 0, 0, 0, *last]),
+            ..another_interface()
+        };
+        vm.interfaces = last.iter().map(nic).collect();
+        vm
+    };
+    let turned = step(&nics(&[1, 2]), &nics(&[2, 1]));
+    assert_eq!((turned.changes[0].field.as_str(), turned.effect), ("interfaces.order", Some(Effect::Reboot)));
+}
+
+#[test]
 fn what_somebody_else_did_is_named_and_put_back() {
     let from = full();
     let drifted = |change: &dyn Fn(&mut Seen)| {

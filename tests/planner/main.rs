@@ -4,6 +4,8 @@ mod changes;
 mod combined;
 mod devices;
 mod laws;
+mod lost;
+mod machines;
 mod named;
 mod networks;
 mod part;

@@ -48,6 +48,14 @@ fn a_run_of_the_same_steps_is_expected_to_take_as_long() {
     let mut more = steps.clone();
     more.last_mut().unwrap().resource = new_vm();
     assert_eq!(past.forecast(&more), None, "a vm that was never seen may take any time");
+    let mut quick = progress.clone();
+    for track in &mut quick.tracks {
+        track.ended = track.began.map(|began| began + Duration::from_millis(1));
+        track.applied = track.ended;
+    }
+    let mut past = Past::default();
+    past.learn(&quick);
+    assert_eq!(past.forecast(&steps), None, "it is over at once");
 }
 
 fn new_vm() -> vmcompose::names::ResourceId {

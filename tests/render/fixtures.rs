@@ -214,7 +214,14 @@ fn creation(id: usize, vm: &Vm, line: usize, on: &[(usize, Milestone)]) -> Step 
 
 fn plan(waves: Vec<Vec<Step>>) -> Plan {
     let waves = waves.into_iter().map(|steps| Wave { steps }).collect();
-    Plan { project: project(), waves, unchanged: Vec::new(), orphans: Vec::new(), kept: Vec::new() }
+    Plan {
+        project: project(),
+        waves,
+        unchanged: Vec::new(),
+        orphans: Vec::new(),
+        adopted: Vec::new(),
+        kept: Vec::new(),
+    }
 }
 
 /// From nothing to the whole shop.

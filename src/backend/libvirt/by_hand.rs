@@ -95,8 +95,8 @@ mod tests {
     fn a_volume_is_looked_for_where_it_is() {
         let project = ProjectName::new("shop").expect("legal");
         let volume = Volume::new("data".parse().expect("legal"), Bytes::gib(1));
-        let (waves, unchanged, orphans, kept) = <(Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
-        let plan = Plan { project, waves, unchanged, orphans, kept };
+        let (waves, unchanged, orphans, adopted, kept) = <(Vec<_>, Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
+        let plan = Plan { project, waves, unchanged, orphans, adopted, kept };
         let line = |volume: Volume| by_hand(&plan, None, &Operation::DeleteVolume(volume)).expect("a line");
         assert_eq!(line(volume.clone()), "virsh vol-delete --pool vmcompose-disks shop.data.qcow2");
         let elsewhere = Volume { pool: Some("big one".to_owned()), shared: true, ..volume };

@@ -51,6 +51,14 @@ pub(super) fn key_not_text(text: &str, at: Extent) -> Stop {
 fn unquoted_template(text: &str, at: Extent) -> Stop {
     let rest = text.get(at.start as usize..).unwrap_or("");
     let line = rest.lines().next().unwrap_or("").trim_end();
+    if let Some(key) = as_key(line) {
+        let at = at.slice(0..key.len());
+        let mistake = Diagnostic::error("a key cannot be a template")
+            .at(at, "a template in the place of a key")
+            .hint("keys are taken as they are written; `for_each` and `replicas` make many vms of one")
+            .alone_at_its_place();
+        return Stop { mistake, unquoted: Some(at) };
+    }
     // A comment is no part of the value.
     let value = line.split(" #").next().unwrap_or(line).trim_end();
     let value = if in_flow(text, at.start as usize) { first_of_flow(value) } else { value };
@@ -61,6 +69,26 @@ fn unquoted_template(text: &str, at: Extent) -> Stop {
     Stop { mistake, unquoted: Some(at) }
 }
 
+/// The template that a line begins with, where a value follows it.
+fn as_key(line: &str) -> Option<&str> {
+    let end = template_end(line)?;
+    (line[end..].starts_with(": ") || line[end..] == *":").then(|| &line[..end])
+}
+
+/// Where the template ends that a text begins with.
+fn template_end(text: &str) -> Option<usize> {
+    let close = if text.starts_with("{%") { "%}" } else { "}}" };
+    let opens = text.starts_with("{{") || text.starts_with("{%");
+    opens.then(|| text.find(close).map(|at| at + close.len()))?
+}
+
+/// What is said where reading stops at something that may only look wrong because of a template before it.
+pub(super) fn stopped_behind(at: Extent) -> Diagnostic {
+    Diagnostic::error("the rest of the file was not read")
+        .at(at, "up to here")
+        .hint("mend what stands before it; what comes after is looked at then")
+}
+
 /// Whether a value stands between the braces or brackets of its line.
 fn in_flow(text: &str, at: usize) -> bool {
     let line = &text[text[..at].rfind('\n').map_or(0, |before| before + 1)..at];
@@ -68,11 +96,12 @@ fn in_flow(text: &str, at: usize) -> bool {
     count('{') > count('}') || count('[') > count(']')
 }
 
-/// What of the rest of such a line belongs to a value that begins with a template.
+/// What of the rest of such a line belongs to a value that begins with a template: more of them may follow.
 fn first_of_flow(rest: &str) -> &str {
-    let close = if rest.starts_with("{%") { rest.rfind("%}") } else { rest.find("}}") };
-    let template = close.map_or(rest.len(), |close| close + 2);
-    let end = rest[template..].find([',', '}', ']']).map_or(rest.len(), |end| template + end);
+    let mut end = 0;
+    while let Some(next) = rest[end..].chars().next().filter(|next| !matches!(next, ',' | '}' | ']')) {
+        end += template_end(&rest[end..]).unwrap_or(next.len_utf8());
+    }
     rest[..end].trim_end()
 }
 

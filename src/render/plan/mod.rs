@@ -16,6 +16,7 @@ use crate::render::layout::{Text, pad, tame, width};
 use crate::render::message::hint;
 use crate::render::style::{Palette, paint};
 use crate::render::words::{count, destroyed, grows, list};
+use crate::units::Span;
 
 /// The widest column of names; a longer name pushes its own line only.
 const NAMES: usize = 32;
@@ -102,8 +103,15 @@ pub fn beside(plan: &Plan, palette: &Palette) -> String {
     if !plan.orphans.is_empty() {
         text.push_str(&named("left alone, though no longer in the file:", &plan.orphans));
         let volume = |id: &ResourceId| matches!(id, ResourceId::Volume(_));
-        if !plan.orphans.iter().all(volume) {
+        let (let_go, rest): (Vec<_>, Vec<_>) =
+            plan.orphans.iter().filter(|id| !volume(id)).partition(|id| plan.adopted.contains(id));
+        if !rest.is_empty() {
             text.push_str(&hint("delete them with `--remove-orphans`", palette));
+        }
+        if !let_go.is_empty() {
+            let words =
+                "machines that somebody else made are let go of by `--remove-orphans`: stopped, and not deleted";
+            text.push_str(&hint(words, palette));
         }
         if plan.orphans.iter().any(volume) {
             text.push_str(&hint("volumes are data, and go by name only: `vmcompose volume rm NAME`", palette));
@@ -184,6 +192,9 @@ fn lines(steps: &[&Step], step: &Step, palette: &Palette) -> Vec<(String, String
             lines.push(("stays".to_owned(), stays));
         }
     }
+    if let (Action::Release, Some(grace)) = (step.action, step.operations.iter().find_map(stopped)) {
+        lines.push(("effect".to_owned(), format!("off: up to {grace} to shut down, and nothing starts it again")));
+    }
     if let Some(effect) = step.effect {
         let lost: Vec<String> = step.operations.iter().filter_map(destroyed).collect();
         let value = match lost.as_slice() {
@@ -196,6 +207,14 @@ fn lines(steps: &[&Step], step: &Step, palette: &Palette) -> Vec<(String, String
         lines.push(("effect".to_owned(), value));
     }
     lines
+}
+
+/// How long a guest may take to shut down, where it is stopped.
+fn stopped(operation: &Operation) -> Option<Span> {
+    match operation {
+        Operation::StopVm { grace, .. } => Some(*grace),
+        _ => None,
+    }
 }
 
 /// Whether a guest that runs is to have less memory: that is asked of its balloon driver, and one without it keeps what it has

@@ -287,6 +287,11 @@ fn guests_that_run_notice_nothing_of_it() {
     assert_eq!(machines.0.iter().map(|name| pid(name)).collect::<Vec<_>>(), before, "the same emulators");
     assert_eq!(without_record(&virsh(&format!("dumpxml --inactive {second}"))), defined);
 
+    let stats = stack.run(&["stats", "--format", "json"]).expect(0).stdout;
+    let stats: serde_json::Value = serde_json::from_str(&stats).expect("json");
+    let counted = stats["vms"].as_array().expect("a list");
+    assert!(counted.len() == 2 && counted.iter().all(|row| row["memory_bytes"].is_u64()), "{stats}");
+
     // Started and stopped with the project; more memory than it was started with takes a reboot, and nothing else changes.
     let text = fs::read_to_string(&file).expect("readable");
     fs::write(&file, text.replacen("memory: 128MiB", "memory: 144MiB\n    stop_grace_period: 0s", 1)).expect("written");

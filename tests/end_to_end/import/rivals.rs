@@ -40,6 +40,8 @@ fn the_file_that_is_there_says_what_is_adopted_and_a_mistake_in_it_is_told_first
         says(&run(arguments).expect(2), &["cpuz", "not known here"]);
     }
     assert!(!machines.definition(0).contains("<metadata>"), "nothing was adopted");
+    says(&run(&["-f", "none.yaml", name]).expect(1), &["none.yaml", "no such file"]);
+    says(&run(&["-f", "new.yaml", "-p", &desk.project, "--out", "new.yaml", name]).expect(0), &["wrote `new.yaml`"]);
     // A file with nothing but a name is yet to be written, and so is one that the shell has just made.
     let file = desk.path().join("vmcompose.yaml");
     fs::write(&file, format!("# soon\nname: {}-named\n", desk.project)).expect("written");

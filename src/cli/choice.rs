@@ -19,7 +19,7 @@ pub struct Choice {
     /// Make this vm anew, with new disks of its own, though nothing of it changed; may be given several times
     #[arg(long, value_name = "VM")]
     pub replace: Vec<VmName>,
-    /// Make all these vms anew
+    /// Make all these vms anew; where none is named, those that vmcompose made
     #[arg(long, conflicts_with = "replace")]
     pub force_recreate: bool,
     /// Keep what others changed: record it, put nothing back, and do nothing else. Needs no compose file

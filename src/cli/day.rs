@@ -13,7 +13,7 @@ use crate::units::Span;
 /// Options of `wait`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Wait {
-    /// The vms, replicas by their own names; all that have one where none is named and a healthcheck is waited for
+    /// The vms, replicas by their own or their common name; all that have one where none is named and a healthcheck is waited for
     #[arg(value_name = "VM")]
     pub vms: Vec<VmName>,
     /// What is waited for

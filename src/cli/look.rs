@@ -57,7 +57,7 @@ pub struct Images {
 /// Options of `stats`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Stats {
-    /// Only these, whether they run or not; otherwise all that run
+    /// Only these, whether they run or not, replicas by their own or their common name; otherwise all that run
     #[arg(value_name = "VM")]
     pub vms: Vec<VmName>,
     /// Once, and not again and again

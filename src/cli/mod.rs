@@ -331,9 +331,9 @@ Examples:
     #[command(after_long_help = examples::IMPORT)]
     Import(Import),
 
-    /// Show every project of the hypervisor: its vms, their health, its age
+    /// Show the projects of the hypervisor that run: their vms, their health, their age
     ///
-    /// Needs no compose file. Healthchecks are tried once, now.
+    /// Those without a vm that runs are left out; with `-a` they are shown too. Needs no compose file. Healthchecks are tried once, now.
     #[command(after_long_help = "\
 Examples:
   vmcompose ls

@@ -26,10 +26,10 @@ use crate::state::DesiredState;
 /// Writes the file, and adopts where that is asked for.
 pub(super) fn import(global: &Global, options: &Import) -> Result<Exit, Error> {
     let request = request(global)?;
-    let (project, written) = beside(&request)?;
     if let Some(path) = options.out.as_deref().filter(|path| path.exists()) {
         return Err(there_already(path));
     }
+    let (project, written) = beside(&request, options.out.as_ref())?;
     let access = if options.adopt { Access::Write } else { Access::Read };
     let sight = stage::observe(global, &project, access)?;
     // Held until the machines are the project's, so that they are nobody else's meanwhile.
@@ -61,8 +61,10 @@ pub(super) fn import(global: &Global, options: &Import) -> Result<Exit, Error> {
 
 /// What the file that is there says, where one is: what the project and its vms are called. It may say the first alone, or
 /// be empty: a shell makes it so before it is written.
-fn beside(request: &Request) -> Result<(ProjectName, Option<Project>), Error> {
-    if !compose::is_there(request) {
+fn beside(request: &Request, out: Option<&PathBuf>) -> Result<(ProjectName, Option<Project>), Error> {
+    // Whoever names the file that is to be written names what is not there yet.
+    let to_come = !request.files.is_empty() && request.files.iter().all(|file| Some(file) == out);
+    if to_come || !compose::is_there(request) {
         return Ok((compose::name_without_file(request)?, None));
     }
     let sources = compose::gather(request)?;

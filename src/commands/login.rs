@@ -187,9 +187,18 @@ pub(super) fn named(hypervisor: &Libvirt, project: &ProjectName, vm: &VmName, er
     better.unwrap_or_else(|| error.into())
 }
 
+/// Names that are told at most.
+const SHOWN: usize = 8;
+
 /// A name on the command line that no vm of the project has, whatever was to be done with it.
 pub(super) fn missing(actual: &ActualState, name: &VmName) -> Error {
     let names: Vec<&str> = actual.recorded().filter_map(Spec::as_vm).map(|vm| vm.name.as_str()).collect();
+    let replicas = actual.recorded().filter_map(Spec::as_vm).filter(|vm| vm.replica_of.as_ref() == Some(name));
+    let replicas: Vec<String> = replicas.take(SHOWN).map(|vm| format!("`{}`", vm.name)).collect();
+    if !replicas.is_empty() {
+        let what = format!("`{name}` is several vms: {}", replicas.join(", "));
+        return Error::Missing { what, hint: "name one of them".to_owned() };
+    }
     let what = format!("vm `{name}` does not exist on the hypervisor");
     Error::Missing { what, hint: instead(&names, name.as_str()) }
 }
@@ -197,7 +206,6 @@ pub(super) fn missing(actual: &ActualState, name: &VmName) -> Error {
 /// What may have been meant.
 fn instead(names: &[&str], name: &str) -> String {
     const ALMOST: f64 = 0.6;
-    const SHOWN: usize = 8;
     let likeness = |known: &str| strsim::normalized_damerau_levenshtein(known, name);
     let near = names.iter().filter(|known| likeness(known) >= ALMOST);
     let nearest = near.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));

@@ -1,16 +1,16 @@
-//! `ls`: every project of a hypervisor.
+//! `ls`: the projects of a hypervisor.
 //!
 //! Reads the hypervisor alone. A vm counts as `ps` shows it.
 
 use crate::backend::Hypervisor;
 use crate::backend::libvirt::Libvirt;
-use crate::cli::{Global, Ls};
+use crate::cli::{Global, Ls, TableFormat};
 use crate::commands::{filter, print, ps};
 use crate::error::{Error, Exit};
 use crate::names::ResourceId;
-use crate::render::Palette;
 use crate::render::projects::{self, ProjectStatus};
 use crate::render::table::State;
+use crate::render::{Palette, message, output};
 
 /// Shows the projects.
 pub(super) fn ls(global: &Global, options: &Ls) -> Result<Exit, Error> {
@@ -23,9 +23,6 @@ pub(super) fn ls(global: &Global, options: &Ls) -> Result<Exit, Error> {
         rows.push(ProjectStatus::of(project, &vms, volumes));
     }
     let by_status = options.filter.iter().any(|filter| filter.key == "status");
-    if !options.all && !by_status {
-        rows.retain(|row| row.vms.iter().any(|(state, _)| matches!(state, State::Running | State::Paused)));
-    }
     rows.retain(|row| {
         filter::passes(&options.filter, |key| match key {
             "status" => row.vms.keys().map(|state| state.as_str().to_owned()).collect(),
@@ -33,6 +30,14 @@ pub(super) fn ls(global: &Global, options: &Ls) -> Result<Exit, Error> {
             _ => vec![row.project.to_string()],
         })
     });
+    if !options.all && !by_status {
+        let all = rows.len();
+        rows.retain(|row| row.vms.iter().any(|(state, _)| matches!(state, State::Running | State::Paused)));
+        if rows.len() < all && !options.quiet && options.format == TableFormat::Table {
+            let words = format!("not shown: {} without a vm that runs; `vmcompose ls -a` shows all", all - rows.len());
+            output::note(&message::hint(&words, &Palette::stderr()));
+        }
+    }
     let text = if options.quiet {
         projects::names(&rows)
     } else {

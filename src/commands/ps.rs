@@ -8,16 +8,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::backend::libvirt::Libvirt;
 use crate::backend::{self, Attempt, Hypervisor};
-use crate::cli::{Global, LABEL, Ps};
+use crate::cli::{Global, LABEL, Ps, TableFormat};
 use crate::commands::stage::Access;
 use crate::commands::{chronicle, filter, print, request, stage};
 use crate::compose::Request;
 use crate::error::{Error, Exit};
 use crate::model::Vm;
 use crate::names::{ProjectName, VmName};
-use crate::render::Palette;
 use crate::render::progress::StepState;
 use crate::render::table::{self, Address, Health, State, VmStatus};
+use crate::render::{Palette, message, output};
 use crate::state::{Actual, ActualState, Phase};
 
 /// How long `ps` waits for one answer at most: it is for looking, and a gate is for waiting.
@@ -37,11 +37,17 @@ pub(super) fn ps(global: &Global, options: &Ps) -> Result<Exit, Error> {
         for vm in described(global, &request)? {
             rows.entry(vm.name.clone()).or_insert_with(|| status(&vm, State::Missing, Health::Unknown, None));
         }
-    } else {
+    }
+    rows.retain(|_, row| filter::passes(&options.filter, |key| says(row, key)));
+    let all = rows.len();
+    if !options.all && !by_status {
         rows.retain(|_, row| row.state != State::Stopped);
     }
-    let rows: Vec<VmStatus> =
-        rows.into_values().filter(|row| filter::passes(&options.filter, |key| says(row, key))).collect();
+    if rows.is_empty() && all > 0 && !options.quiet && options.format == TableFormat::Table {
+        let words = format!("not shown: {all} stopped; `vmcompose ps -a` shows all");
+        output::note(&message::hint(&words, &Palette::stderr()));
+    }
+    let rows: Vec<VmStatus> = rows.into_values().collect();
     let text = if options.quiet {
         table::names(&rows)
     } else {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::backend::Hypervisor;
 use crate::backend::usage::{Flow, Usage};
 use crate::cli::{Global, Stats, TableFormat};
-use crate::commands::power::known;
+use crate::commands::choice;
 use crate::commands::stage::{Access, Sight};
 use crate::commands::{print, request, signals, stage};
 use crate::error::{Error, Exit};
@@ -36,7 +36,8 @@ struct Look {
 pub(super) fn stats(global: &Global, options: &Stats) -> Result<Exit, Error> {
     let project = stage::project_name(global, &request(global)?)?;
     let sight = stage::observe(global, &project, Access::Read)?;
-    known(&project, &sight.actual, &options.vms)?;
+    let options =
+        &Stats { vms: choice::there(&project, &sight.actual, &options.vms)?.into_iter().collect(), ..options.clone() };
     let first = look(&sight, &project)?;
     let live = !options.no_stream && options.format == TableFormat::Table && io::stdout().is_terminal();
     if !live {

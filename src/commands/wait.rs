@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::Hypervisor;
 use crate::cli::{Global, Until, Wait};
-use crate::commands::power::known;
+use crate::commands::choice;
 use crate::commands::stage::{Access, Sight};
 use crate::commands::{login, request, run, stage};
 use crate::error::{Error, Exit};
@@ -26,8 +26,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) fn wait(global: &Global, options: &Wait) -> Result<Exit, Error> {
     let project = stage::project_name(global, &request(global)?)?;
     let sight = stage::observe(global, &project, Access::Read)?;
-    known(&project, &sight.actual, &options.vms)?;
-    let vms: BTreeSet<VmName> = options.vms.iter().cloned().collect();
+    let vms = choice::there(&project, &sight.actual, &options.vms)?;
     let until = match options.until {
         Until::Healthy => awaiting::Until::Healthy,
         Until::Completed => awaiting::Until::Completed,

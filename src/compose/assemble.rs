@@ -10,6 +10,7 @@ use super::decode::At;
 use super::diagnostic::Diagnostic;
 use super::extends::{Library, normal};
 use super::interpolate::Interpolation;
+use super::lower::existing;
 use super::node::{Entry, Key, Kind, Node, Tag};
 use super::place::Place;
 use super::source::{Layer, Sources, Unit};
@@ -94,7 +95,8 @@ impl Assembly<'_> {
         library
     }
 
-    /// Lays every vm over the defaults of its own files.
+    /// Lays every vm over the defaults of its own files. They are of vms that are made here: what somebody else made has all
+    /// of its own.
     fn apply_defaults(&mut self, whole: &mut Node) {
         let Some(Entry { value: defaults, .. }) = whole.remove("defaults") else { return };
         if defaults.is_null() {
@@ -114,7 +116,8 @@ impl Assembly<'_> {
         for entry in entries_mut(whole, "vms") {
             let at = entry.value.at;
             let own = std::mem::replace(&mut entry.value, Node::null(at));
-            if !is_mapping(&own) && !own.is_null() {
+            let existing = own.get("boot").is_some_and(existing::is_meant);
+            if existing || !is_mapping(&own) && !own.is_null() {
                 entry.value = own;
                 continue;
             }

@@ -63,7 +63,8 @@ pub fn take(
     for one in &vms {
         obstacles.extend(taken(one, &snapshot.name));
         obstacles.extend(untakable(one, actual));
-        if taking.memory && one.runs() {
+        // What is in no snapshot at all is told that alone.
+        if taking.memory && one.runs() && one.vm.existing().is_none() {
             obstacles.extend(forgetful(one.vm).map(|(reason, hint)| one.obstacle(reason, hint)));
         }
     }
@@ -94,7 +95,8 @@ pub fn restore(
     let obstacles: Vec<Obstacle> = match before {
         Some(before) => {
             let one = |one| untakable(one, actual).chain(taken(one, &before.snapshot.name)).collect::<Vec<_>>();
-            let lost = vms.iter().filter(|one| before.memory && one.runs()).filter_map(losing);
+            let lost =
+                vms.iter().filter(|one| before.memory && one.runs() && one.vm.existing().is_none()).filter_map(losing);
             vms.iter().flat_map(one).chain(lost).collect()
         }
         None => Vec::new(),

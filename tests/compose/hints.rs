@@ -30,6 +30,32 @@ fn a_vm_that_is_off_is_told_to_be() {
 fn a_size_with_a_unit_is_not_taken_for_one_without() {
     assert!(!said("vms: {db: {image: ./a, disk: 1K}}").contains("GiB"));
     hints("vms: {db: {image: ./a, disk: 20}}", "a number without a unit counts bytes; write `20GiB`");
+    assert!(!said("vms: {db: {image: ./a, memory: 512KiB}}").contains("without a unit"));
+    hints("vms: {db: {image: ./a, memory: 524288}}", "a number without a unit counts bytes; write `524288MiB`");
+}
+
+#[test]
+fn defaults_are_of_vms_that_are_made_here() {
+    let defaults = "defaults: { image: ./a, networks: [net], disks: [{ size: 1GiB }], firmware: uefi, memory: 2GiB }\n";
+    let old = "existing: old, start: false";
+    let project = Fixture::new(&format!(
+        "{defaults}networks: {{ net: {{}} }}\nvms: {{ new: {{}}, old: {{ boot: {{ {old} }}, cpus: 1, memory: 64MiB }} }}\n"
+    ))
+    .project();
+    let vm = |name| crate::compose::fixture::vm(&project, name);
+    assert_eq!((vm("old").interfaces.len(), vm("old").disks.len(), vm("old").existing()), (0, 0, Some("old")));
+    assert_eq!((vm("new").interfaces.len(), vm("new").disks.len(), vm("new").existing()), (1, 1, None));
+    // It has what it has, and not what others have.
+    let lacks =
+        said(&format!("{defaults}networks: {{ net: {{}} }}\nvms: {{ new: {{}}, old: {{ boot: {{ {old} }} }} }}\n"));
+    assert!(lacks.contains("lacks its `cpus` or `memory`") && lacks.matches("error: ").count() == 1, "{lacks}");
+}
+
+#[test]
+fn a_probe_of_a_machine_that_is_there_already_names_its_host() {
+    let vm = "boot: { existing: old }, cpus: 1, memory: 64MiB";
+    hints(&format!("vms: {{ a: {{ {vm}, healthcheck: {{ tcp: 22 }} }} }}"), "name its `host`: an address or a name");
+    Fixture::new(&format!("vms: {{ a: {{ {vm}, healthcheck: {{ tcp: {{ port: 22, host: ::1 }} }} }} }}")).project();
 }
 
 #[test]

@@ -217,6 +217,22 @@ fn tables_show_the_rows_that_are_asked_for() {
     let kernel = &images["images"][0];
     assert_eq!(kernel["vms"], serde_json::json!(["db", "web-1", "web-2"]));
     assert!(kernel["size_bytes"] == "a kernel".len() && kernel["digest"].is_string(), "{kernel}");
+    let usage: serde_json::Value =
+        serde_json::from_str(&desk.run(&["stats", "--format", "json", "web"]).expect(0).stdout).expect("json");
+    let counted: Vec<_> = usage["vms"].as_array().expect("a list").iter().map(|row| row["vm"].clone()).collect();
+    assert_eq!(counted, ["web-1", "web-2"], "their common name is all of them");
+    let several = desk.run(&["top", "web"]).expect(1);
+    assert!(several.stderr.contains("`web` is several vms: `web-1`, `web-2`"), "{}", several.stderr);
+    assert!(desk.run(&["wait", "web", "--for", "stopped", "-t", "0s"]).expect(6).stderr.contains(": `web-1`"));
+    desk.run(&["stop"]).expect(0);
+    desk.run(&["wait", "web", "--for", "stopped"]).expect(0);
+    let nothing = desk.run(&["ps"]).expect(0);
+    assert!(nothing.stderr.contains("not shown: 3 stopped; `vmcompose ps -a` shows all"), "{}", nothing.stderr);
+    let unlisted = desk.run(&["ls"]).expect(0);
+    assert!(unlisted.stderr.contains("without a vm that runs; `vmcompose ls -a` shows all"), "{}", unlisted.stderr);
+    for quiet in [&["ps", "-q"][..], &["ls", "-q"], &["ps", "--format", "json"], &["ls", "--format", "json"]] {
+        assert_eq!(desk.run(quiet).expect(0).stderr, "");
+    }
     let typo = desk.run(&["ps", "--filter", "state=up"]).expect(1);
     assert!(typo.stderr.contains("it is by `name`, `status`"), "{}", typo.stderr);
     desk.run(&["down", "--volumes", "--yes"]).expect(0);

@@ -215,7 +215,15 @@ fn check_target(context: &Context<'_>, port: u16, host: Option<&str>, place: Pla
     }
     if host.is_none() && !context.addressed {
         let who = subject(context.instance);
-        let nowhere = Diagnostic::error(format!("{who} has no network, so this probe has no address"));
-        mistakes.push(nowhere.at(place, "goes nowhere").hint("put the vm on a network, or name a `host`"));
+        let existing = context.instance.spec.boot.as_ref().and_then(|boot| boot.existing.as_ref());
+        let (why, hint) = match existing {
+            Some(machine) => {
+                let why = format!("{who} is machine `{}`, whose address is not known", machine.value);
+                (why, "name its `host`: an address or a name")
+            }
+            None => (format!("{who} has no network"), "put the vm on a network, or name a `host`"),
+        };
+        let nowhere = Diagnostic::error(format!("{why}, so this probe has no address"));
+        mistakes.push(nowhere.at(place, "goes nowhere").hint(hint));
     }
 }

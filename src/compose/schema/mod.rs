@@ -37,7 +37,7 @@ pub(crate) struct File {
     pub(crate) include: Vec<Include>,
     /// Values for templates: `{{ vars.NAME }}`. Overridden by `--var`, `--var-file` and `VMCOMPOSE_VAR_NAME`.
     pub(crate) vars: Entries<serde_json::Value>,
-    /// Keys of every vm, where it does not say otherwise.
+    /// Keys of every vm, where it does not say otherwise; none of a vm with `boot.existing`.
     pub(crate) defaults: Option<Vm>,
     /// Images that root disks are made from.
     pub(crate) images: Entries<Image>,

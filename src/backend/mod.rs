@@ -187,6 +187,8 @@ impl WayIn {
 pub enum Health {
     /// It passed.
     Passing,
+    /// It passed, and yet something is not as it should be.
+    Degraded(String),
     /// It did not; what was observed instead.
     Failing(String),
     /// It did not, because whoever would answer is not there; a hypervisor that has notices tells of its arrival.

@@ -141,7 +141,7 @@ fn look(hypervisor: &Libvirt, project: &ProjectName, vm: &Vm, found: &Actual) ->
                 login: None,
             };
             let answers = healthcheck.probes.iter().map(|probe| match hypervisor.probe(project, &attempt(probe)) {
-                Ok(backend::Health::Passing) => None,
+                Ok(backend::Health::Passing | backend::Health::Degraded(_)) => None,
                 Ok(backend::Health::Failing(answer) | backend::Health::Awaiting(answer)) => {
                     Some(format!("{probe}: {answer}"))
                 }

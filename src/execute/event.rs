@@ -15,6 +15,9 @@ use crate::backend::Exhibit;
 use crate::names::{ProjectName, ResourceId};
 use crate::plan::{Action, Milestone, StepId};
 
+/// How the answer of a probe begins that passed, and about which there is more to say.
+pub const PASSED: &str = "passed";
+
 /// Something happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
@@ -64,15 +67,15 @@ pub enum EventKind {
         /// Which step.
         step: StepId,
     },
-    /// The gate is not open yet.
+    /// The gate is not open yet; or a probe of it passed, and something is not as it should be all the same.
     GateWaiting {
         /// Of which step.
         step: StepId,
         /// Number of attempts so far.
         attempt: u32,
-        /// The probe that did not pass.
+        /// The probe.
         probe: String,
-        /// Its last answer.
+        /// Its last answer; begins with [`PASSED`] where it is one that counts.
         answer: String,
     },
     /// The gate failed, and this was found out about its vm before anything is undone.

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Problem;
+use super::{PASSED, Problem};
 use crate::backend::{Attempt, ErrorKind, Health, Hypervisor, HypervisorError, Notice, Notices, WaysIn};
 use crate::model::health::{Healthcheck, Http, Probe};
 use crate::names::{ProjectName, VmName};
@@ -106,13 +106,16 @@ async fn pass<H: Hypervisor>(
         };
         let mut awaiting = false;
         let answer = match tried {
-            Ok(Health::Passing) => {
+            Ok(passed @ (Health::Passing | Health::Degraded(_))) => {
                 passes += 1;
                 failures = 0;
                 if passes >= healthcheck.success_threshold {
+                    if let Health::Degraded(words) = passed {
+                        tell(Waiting { attempt: number, probe: name, answer: format!("{PASSED}: {words}") });
+                    }
                     return Ok(true);
                 }
-                format!("passed {passes} of {} times in a row", healthcheck.success_threshold)
+                format!("{PASSED} {passes} of {} times in a row", healthcheck.success_threshold)
             }
             Ok(Health::Failing(answer)) => {
                 passes = 0;

@@ -29,7 +29,7 @@ use crate::model::instruction::Instructions;
 use crate::names::ResourceId;
 use crate::plan::{Operation, Plan, Step};
 
-pub use event::{Before, Event, EventKind, StepResult, StepSummary};
+pub use event::{Before, Event, EventKind, PASSED, StepResult, StepSummary};
 pub use narrate::{EventSender, channel};
 pub use outcome::{Failure, Outcome, Problem};
 pub use patience::Patience;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::execute::{Event, EventKind, Outcome, StepResult};
+use crate::execute::{Event, EventKind, Outcome, PASSED, StepResult};
 use crate::plan::Action;
 use crate::plan::StepId;
 use crate::render::layout::tame;
@@ -90,7 +90,8 @@ impl Plain {
             return None;
         }
         let resource = &progress.track(step)?.summary.resource;
-        Some(format!("{resource}: not yet: {}: {} (attempt {number})", tame(probe), tame(answer)))
+        let so_far = if answer.starts_with(PASSED) { "" } else { "not yet: " };
+        Some(format!("{resource}: {so_far}{}: {} (attempt {number})", tame(probe), tame(answer)))
     }
 }
 

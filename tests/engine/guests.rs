@@ -96,6 +96,28 @@ fn twenty_probes_of_one_vm_are_tried_at_once() {
 }
 
 #[test]
+fn a_cloud_init_with_warnings_opens_its_gate_and_the_warning_is_told() {
+    let warning = "cloud-init is done, with a warning: no such key";
+    let rig = shop(move |faulty| {
+        faulty.answering(move |attempt, _| match attempt.probe.to_string().as_str() {
+            "cloud-init" => Ok(Health::Degraded(warning.to_owned())),
+            _ => Ok(Health::Passing),
+        })
+    });
+    let (outcome, events) = rig.carry_out(&without_tasks(&rig), &Options::default());
+    assert_eq!(outcome, Outcome::Completed);
+    let mut progress = vmcompose::render::Progress::default();
+    let mut plain = vmcompose::render::Plain::default();
+    let mut said = Vec::new();
+    for event in &events {
+        progress.apply(event).expect("legal");
+        said.extend(plain.line(&progress, event));
+    }
+    let told = format!("vm `db`: cloud-init: passed: {warning} (attempt 1)");
+    assert!(said.iter().any(|line| line.ends_with(&told)), "{said:#?}");
+}
+
+#[test]
 fn an_error_of_cloud_inits_leads_to_the_users_own_line() {
     let rig = shop(|faulty| {
         faulty.answering(|attempt, _| match attempt.probe.to_string().as_str() {

@@ -18,8 +18,10 @@ pub(super) const LOOK: &str = "d=/run/cloud-init; \
 /// What cloud-init says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It has finished, perhaps with warnings.
+    /// It has finished.
     Done,
+    /// It has finished, with warnings; the first of them, in words.
+    Degraded(String),
     /// It has not finished; what it does, in words.
     Running(String),
     /// It has failed, or will never do anything; why, in words.
@@ -42,7 +44,8 @@ struct V1 {
 /// Reads what [`LOOK`] printed.
 pub(super) fn verdict(printed: &str) -> Verdict {
     // A file may be read while it is written: then the next attempt tells.
-    let Some(Ok(first)) = Deserializer::from_str(printed).into_iter::<Value>().next() else {
+    let mut values = Deserializer::from_str(printed).into_iter::<Value>();
+    let Some(Ok(first)) = values.next() else {
         return Verdict::Running("cloud-init has not said yet what it does".to_owned());
     };
     match first.as_str() {
@@ -53,11 +56,24 @@ pub(super) fn verdict(printed: &str) -> Verdict {
     }
     let V1 { errors, stage } = serde_json::from_value::<Outer>(first).unwrap_or_default().v1;
     match (errors.as_deref(), stage) {
-        (Some([]), _) => Verdict::Done,
+        (Some([]), _) => {
+            values.next().and_then(Result::ok).and_then(|status| warning(&status)).map_or(Verdict::Done, |warning| {
+                Verdict::Degraded(format!("cloud-init is done, with a warning: {}", words(&warning)))
+            })
+        }
         (Some([first, rest @ ..]), _) => Verdict::Failed(failure(first, rest.len())),
         (None, Some(stage)) => Verdict::Running(format!("cloud-init is in its stage `{stage}`")),
         (None, None) => Verdict::Running("cloud-init is between two stages".to_owned()),
     }
+}
+
+/// The first thing that went wrong in a stage without ending it, as cloud-init has noted it from version 23.4 on.
+fn warning(status: &Value) -> Option<String> {
+    let stages = status.get("v1")?.as_object()?.values();
+    let levels = stages.filter_map(|stage| stage.get("recoverable_errors")?.as_object());
+    // What is only going to be wrong one day is no warning.
+    let said = levels.flatten().filter(|(level, _)| *level != "DEPRECATED").filter_map(|(_, said)| said.as_array());
+    said.flatten().find_map(Value::as_str).map(ToOwned::to_owned)
 }
 
 /// An error of cloud-init's reads `('MODULE', Exception('words'))`.
@@ -91,11 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn a_result_without_errors_is_done() {
+    fn a_result_without_errors_is_done_or_degraded() {
         let result = r#"{"v1": {"datasource": "DataSourceNoCloud [seed=/dev/vdb]", "errors": []}}"#;
         assert_eq!(verdict(result), Verdict::Done);
         let status = r#"{"v1": {"stage": null, "init": {"errors": [], "recoverable_errors": {"WARNING": ["x"]}}}}"#;
-        assert_eq!(verdict(&format!("{result}\n{status}")), Verdict::Done);
+        let degraded = Verdict::Degraded("cloud-init is done, with a warning: x".to_owned());
+        assert_eq!(verdict(&format!("{result}\n{status}")), degraded);
+        let deprecated = status.replace("WARNING", "DEPRECATED");
+        assert_eq!(verdict(&format!("{result}\n{deprecated}")), Verdict::Done);
     }
 
     #[test]

@@ -250,6 +250,7 @@ fn cloud_init(
     };
     match cloud_init::verdict(&String::from_utf8_lossy(&exit.stdout)) {
         Verdict::Done => Ok(Health::Passing),
+        Verdict::Degraded(words) => Ok(Health::Degraded(words)),
         Verdict::Running(words) => Ok(Health::Failing(words)),
         Verdict::Failed(words) => Err(HypervisorError::new(ErrorKind::Rejected, words)),
     }

@@ -106,11 +106,11 @@ async fn pass<H: Hypervisor>(
         };
         let mut awaiting = false;
         let answer = match tried {
-            Ok(passed @ (Health::Passing | Health::Degraded(_))) => {
+            Ok(answered @ (Health::Passing | Health::Degraded(_))) => {
                 passes += 1;
                 failures = 0;
                 if passes >= healthcheck.success_threshold {
-                    if let Health::Degraded(words) = passed {
+                    if let Health::Degraded(words) = answered {
                         tell(Waiting { attempt: number, probe: name, answer: format!("{PASSED}: {words}") });
                     }
                     return Ok(true);

@@ -170,6 +170,9 @@ fn a_guest_changes_while_it_runs_and_what_others_did_is_put_back() {
     stack.run(&["plan", "--exit-code"]).expect(0);
     assert_eq!(virsh(&["domid", &domain]), booted, "it ran on");
 
+    interfaces_come_and_go(&stack, &file, more);
+    assert_eq!(virsh(&["domid", &domain]), booted, "it ran on");
+
     write(&file, &format!("{more}    watchdog: reset\n"));
     let plan = stack.run(&["plan", "--exit-code"]).expect(10);
     for words in ["↻ vm `db`", "watchdog", "none → reset", "effect reboot"] {
@@ -179,6 +182,25 @@ fn a_guest_changes_while_it_runs_and_what_others_did_is_put_back() {
     stack.run(&["plan", "--exit-code"]).expect(0);
     assert_ne!(virsh(&["domid", &domain]), booted, "it was started again");
     a_command_ends_when_its_guest_is_restarted_under_it(&stack);
+}
+
+/// A second network for the guest that runs, and away with it.
+fn interfaces_come_and_go(stack: &Stack, file: &Path, keys: &str) {
+    let count = || virsh(&["domiflist", &format!("{}-db", stack.project())]).lines().count();
+    write(file, keys);
+    let one = fs::read_to_string(file).expect("readable");
+    let two = one.replace("networks: {lan: {}}", "networks: {lan: {}, side: {}}");
+    for (text, interfaces) in [(two.replace("networks: [lan]", "networks: [lan, side]"), 2), (two, 1)] {
+        fs::write(file, text).expect("written");
+        let plan = stack.run(&["plan", "--exit-code"]).expect(10);
+        assert!(squeezed(&plan.stdout).contains("network `side`"), "{}", plan.stdout);
+        assert!(!plan.stdout.contains("reboot"), "{}", plan.stdout);
+        stack.run(&["up"]).expect(0);
+        stack.run(&["plan", "--exit-code"]).expect(0);
+        assert_eq!(count(), interfaces);
+    }
+    fs::write(file, one).expect("written");
+    stack.run(&["up", "--remove-orphans"]).expect(0);
 }
 
 /// Beside the guest that is there already.

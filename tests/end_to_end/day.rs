@@ -134,14 +134,17 @@ fn events_tell_of_runs_from_their_beginning_and_of_what_the_hypervisor_notices()
     let up = until_the_end();
     let first = up.iter().find(|told| told["source"] == "run").expect("events of the run");
     assert_eq!(first["event"], "run_started", "{up:?}");
-    desk.run(&["down"]).expect(0);
-    desk.run(&["up"]).expect(0);
-    let down = until_the_end();
+    // On a busy machine the first vms come and go before the command listens to the hypervisor, too.
     let gone = |told: &serde_json::Value| told["source"] == "hypervisor" && told["event"] == "undefined";
-    let next = until_the_end();
-    assert!(down.iter().chain(&next).any(gone), "{down:?} {next:?}");
-    let started = [&down, &next].map(|told| told.iter().filter(|told| told["event"] == "run_started").count());
-    assert_eq!(started, [1, 1], "each run is told whole");
+    let mut round = || {
+        desk.run(&["down"]).expect(0);
+        desk.run(&["up"]).expect(0);
+        let (down, up) = (until_the_end(), until_the_end());
+        let started = [&down, &up].map(|told| told.iter().filter(|told| told["event"] == "run_started").count());
+        assert_eq!(started, [1, 1], "each run is told whole");
+        down.iter().chain(&up).any(gone)
+    };
+    assert!((0..20).any(|_| round()), "nobody noticed that a vm was undefined");
     let pid = events.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
     assert_eq!(events.wait().expect("it ends").code(), Some(130));

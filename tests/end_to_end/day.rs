@@ -16,7 +16,7 @@ vms:
 const PAIR: &str = "\
 vms:
   db: { boot: { kernel: kernel } }
-  web: { boot: { kernel: kernel }, depends_on: [db], ports: [\"127.0.0.1:18080:80\", \"5353:53/udp\"] }
+  web: { boot: { kernel: kernel }, depends_on: [db] }
 ";
 
 fn states(desk: &Desk) -> String {
@@ -83,7 +83,9 @@ fn ports_are_printed_as_they_are_published() {
     if !enabled() {
         return;
     }
-    let desk = Desk::online(PAIR);
+    // Nobody else may have the same at the same time.
+    let ports = "depends_on: [db], ports: [\"127.0.0.1:18080:80\", \"5353:53/udp\"]";
+    let desk = Desk::online(&PAIR.replace("depends_on: [db]", ports));
     desk.run(&["up"]).expect(0);
     assert_eq!(desk.run(&["port", "web"]).expect(0).stdout, "80/tcp -> 127.0.0.1:18080\n53/udp -> 0.0.0.0:5353\n");
     assert_eq!(desk.run(&["port", "web", "80"]).expect(0).stdout, "127.0.0.1:18080\n");
